@@ -1,0 +1,63 @@
+"""From the student's class activation maps to the boxes that the teacher looks at (section 4)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ccd_fast import kernels
+
+
+@dataclass(frozen=True)
+class CamBoxes:
+    """The boxes of a batch of views.
+
+    Attributes:
+        owner: (M,) int64, position in the batch of each box's view, ascending.
+        classes: (M,) int64, the class that it is for.
+        boxes: (M, 4) int64, x0, y0, x1, y1 in the view's pixels, half-open.
+    """
+
+    owner: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+
+
+def activity_threshold(probabilities: torch.Tensor, k: int, min_tau: float) -> float:
+    """Set tau: the smallest value at which an image has on average at most min(k + 2, C) active classes.
+
+    Args:
+        probabilities: (N, C) float32, the sigmoid of the student's logits on the relabel views of all images.
+        k: the paper's k.
+        min_tau: tau is not smaller than this.
+
+    Returns:
+        tau, a float32 value: a class is active where its probability is at or above it.
+    """
+    images, classes = probabilities.shape
+    allowed = images * min(k + 2, classes)
+    if allowed >= images * classes:
+        return min_tau
+    # The (allowed + 1)-th largest probability must stay below tau: tau is the next float32 above it.
+    too_many = torch.topk(probabilities.flatten(), allowed + 1).values[-1]
+    above = torch.nextafter(too_many, torch.tensor(float("inf")))
+    return max(min_tau, float(above))
+
+
+def boxes_of_active_classes(
+    logits: torch.Tensor, cam: torch.Tensor, tau: float, view_size: int, threshold: float, margin: float
+) -> CamBoxes:
+    """Find the box of each active class of each view.
+
+    Args:
+        logits: (B, C) float32.
+        cam: (B, C, h, w) float32, the student's boosted maps.
+        tau: a class is active where the sigmoid of its logit is at or above this.
+        view_size: side of the view in pixels.
+        threshold: the box encloses the normalised map above this.
+        margin: growth on every side, as a share of the view.
+    """
+    owner, classes = torch.nonzero(torch.sigmoid(logits) >= tau, as_tuple=True)
+    boxes = kernels.cam_boxes(cam[owner, classes].contiguous(), view_size, threshold, margin)
+    return CamBoxes(owner.numpy(), classes.numpy(), boxes.numpy())

@@ -1,0 +1,158 @@
+"""A folder of one's own: any tree of images, a file of class names, and optionally known labels.
+
+The labels are a CSV or Parquet file with the columns ``path`` (relative to the root), ``labels`` (class names
+joined by a bar) and optionally ``split`` (train, val or test). They serve evaluation only:
+
+- without a file, every image is for training and none for testing;
+- with a split column, ``test`` rows (or ``val`` rows where there is no ``test``) are held out;
+- without one, every image is for training and the labelled ones serve for testing as well.
+
+Images that the file does not name are for training, with unknown labels.
+"""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+
+from ccd_fast.datasets.image_set import ImageSet
+from ccd_fast.errors import UserError, nearest
+
+SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .tif .tiff .ppm .pgm .pnm .jp2".split())
+SPLITS = ("train", "val", "test")
+
+
+def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> ImageSet:
+    """Load a folder of images.
+
+    Args:
+        root: any directory tree; hidden folders and files are passed over.
+        split: ``"train"`` or ``"test"``.
+        classes: text file of class names, one a line.
+        truth: CSV or Parquet of known labels, or None.
+
+    Raises:
+        UserError: no images, no classes, a class name twice, or labels that do not fit.
+    """
+    if classes is None:
+        raise UserError("a folder needs --classes FILE, a text file of class names, one a line")
+    names = read_class_names(classes)
+    labels = read_truth(truth, names) if truth else {}
+    images = find_images(root)
+    if not images:
+        raise UserError(f"--data-root {root}: no images in it ({', '.join(sorted(SUFFIXES))})")
+    if labels and labels.keys().isdisjoint(images):
+        raise UserError(f"--truth {truth}: none of its paths is in {root}, for example {next(iter(labels))!r}")
+    held_out = _held_out({part for part, _ in labels.values()})
+    if split == "train":
+        # Images that the labels name but the disk lacks stay rows: they end in the quarantine list.
+        named = [path for path, (part, _) in labels.items() if part in ("", "train")]
+        elsewhere = {path for path, (part, _) in labels.items() if part not in ("", "train")}
+        paths = sorted((set(images) - elsewhere) | set(named))
+    else:
+        paths = sorted(path for path, (part, _) in labels.items() if part == held_out)
+    known = np.array([path in labels for path in paths], dtype=bool)
+    matrix = np.zeros((len(paths), len(names)), dtype=bool)
+    for row, path in enumerate(paths):
+        matrix[row, labels[path][1] if path in labels else []] = True
+    return ImageSet(
+        name="folder",
+        split=split,
+        root=root,
+        paths=tuple(paths),
+        class_names=names,
+        prompt_names=names,
+        truth=matrix if known.any() else None,
+        known=known,
+    )
+
+
+def _held_out(splits: set[str]) -> str:
+    """Name the split that serves for testing: test, else val, else the labelled images themselves."""
+    return next((s for s in ("test", "val") if s in splits), "" if splits == {""} else "test")
+
+
+def find_images(root: Path) -> list[str]:
+    """List the images under a folder as sorted relative paths with forward slashes."""
+    relative = (file.relative_to(root) for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
+    return sorted(str(PurePosixPath(path)) for path in relative if not any(p.startswith(".") for p in path.parts))
+
+
+def read_class_names(file: Path) -> tuple[str, ...]:
+    """Read class names, one a line; blank lines do not count.
+
+    Raises:
+        UserError: the file is missing, empty, not text, or names a class twice.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"--classes {file}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--classes {file}: cannot be read as text: {error}") from error
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        name = line.strip()
+        if not name:
+            continue
+        if name.lower() in seen:
+            raise UserError(f"--classes {file}: {name!r} stands twice, in lines {seen[name.lower()]} and {number}")
+        if "|" in name:
+            raise UserError(f"--classes {file}: line {number}: a class name must not hold a bar: {name!r}")
+        seen[name.lower()] = number
+    if len(seen) < 2:
+        problem = "is empty" if not seen else "names one class only"
+        raise UserError(f"--classes {file}: {problem}; it must name two classes or more, one a line")
+    return tuple(lines[number - 1].strip() for number in seen.values())
+
+
+def read_truth(file: Path, names: tuple[str, ...]) -> dict[str, tuple[str, list[int]]]:
+    """Read known labels as ``{path: (split, class indices)}``; the split is ``""`` where the file has none.
+
+    Raises:
+        UserError: a missing file or column, an unknown class or split, a path twice or outside the root.
+    """
+    index = {name: c for c, name in enumerate(names)}
+    labels: dict[str, tuple[str, list[int]]] = {}
+    for number, path, split, joined in _rows(file):
+        where = f"--truth {file}: row {number}"
+        pure = PurePosixPath(path)
+        if not path or pure.is_absolute() or ".." in pure.parts:
+            raise UserError(f"{where}: {path!r} must be a path inside --data-root")
+        path = str(pure)
+        if path in labels:
+            raise UserError(f"{where}: {path!r} stands twice")
+        if split and split not in SPLITS:
+            raise UserError(f"{where}: split {split!r} must be one of {', '.join(SPLITS)}")
+        positives = [name.strip() for name in joined.split("|") if name.strip()]
+        for name in positives:
+            if name not in index:
+                raise UserError(f"{where}: class {name!r} is not in the class file" + nearest(name, names))
+        labels[path] = (split, [index[name] for name in positives])
+    if not labels:
+        raise UserError(f"--truth {file}: no rows in it")
+    return labels
+
+
+def _rows(file: Path) -> Iterable[tuple[int, str, str, str]]:
+    """Give (row number, path, split or "", joined labels); numbers count the header as row 1."""
+    try:
+        if file.suffix.lower() == ".parquet":
+            table = pyarrow.parquet.read_table(file)
+            columns, rows = table.column_names, table.to_pylist()
+        else:
+            with file.open(newline="", encoding="utf-8-sig") as handle:
+                reader = csv.DictReader(handle)
+                columns, rows = list(reader.fieldnames or []), list(reader)
+    except FileNotFoundError:
+        raise UserError(f"--truth {file}: no such file") from None
+    except (OSError, UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
+        raise UserError(f"--truth {file}: cannot be read: {error}") from error
+    for column in ("path", "labels"):
+        if column not in columns:
+            raise UserError(f"--truth {file}: no column {column!r}; it has {', '.join(columns) or 'none'}")
+    for number, row in enumerate(rows, start=2):
+        yield number, (row["path"] or "").strip(), (row.get("split") or "").strip(), row["labels"] or ""

@@ -1,0 +1,40 @@
+"""What every part of ccd_fast knows of a data set."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One split of a data set. Row i of everything that speaks of images is ``paths[i]``, for ever.
+
+    Attributes:
+        name: the data set's name, e.g. ``"folder"``.
+        split: ``"train"`` or ``"test"``.
+        root: the folder that the paths are relative to.
+        paths: N paths with forward slashes, relative to ``root``.
+        class_names: C names, as labels name them.
+        prompt_names: C names, as prompts name them.
+        truth: (N, C) bool, the known labels, or None where nothing is known.
+        known: (N,) bool, the rows of ``truth`` that are known.
+    """
+
+    name: str
+    split: str
+    root: Path
+    paths: tuple[str, ...]
+    class_names: tuple[str, ...]
+    prompt_names: tuple[str, ...]
+    truth: NDArray[np.bool_] | None
+    known: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Give N, the number of images."""
+        return len(self.paths)
+
+    def files(self, rows: NDArray[np.int64]) -> list[Path]:
+        """Give the files of some rows."""
+        return [self.root / self.paths[row] for row in rows]

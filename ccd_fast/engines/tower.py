@@ -1,0 +1,92 @@
+"""What goes into an engine, and what comes out."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+
+@dataclass(frozen=True)
+class ImageTower:
+    """The image tower of a CLIP, with the preprocessing that it was trained with.
+
+    Attributes:
+        name: the teacher's name.
+        module: normalised pixels (M, 3, S, S) float32 to embeddings (M, D).
+        image_size: S, side of the square input in pixels.
+        mean: of each channel, for pixels in 0 … 1.
+        std: of each channel, likewise.
+        interpolation: filter of the resize to S.
+    """
+
+    name: str
+    module: nn.Module
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: Literal["bilinear", "bicubic"]
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 over the names, types, shapes and bytes of all weights."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.module.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def identity(self) -> dict[str, object]:
+        """Give everything of the tower that an engine depends on."""
+        return {
+            "teacher": self.name,
+            "weights": self.weights_hash,
+            "image_size": self.image_size,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "interpolation": self.interpolation,
+        }
+
+
+class EmbedPixels(nn.Module):
+    """The contract of an engine as a module: uint8 pixels in, unit embeddings out."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, tower: ImageTower) -> None:
+        """Wrap a tower."""
+        super().__init__()
+        self.tower = tower.module
+        self.register_buffer("mean", 255 * torch.tensor(tower.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(tower.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map (M, S, S, 3) uint8 to (M, D) float32 of length 1."""
+        normalised = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        return normalize(self.tower(normalised).float(), dim=-1)
+
+
+class ImageEngine(Protocol):
+    """Turns pixels into embeddings."""
+
+    runtime: str
+    key: str
+    image_size: int
+    batch_size: int
+
+    def embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Embed any number of views.
+
+        A row's embedding does not depend on its neighbours: every call of the runtime has ``batch_size`` rows.
+
+        Args:
+            pixels: (M, S, S, 3) uint8, S being ``image_size``.
+
+        Returns:
+            (M, D) float32, rows of length 1.
+        """
+        ...

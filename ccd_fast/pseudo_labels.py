@@ -1,0 +1,136 @@
+"""The pseudo-labels: one (N, C) table, the teacher's class bias, and which images are confident (sections 2 and 4)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ccd_fast import kernels
+from ccd_fast.errors import UserError
+
+
+@dataclass
+class PseudoLabels:
+    """The state of all labels.
+
+    Attributes:
+        table: y, (N, C) float32 in [0, 1]; zero in unreadable rows.
+        bias: b, (C,) float32, the teacher's mean top-1 score by class.
+        bias_counts: (C,) int64, the confident images that each class's bias rests on.
+        confident: (N,) bool, images whose scores have an entropy at or below the limit.
+        readable: (N,) bool, images that could be decoded so far.
+    """
+
+    table: torch.Tensor
+    bias: torch.Tensor
+    bias_counts: torch.Tensor
+    confident: torch.Tensor
+    readable: torch.Tensor
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Give the state as tensors by name, for a checkpoint; ``PseudoLabels(**state)`` reads it back."""
+        return dict(vars(self))
+
+
+class FirstLabels:
+    """Gathers the teacher's scores of the whole images, then gives the first pseudo-labels (section 2)."""
+
+    def __init__(self, images: int, classes: int, max_entropy: float) -> None:
+        """Start with nothing seen, for N images and C classes; ``max_entropy`` in nats."""
+        self.max_entropy = max_entropy
+        self.scores = torch.zeros((images, classes))
+        self.confident = torch.zeros(images, dtype=torch.bool)
+        self.readable = torch.zeros(images, dtype=torch.bool)
+        self.bias_sums = torch.zeros(classes, dtype=torch.int64)
+        self.bias_counts = torch.zeros(classes, dtype=torch.int64)
+
+    def add(self, rows: torch.Tensor, similarities: torch.Tensor) -> None:
+        """Take in the similarities, (M, C) float32, of some rows, (M,) int64; each row once."""
+        self.scores[rows], self.confident[rows] = kernels.score(
+            similarities, self.max_entropy, self.bias_sums, self.bias_counts
+        )
+        self.readable[rows] = True
+
+    def finish(self, floor: float, min_count: int, debias: bool) -> PseudoLabels:
+        """Compute bias and labels from what was gathered.
+
+        Args:
+            floor: label smoothing from below (epsilon).
+            min_count: see :func:`class_bias`.
+            debias: divide by the bias; otherwise the bias is kept as 1 for every class.
+
+        Raises:
+            UserError: no image is confident, so that there is no bias.
+        """
+        if debias:
+            bias = class_bias(self.bias_sums, self.bias_counts, min_count)
+        else:
+            bias = torch.ones(self.scores.shape[1])
+        table = debiased_labels(self.scores, bias, floor)
+        table[~self.readable] = 0
+        return PseudoLabels(table, bias, self.bias_counts, self.confident, self.readable)
+
+
+def class_bias(sums: torch.Tensor, counts: torch.Tensor, min_count: int) -> torch.Tensor:
+    """Compute b_c, the mean top-1 score of class c over the confident images (section 2).
+
+    A class that rests on fewer than ``min_count`` images is drawn towards the mean of the other classes'
+    biases: as if the images it lacks had scored that mean. A class that is never on top gets that mean.
+
+    Args:
+        sums: (C,) int64, sums of top-1 scores in units of 2**-32.
+        counts: (C,) int64.
+        min_count: images from which on a class's own mean stands alone.
+
+    Returns:
+        b, (C,) float32, above 0.
+
+    Raises:
+        UserError: no class has a confident image.
+    """
+    total = (sums.double() / kernels.FIXED_POINT).numpy()
+    seen = counts.numpy()
+    if not seen.any():
+        raise UserError(
+            "no image is confident: every teacher score is spread over too many classes; "
+            "raise labels.max_entropy, or check the class names and the teacher"
+        )
+    wanted = max(min_count, 1)
+    trusted = seen >= wanted if (seen >= wanted).any() else seen > 0
+    own = np.where(seen > 0, total / np.maximum(seen, 1), 0)
+    others = trusted.sum() - trusted
+    prior = np.where(others > 0, ((own * trusted).sum() - own * trusted) / np.maximum(others, 1), own)
+    lacking = np.maximum(wanted - seen, 0)
+    bias = (total + lacking * prior) / (seen + lacking)
+    return torch.from_numpy(bias.astype(np.float32))
+
+
+def debiased_labels(scores: torch.Tensor, bias: torch.Tensor, floor: float) -> torch.Tensor:
+    """Compute y = clip(max(p, epsilon) / b, 0, 1) (section 2).
+
+    Args:
+        scores: p, (N, C) float32.
+        bias: b, (C,) float32.
+        floor: epsilon.
+    """
+    return (scores.clamp_min(floor) / bias).clamp(0, 1)
+
+
+def update_labels(
+    labels: PseudoLabels, rows: torch.Tensor, crop_scores: torch.Tensor, floor: float, ema: float
+) -> None:
+    """Draw labels towards what the teacher sees in the crops, in place (section 4).
+
+    q_i is the elementwise maximum over the crops of image i, and
+    y_i becomes clip(lambda y_i + (1 - lambda) max(q_i, epsilon) / b, 0, 1). An image without a crop keeps its y_i.
+
+    Args:
+        labels: changed in place.
+        rows: (M,) int64, the image of each crop; crops of an image stand side by side.
+        crop_scores: (M, C) float32, the teacher's scores.
+        floor: epsilon.
+        ema: lambda.
+    """
+    images, crops = torch.unique_consecutive(rows, return_counts=True)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), crops.cumsum(0)])
+    kernels.update(labels.table, images, offsets, crop_scores, labels.bias, floor, ema)

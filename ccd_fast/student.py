@@ -1,0 +1,129 @@
+"""The student: a CNN of timm, a 1x1 convolution to one map a class, and the piecewise boost (section 3)."""
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from ccd_fast.errors import UserError, nearest
+
+
+class Student(nn.Module):
+    """Classifies square uint8 pictures and says where it looked.
+
+    Attributes:
+        backbone: the CNN without pooling and classifier.
+        head: 1x1 convolution from the backbone's features to C maps.
+        alpha: boost of the positive part of the maps.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, backbone: nn.Module, classes: int, alpha: float, mean: Any, std: Any) -> None:
+        """Put a new head on a backbone; ``mean`` and ``std`` are its normalisation, for pixels in 0 … 1."""
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Conv2d(int(backbone.num_features), classes, kernel_size=1)
+        self.alpha = alpha
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1))
+        self.to(memory_format=torch.channels_last)  # 1.8 times as fast on the CPU
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute logits and class activation maps.
+
+        Args:
+            pixels: (B, S, S, 3) uint8.
+
+        Returns:
+            Logits z, (B, C) float32, and the boosted maps M, (B, C, h, w) float32; z is the mean of M over positions.
+        """
+        normalised = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        features = self.backbone.forward_features(normalised)  # type: ignore[operator]
+        cam = piecewise_boost(self.head(features), self.alpha)
+        return cam.mean(dim=(2, 3)), cam
+
+
+def piecewise_boost(maps: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Multiply the positive part of the maps by alpha: M becomes alpha M where M > 0 (section 3)."""
+    return torch.where(maps > 0, alpha * maps, maps)
+
+
+def build(backbone: str, classes: int, alpha: float, weights: str, seed: int = 0) -> Student:
+    """Build a student.
+
+    Args:
+        backbone: any CNN of timm.
+        classes: C.
+        alpha: boost of the positive part of the maps.
+        weights: ``"imagenet"`` for timm's own (downloaded), ``"none"``, or a file in timm's names.
+        seed: of the weights that are drawn.
+
+    Raises:
+        UserError: the backbone is unknown or no CNN, or the weights cannot be had or do not fit.
+    """
+    name = backbone.split(".")[0]
+    if name not in timm.list_models():
+        raise UserError(f"student {backbone!r}: timm has no such model" + nearest(name, timm.list_models()))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _backbone(backbone, weights)
+        if not _gives_maps(network):
+            raise UserError(f"student {backbone!r}: not a CNN: its features are not maps, channels first")
+        config = timm.data.resolve_model_data_config(network)
+        return Student(network, classes, alpha, config["mean"], config["std"])
+
+
+def _backbone(name: str, weights: str) -> nn.Module:
+    arguments: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
+    if weights in ("imagenet", "none"):
+        try:
+            return timm.create_model(name, pretrained=weights == "imagenet", **arguments)
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"student {name!r}: its ImageNet weights cannot be had: {_first_line(error)}; "
+                "give a file with --student-weights, or --student-weights none"
+            ) from error
+    if not Path(weights).is_file():
+        raise UserError(f"--student-weights {weights}: no such file (or say imagenet, or none)")
+    try:
+        network = timm.create_model(name, checkpoint_path="", **arguments)
+        state = timm.models.load_state_dict(weights, weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, OSError, ValueError, KeyError) as error:
+        raise UserError(f"--student-weights {weights}: cannot be read: {_first_line(error)}") from error
+    problem = _load(network, state)
+    if problem:
+        raise UserError(f"--student-weights {weights}: does not fit {name}: {problem}")
+    return network
+
+
+def _gives_maps(network: nn.Module) -> bool:
+    """Tell whether the features of a picture of any size are (1, F, h, w)."""
+    try:
+        with torch.inference_mode():
+            features = network.eval().forward_features(torch.zeros(1, 3, 96, 64))  # type: ignore[operator]
+    except (AssertionError, RuntimeError):  # a transformer insists on its own size
+        return False
+    return features.ndim == 4 and features.shape[1] == network.num_features
+
+
+def _load(network: nn.Module, state: dict[str, torch.Tensor]) -> str:
+    """Load a state with a classifier to spare; say what does not fit."""
+    own = network.state_dict()
+    missing = [key for key in own if key not in state]
+    if missing:
+        return f"{len(missing)} tensors are missing, the first {missing[0]}"
+    wrong = [key for key in own if state[key].shape != own[key].shape]
+    if wrong:
+        return f"{wrong[0]} is {tuple(state[wrong[0]].shape)}, not {tuple(own[wrong[0]].shape)}"
+    network.load_state_dict({key: state[key] for key in own})
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
