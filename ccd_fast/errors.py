@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend."""
+"""The exceptions that end a command with one line instead of a traceback."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,6 +9,10 @@ class UserError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class RunError(Exception):
+    """The run itself cannot go on: the message is one line; exit code 1. What was done before it is on disk."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

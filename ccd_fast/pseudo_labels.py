@@ -62,10 +62,9 @@ class FirstLabels:
         Raises:
             UserError: no image is confident, so that there is no bias.
         """
+        bias = torch.ones(self.scores.shape[1])
         if debias:
             bias = class_bias(self.bias_sums, self.bias_counts, min_count)
-        else:
-            bias = torch.ones(self.scores.shape[1])
         table = debiased_labels(self.scores, bias, floor)
         table[~self.readable] = 0
         return PseudoLabels(table, bias, self.bias_counts, self.confident, self.readable)

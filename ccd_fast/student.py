@@ -1,5 +1,6 @@
 """The student: a CNN of timm, a 1x1 convolution to one map a class, and the piecewise boost (section 3)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -24,11 +25,12 @@ class Student(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, backbone: nn.Module, classes: int, alpha: float, mean: Any, std: Any) -> None:
+    def __init__(self, backbone: Any, classes: int, alpha: float, mean: Sequence[float], std: Sequence[float]) -> None:
         """Put a new head on a backbone; ``mean`` and ``std`` are its normalisation, for pixels in 0 … 1."""
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Conv2d(int(backbone.num_features), classes, kernel_size=1)
+        features: int = backbone.num_features
+        self.head = nn.Conv2d(features, classes, kernel_size=1)
         self.alpha = alpha
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1))
@@ -44,7 +46,7 @@ class Student(nn.Module):
             Logits z, (B, C) float32, and the boosted maps M, (B, C, h, w) float32; z is the mean of M over positions.
         """
         normalised = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        features = self.backbone.forward_features(normalised)  # type: ignore[operator]
+        features = self.backbone.forward_features(normalised)
         cam = piecewise_boost(self.head(features), self.alpha)
         return cam.mean(dim=(2, 3)), cam
 
@@ -79,7 +81,7 @@ def build(backbone: str, classes: int, alpha: float, weights: str, seed: int = 0
         return Student(network, classes, alpha, config["mean"], config["std"])
 
 
-def _backbone(name: str, weights: str) -> nn.Module:
+def _backbone(name: str, weights: str) -> Any:
     arguments: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
     if weights in ("imagenet", "none"):
         try:
@@ -102,14 +104,14 @@ def _backbone(name: str, weights: str) -> nn.Module:
     return network
 
 
-def _gives_maps(network: nn.Module) -> bool:
+def _gives_maps(network: Any) -> bool:
     """Tell whether the features of a picture of any size are (1, F, h, w)."""
     try:
         with torch.inference_mode():
-            features = network.eval().forward_features(torch.zeros(1, 3, 96, 64))  # type: ignore[operator]
+            features = network.eval().forward_features(torch.zeros(1, 3, 96, 64))
     except (AssertionError, RuntimeError):  # a transformer insists on its own size
         return False
-    return features.ndim == 4 and features.shape[1] == network.num_features
+    return bool(features.ndim == 4 and features.shape[1] == network.num_features)
 
 
 def _load(network: nn.Module, state: dict[str, torch.Tensor]) -> str:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from ccd_fast.engines import ImageEngine, ImageTower
+from ccd_fast.engines.batching import in_fixed_batches
 from ccd_fast.errors import UserError, nearest
 
 CONFIG = "open_clip_config.json"
@@ -44,18 +45,23 @@ class Clip:
 class Teacher:
     """Scores views: an engine for the pixels, and one embedding a class."""
 
-    def __init__(self, engine: ImageEngine, classes: torch.Tensor, scale: float) -> None:
-        """Join an engine with class embeddings, (C, D) float32 of length 1, and the CLIP's scale."""
+    def __init__(self, clip: Clip, engine: ImageEngine, classes: torch.Tensor) -> None:
+        """Join an engine of a CLIP's image tower with class embeddings, (C, D) float32 of length 1."""
         self.engine = engine
         self.classes = classes
-        self.scale = scale
+        self.scale = clip.scale
+        self.image_size = engine.image_size
+        self.batch_size = engine.batch_size
+        self.interpolation = clip.tower.interpolation
 
     def similarities(self, pixels: torch.Tensor) -> torch.Tensor:
         """Compute s_c = scale <e, t_c> for views, (M, S, S, 3) uint8: (M, C) float32.
 
-        Their softmax over the classes are the scores p.
+        Their softmax over the classes are the scores p. A row does not depend on its neighbours: a matrix product
+        may add up in another order where it has another number of rows, so it too sees one number only.
         """
-        return self.scale * (self.engine.embed(pixels) @ self.classes.T)
+        embeddings = self.engine.embed(pixels)
+        return in_fixed_batches(embeddings, self.batch_size, lambda batch: self.scale * (batch @ self.classes.T))
 
 
 def load_clip(name: str, image_size: int | str = "native") -> Clip:
@@ -135,14 +141,15 @@ def _resolve(name: str) -> tuple[str, str | None]:
         return name, None
     if Path(name).is_dir():
         return f"local-dir:{_checked_folder(Path(name))}", None
-    architecture, _, tag = name.rpartition("/")
-    if architecture not in open_clip.list_models():
-        known = open_clip.list_models()
-        form = "" if architecture else " (name it architecture/weights, hf-hub:org/name, or an existing folder)"
-        raise UserError(f"teacher {name!r}: unknown{form}" + nearest(architecture or name, known))
+    architecture, _, tag = name.partition("/")
+    known = open_clip.list_models()
+    if architecture not in known:
+        form = "name it architecture/weights as open_clip does, hf-hub:org/name, or an existing folder"
+        raise UserError(f"teacher {name!r}: unknown: {form}" + nearest(architecture, known))
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag not in tags:
-        raise UserError(f"teacher {name!r}: {architecture} has the weights {', '.join(tags) or 'none'}" + nearest(tag, tags))
+        choices = f"the weights of {architecture} are {', '.join(tags) or 'none'}"
+        raise UserError(f"teacher {name!r}: name it {architecture}/weights: {choices}" + nearest(tag, tags))
     _refuse_wrong_activation(architecture, tag)
     return architecture, tag
 

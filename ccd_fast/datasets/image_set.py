@@ -38,3 +38,7 @@ class ImageSet:
     def files(self, rows: NDArray[np.int64]) -> list[Path]:
         """Give the files of some rows."""
         return [self.root / self.paths[row] for row in rows]
+
+    def files_of_all(self) -> list[Path]:
+        """Give all N files."""
+        return [self.root / path for path in self.paths]

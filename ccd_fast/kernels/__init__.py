@@ -55,8 +55,9 @@ def update(
         ema: weight of the old label (lambda).
     """
     _on_the_cpu(table, rows, offsets, crop_scores, bias)
-    arrays = (t.numpy() for t in (table, rows, offsets, crop_scores, bias))
-    numpy_twins.update(*arrays, floor, ema)
+    numpy_twins.update(
+        table.numpy(), rows.numpy(), offsets.numpy(), crop_scores.numpy(), bias.numpy(), floor, ema
+    )
 
 
 def cam_boxes(maps: torch.Tensor, view_size: int, threshold: float, margin: float) -> torch.Tensor:

@@ -51,7 +51,8 @@ def cam_boxes(maps: Floats, view_size: int, threshold: float, margin: float) -> 
     boxes = np.empty((len(maps), 4), dtype=np.int64)
     for first in range(0, len(maps), MAPS_AT_ONCE):
         chunk = slice(first, first + MAPS_AT_ONCE)
-        boxes[chunk] = _hot_boxes(rows @ maps[chunk] @ columns.T, threshold)
+        upsampled: Floats = np.matmul(rows @ maps[chunk], columns.T, dtype=np.float32)
+        boxes[chunk] = _hot_boxes(upsampled, threshold)
     grow = round(margin * view_size)
     boxes += np.array([-grow, -grow, grow, grow])
     return boxes.clip(0, view_size)

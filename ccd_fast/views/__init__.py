@@ -7,11 +7,11 @@ that DALI is tested against).
 import importlib.util
 
 from ccd_fast.errors import UserError
-from ccd_fast.views.backend import Photographs, ViewBackend
+from ccd_fast.views.backend import Interpolation, Photographs, ViewBackend
 from ccd_fast.views.boxes import to_image_boxes
 from ccd_fast.views.training import flipped, jitter_factors
 
-__all__ = ["Photographs", "ViewBackend", "flipped", "jitter_factors", "open_backend", "to_image_boxes"]
+__all__ = ["Interpolation", "Photographs", "ViewBackend", "flipped", "jitter_factors", "open_backend", "to_image_boxes"]
 
 
 def open_backend(name: str, threads: int) -> ViewBackend:

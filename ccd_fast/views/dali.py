@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import nvidia.dali.experimental.dynamic as dali
 import torch
+import torch.utils.dlpack
 from numpy.typing import NDArray
 from nvidia.dali import types
 
@@ -43,7 +44,8 @@ class DaliViews:
             good = [k for k, single in enumerate(singles) if single is not None]
             kept = [kept[k] for k in good]
             pictures = _decode_all([encoded[k] for k in good])
-        sizes = np.array([shape[:2] for shape in pictures.shape] if kept else [], dtype=np.int64).reshape(-1, 2)
+        shapes = pictures.shape if kept and pictures is not None else []
+        sizes = np.array([shape[:2] for shape in shapes], dtype=np.int64).reshape(-1, 2)
         return Photographs(np.array(kept, dtype=np.int64), sizes, pictures, unreadable)
 
     def whole(self, photographs: Photographs, size: int, interpolation: Interpolation) -> torch.Tensor:
@@ -74,9 +76,7 @@ class DaliViews:
         """Jitter colours; see :class:`ViewBackend`."""
         brightness, contrast, saturation, hue = (dali.as_batch(list(column)) for column in factors.T)
         pictures = dali.as_batch(pixels.contiguous(), layout="HWC")
-        twisted = dali.color_twist(
-            pictures, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue
-        )
+        twisted = dali.color_twist(pictures, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
         return _to_torch(twisted)
 
 
@@ -97,5 +97,5 @@ def _resize(pictures: Any, size: int, interpolation: Interpolation) -> torch.Ten
 
 def _to_torch(pictures: Any) -> torch.Tensor:
     """Hand a batch of equal shapes to torch without a copy."""
-    pixels: torch.Tensor = torch.from_dlpack(dali.as_tensor(pictures.evaluate()))
+    pixels: torch.Tensor = torch.utils.dlpack.from_dlpack(dali.as_tensor(pictures.evaluate()))
     return pixels

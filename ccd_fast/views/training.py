@@ -32,8 +32,10 @@ def jitter_factors(draws: NDArray[np.float64], strength: float) -> NDArray[np.fl
 
 
 def color_twist_matrix(factors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give the affine map of RGB that a colour jitter is: hue and saturation turn and stretch the chroma plane
-    of YIQ, contrast stretches around mid-grey (128), brightness multiplies the whole.
+    """Give the affine map of RGB that a colour jitter is.
+
+    Hue and saturation turn and stretch the chroma plane of YIQ, contrast stretches around mid-grey (128), and
+    brightness multiplies the whole.
 
     Args:
         factors: (B, 4) brightness, contrast, saturation, hue in degrees.

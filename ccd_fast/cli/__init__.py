@@ -1,0 +1,49 @@
+"""The command line: each command parses, calls the library, and prints.
+
+Commands import the library when they run, so that ``--help`` answers at once.
+"""
+
+import sys
+import traceback
+
+import typer
+
+from ccd_fast.cli import build_engines, evaluate, options, predict, train
+from ccd_fast.errors import RunError, UserError
+
+app = typer.Typer(
+    help="Photographs and class names in, a small fast multi-label classifier out. No labels needed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.command("build-engines")(build_engines.build_engines)
+
+
+@app.callback()
+def _options(version: options.Version = False) -> None:
+    """Photographs and class names in, a small fast multi-label classifier out. No labels needed."""
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit code: 2 for what the user can mend, else 1."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _fail("interrupted; a run goes on with --resume, from its last finished epoch", 130)
+    except UserError as error:
+        _fail(str(error), 2)
+    except RunError as error:
+        _fail(str(error), 1)
+    except Exception as error:  # noqa: BLE001  the last resort: one line, and how to see more
+        _fail(f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    if options.debugging():
+        traceback.print_exc()
+    print("ccd-fast: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,85 @@
+"""``ccd-fast evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ccd_fast.cli import options
+
+if TYPE_CHECKING:
+    from ccd_fast.evaluate import Metrics
+
+
+def evaluate(
+    run: options.Run,
+    checkpoint: options.Checkpoint = "best",
+    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the images; by default the run's own.")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Known labels; by default the run's own.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Probability from which a class counts as predicted.")
+    ] = None,
+    debug: options.Debug = False,
+) -> None:
+    """Measure a trained student against known labels: mAP, average precision by class, CF1, OF1.
+
+    Example: `ccd-fast evaluate runs/photos --split test`
+    """
+    import dataclasses
+
+    import torch
+
+    from ccd_fast import evaluate as metrics
+    from ccd_fast import trained
+    from ccd_fast.errors import UserError
+    from ccd_fast.predict import predict
+    from ccd_fast.progress import Stages
+    from ccd_fast.views import open_backend
+
+    model = trained.load(run, checkpoint)
+    own = model.source
+    source = dataclasses.replace(own, root=data_root or own.root, truth=truth or own.truth)
+    if split not in ("train", "test"):
+        raise UserError(f"--split {split}: must be train or test")
+    images = source.load(split)
+    if images.class_names != model.class_names:
+        raise UserError(f"{source.classes}: its classes are no longer those of {run}")
+    if images.truth is None:
+        raise UserError(f"no known labels for the {split} images: give them with --truth FILE")
+    backend = open_backend(model.recipe.views.backend, torch.get_num_threads())
+    with Stages(Console(stderr=True)).stage("evaluate", len(images)) as stage:
+        seen = predict(model.student, images.files_of_all(), backend, model.recipe.student.image_size, stage)
+    for row, reason in seen.unreadable.items():
+        typer.echo(f"ccd-fast: {images.paths[row]}: {reason}", err=True)
+    rows = seen.readable.numpy() & images.known
+    if not rows.any():
+        raise UserError(f"none of the {len(images)} images with known labels can be read")
+    limit = model.recipe.evaluate.threshold if threshold is None else threshold
+    result = metrics.evaluate(
+        seen.probabilities[rows], torch.from_numpy(images.truth[rows]), images.class_names, limit
+    )
+    show(result)
+
+
+def show(result: "Metrics") -> None:
+    """Print metrics as a table."""
+    console = Console()
+    table = Table(title=f"{result.images} images")
+    table.add_column("class")
+    table.add_column("average precision, %", justify="right")
+    for name, value in result.average_precision.items():
+        table.add_row(name, f"{100 * value:.1f}")
+    table.add_section()
+    table.add_row("mAP", f"{100 * result.mean_average_precision:.1f}")
+    table.add_row(f"CF1 (threshold {result.threshold:g})", f"{100 * result.class_f1:.1f}")
+    table.add_row("OF1", f"{100 * result.overall_f1:.1f}")
+    console.print(table)
+    if result.without_positives:
+        console.print(f"left out of the mean, as no image has them: {', '.join(result.without_positives)}")

@@ -1,0 +1,59 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ccd_fast import __version__
+
+_state = {"debug": False}
+
+
+def debugging() -> bool:
+    """Tell whether ``--debug`` was given."""
+    return _state["debug"]
+
+
+def _set_debug(value: bool) -> bool:
+    _state["debug"] = value
+    return value
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        print(f"ccd-fast {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+]
+Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
+Recipe = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="A built-in recipe (folder, paper-voc12, paper-voc07, paper-coco, paper-nus) or a TOML file.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a knob, e.g. train.epochs=4. May be repeated."),
+]
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FOLDER",
+        help="CLIP as open_clip names it: ViT-B-32/laion2b_s34b_b79k, RN50x64-quickgelu/openai, hf-hub:org/name, "
+        "or a folder with open_clip_config.json and open_clip_model.safetensors.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="Where to run: cpu.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train --out` wrote it.")]
+Checkpoint = Annotated[str, typer.Option(help="best (the epoch chosen without labels) or last.")]
+
+
+def quoted(value: object) -> str:
+    """Give a value in TOML's notation, for an override."""
+    return "'''" + str(value) + "'''"

@@ -1,0 +1,91 @@
+"""``ccd-fast train``."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ccd_fast.cli import options
+
+
+def train(
+    data_root: Annotated[Path, typer.Option(help="Folder that holds the data set.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; made anew.")],
+    dataset: Annotated[str, typer.Option(help="Kind of data set: folder (any tree of images).")] = "folder",
+    classes: Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line.")] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Known labels, used for evaluation only: CSV or Parquet with path, labels (joined by |), and split.",
+        ),
+    ] = None,
+    teacher: options.Teacher = None,
+    student: Annotated[str | None, typer.Option(help="Any CNN of timm, e.g. resnet101.")] = None,
+    student_weights: Annotated[
+        str | None, typer.Option(metavar="FILE|imagenet|none", help="Weights that the student starts from.")
+    ] = None,
+    recipe: options.Recipe = "folder",
+    set_: options.Set = None,
+    device: options.Device = "cpu",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train a student on unlabelled photographs, with a CLIP as its teacher.
+
+    The teacher scores every photograph over the class names; then, epoch by epoch, the student learns from
+    these pseudo-labels and shows the teacher where to look again.
+
+    Example: `ccd-fast train --data-root photos --classes classes.txt --out runs/photos`
+    """
+    from ccd_fast import config
+    from ccd_fast.datasets import Source
+    from ccd_fast.progress import Stages
+    from ccd_fast.run_folder import RunFolder
+    from ccd_fast.train import train as run
+
+    overrides = list(set_ or [])
+    named = {"teacher.model": teacher, "student.backbone": student, "student.weights": student_weights}
+    overrides += [f"{key}={options.quoted(value)}" for key, value in named.items() if value is not None]
+    folder = RunFolder(out)
+    summary = run(
+        Source(dataset, data_root, classes, truth),
+        config.load(recipe, overrides),
+        folder,
+        Stages(Console(stderr=True), folder.add_metrics),
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        command=shlex.join(["ccd-fast", *sys.argv[1:]]),
+    )
+    show(summary, out)
+
+
+def show(summary: dict[str, Any], out: Path) -> None:
+    """Print what a run achieved and where its time went."""
+    console = Console()
+    if summary["results"]:
+        table = Table(title="mean average precision")
+        table.add_column("what")
+        table.add_column("mAP, %", justify="right")
+        for name, value in summary["results"].items():
+            table.add_row(name, "undefined" if value is None else f"{100 * value:.1f}")
+        console.print(table)
+    table = Table(title="time")
+    for column, justify in (("stage", "left"), ("images", "right"), ("seconds", "right"), ("images/s", "right"), ("crops/s", "right")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for name, total in summary["stages"].items():
+        seconds = total["seconds"]
+        crops = f"{total['crops'] / seconds:.1f}" if total["crops"] else ""
+        table.add_row(name, f"{total['images']:.0f}", f"{seconds:.1f}", f"{total['images'] / seconds:.1f}", crops)
+    whole = sum(total["seconds"] for total in summary["stages"].values())
+    table.add_row("all", "", f"{whole:.1f}", "", "", end_section=True)
+    console.print(table)
+    if summary["unreadable"]:
+        console.print(f"{summary['unreadable']} images could not be read: {out / 'quarantine.csv'}")
+    console.print(f"{summary['epochs']} epochs; checkpoints/best is epoch {summary['chosen_epoch']}; all in {out}")

@@ -1,0 +1,71 @@
+"""What a run ran on: device, machine, versions, revision."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ccd_fast import __version__
+from ccd_fast.errors import UserError
+
+PACKAGES = (
+    *("torch", "torchvision", "timm", "open_clip_torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
+    *("nvidia-dali-cuda130", "numpy", "pillow", "pyarrow", "safetensors", "torchmetrics"),
+)
+
+
+def check_device(device: str) -> torch.device:
+    """Give the torch device of a name.
+
+    Raises:
+        UserError: this version cannot run on it.
+    """
+    if device != "cpu":
+        raise UserError(f"--device {device}: this version runs on the CPU only; use --device cpu")
+    return torch.device(device)
+
+
+def describe() -> dict[str, Any]:
+    """Describe machine and software, for the records of runs and benchmarks."""
+    return {
+        "ccd_fast": __version__,
+        "revision": _revision(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """Name the processor as Linux does, or as Python knows it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _revision() -> str | None:
+    """Give the git revision of the source, with a plus if it was changed; None for an installed package."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

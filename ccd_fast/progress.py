@@ -1,0 +1,124 @@
+"""Stages: what a run is doing, how fast, and where its time goes."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+PLAIN_INTERVAL = 30.0
+"""Seconds between lines where no bar can be drawn."""
+
+
+class Stage:
+    """One pass over something countable, timed as a whole and by part."""
+
+    def __init__(self, name: str, total: int, show: Callable[["Stage"], None]) -> None:
+        """Start the clock; ``show`` is called after each advance."""
+        self.name = name
+        self.total = total
+        self.done = 0
+        self.crops = 0
+        self.parts: dict[str, float] = {}
+        self._show = show
+        self._start = time.perf_counter()
+        self._stopped: float | None = None
+
+    def advance(self, images: int, crops: int = 0) -> None:
+        """Count images, and crops where the stage has any."""
+        self.done += images
+        self.crops += crops
+        self._show(self)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a part of the stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.parts[name] = self.parts.get(name, 0.0) + time.perf_counter() - start
+
+    def stop(self) -> None:
+        """Stop the clock."""
+        self._stopped = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start, or until the stop."""
+        return (self._stopped or time.perf_counter()) - self._start
+
+    def rates(self) -> str:
+        """Say the rates in a few words."""
+        text = f"{self.done / self.seconds:.1f} images/s"
+        return text + (f", {self.crops / self.seconds:.1f} crops/s" if self.crops else "")
+
+    def shares(self) -> dict[str, float]:
+        """Give the share of the time that each part took."""
+        return {name: round(seconds / self.seconds, 3) for name, seconds in self.parts.items()}
+
+    def record(self) -> dict[str, Any]:
+        """Give what ``metrics.jsonl`` says of the stage."""
+        record: dict[str, Any] = {"stage": self.name, "images": self.done, "seconds": round(self.seconds, 3)}
+        record["images_per_second"] = round(self.done / self.seconds, 2)
+        if self.crops:
+            record |= {"crops": self.crops, "crops_per_second": round(self.crops / self.seconds, 2)}
+        return record | {"share": self.shares()}
+
+
+class Stages:
+    """Shows the stages of a run, one after the other, and hands each one's record on when it ends."""
+
+    def __init__(self, console: Console, keep: Callable[[dict[str, Any]], None] | None = None) -> None:
+        """Show on ``console``; give each ended stage's record to ``keep``, if there is one."""
+        self.console = console
+        self.keep = keep
+
+    def say(self, text: str) -> None:
+        """Print a line between stages."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def stage(self, name: str, total: int, **labels: Any) -> Iterator[Stage]:
+        """Run a stage over ``total`` images; ``labels`` (an epoch, say) go into its record."""
+        title = name + "".join(f" {key} {value}" for key, value in labels.items())
+        with self._display(title, total) as show:
+            stage = Stage(name, total, show)
+            yield stage
+            stage.stop()
+        parts = ", ".join(f"{part} {share:.0%}" for part, share in stage.shares().items())
+        self.say(
+            f"{title}: {stage.done} images in {stage.seconds:.1f} s, {stage.rates()}" + (f" ({parts})" if parts else "")
+        )
+        if self.keep is not None:
+            self.keep({**stage.record(), **labels})
+
+    @contextmanager
+    def _display(self, title: str, total: int) -> Iterator[Callable[[Stage], None]]:
+        """A bar on a terminal, a line now and then elsewhere."""
+        if not self.console.is_terminal:
+            yield _plain_lines(self.say, title)
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rates]}"),
+        )
+        with Progress(*columns, TimeRemainingColumn(), console=self.console, transient=True) as progress:
+            task: TaskID = progress.add_task(title, total=total, rates="")
+            yield lambda stage: progress.update(task, completed=stage.done, rates=stage.rates())
+
+
+def _plain_lines(say: Callable[[str], None], title: str) -> Callable[[Stage], None]:
+    last = time.perf_counter()
+
+    def show(stage: Stage) -> None:
+        nonlocal last
+        if time.perf_counter() - last >= PLAIN_INTERVAL:
+            last = time.perf_counter()
+            say(f"{title}: {stage.done} of {stage.total}, {stage.rates()}")
+
+    return show

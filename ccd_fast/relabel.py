@@ -1,0 +1,158 @@
+"""The passes that make and update pseudo-labels (sections 2 and 4)."""
+
+import numpy as np
+import torch
+
+from ccd_fast import randomness
+from ccd_fast.cam import CamBoxes, boxes_of_active_classes
+from ccd_fast.config import Recipe
+from ccd_fast.datasets import ImageSet
+from ccd_fast.predict import STUDENT_FILTER, decoded
+from ccd_fast.progress import Stage
+from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels, update_labels
+from ccd_fast.randomness import Purpose
+from ccd_fast.student import Student
+from ccd_fast.teacher import Teacher
+from ccd_fast.views import Photographs, ViewBackend, to_image_boxes
+
+
+def score_whole_images(
+    images: ImageSet, backend: ViewBackend, teacher: Teacher, max_entropy: float, stage: Stage
+) -> tuple[FirstLabels, dict[int, str]]:
+    """Let the teacher score every whole image (section 1).
+
+    Args:
+        images: N images.
+        backend: of the views.
+        teacher: scores them.
+        max_entropy: an image is confident up to this entropy, in nats.
+        stage: advanced by the images seen.
+
+    Returns:
+        What was gathered, and the unreadable rows with the reason.
+    """
+    gathered = FirstLabels(len(images), len(images.class_names), max_entropy)
+    unreadable: dict[int, str] = {}
+    for photographs in decoded(images.files_of_all(), backend, stage):
+        unreadable |= photographs.unreadable
+        with stage.part("views"):
+            views = backend.whole(photographs, teacher.image_size, teacher.interpolation)
+        with stage.part("teacher"):
+            if len(photographs):
+                gathered.add(torch.from_numpy(photographs.rows), teacher.similarities(views))
+        stage.advance(len(photographs) + len(photographs.unreadable))
+    return gathered, unreadable
+
+
+class CropScorer:
+    """Scores crops in full batches of the engine, whatever number comes from each batch of images."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        """Start with no crop waiting."""
+        self.teacher = teacher
+        self._waiting: list[torch.Tensor] = []
+        self._scores: list[torch.Tensor] = []
+
+    def add(self, crops: torch.Tensor) -> None:
+        """Take crops, (M, S, S, 3) uint8, and score all full batches."""
+        self._waiting.append(crops)
+        ready = sum(map(len, self._waiting))
+        if ready >= self.teacher.batch_size:
+            pixels = torch.cat(self._waiting)
+            full = ready - ready % self.teacher.batch_size
+            self._score(pixels[:full])
+            self._waiting = [pixels[full:].clone()]  # a copy, so that the scored ones can go
+
+    def finish(self) -> torch.Tensor:
+        """Score what waits, and give the scores of all crops in the order they came, (M, C) float32."""
+        if self._waiting and sum(map(len, self._waiting)):
+            self._score(torch.cat(self._waiting))
+        self._waiting = []
+        return torch.cat(self._scores) if self._scores else torch.zeros((0, len(self.teacher.classes)))
+
+    def _score(self, crops: torch.Tensor) -> None:
+        self._scores.append(torch.softmax(self.teacher.similarities(crops), dim=1))
+
+
+@torch.inference_mode()
+def relabel(
+    images: ImageSet,
+    backend: ViewBackend,
+    teacher: Teacher,
+    student: Student,
+    labels: PseudoLabels,
+    tau: float,
+    epoch: int,
+    recipe: Recipe,
+    stage: Stage,
+) -> dict[int, str]:
+    """Update the pseudo-labels of all images from crops at the student's CAMs (section 4).
+
+    Args:
+        images: N images.
+        backend: of the views.
+        teacher: scores the crops.
+        student: says where to look; it is left in evaluation mode.
+        labels: changed in place, all at once when the pass has ended.
+        tau: a class is active where its probability is at or above this.
+        epoch: key of the random shift of boxes, where the recipe has one.
+        recipe: the knobs.
+        stage: advanced by images and crops.
+
+    Returns:
+        Rows that could not be read, with the reason; they keep their labels.
+    """
+    student.eval()
+    view_size = relabel_image_size(recipe)
+    shifts = _box_shifts(recipe, epoch, len(images))
+    scorer, owners = CropScorer(teacher), [np.empty(0, dtype=np.int64)]
+    unreadable: dict[int, str] = {}
+    for photographs in decoded(images.files_of_all(), backend, stage):
+        unreadable |= photographs.unreadable
+        if len(photographs):
+            with stage.part("student"):
+                logits, cam = student(backend.whole(photographs, view_size, STUDENT_FILTER))
+            with stage.part("boxes"):
+                found = boxes_of_active_classes(
+                    logits, cam, tau, view_size, recipe.relabel.cam_threshold, recipe.relabel.margin
+                )
+                owner, boxes = _crop_boxes(found, photographs, view_size, shifts, recipe.views.per_class)
+            with stage.part("crops"):
+                crops = backend.crop(photographs, owner, boxes, teacher.image_size, teacher.interpolation)
+            with stage.part("teacher"):
+                scorer.add(crops)
+            owners.append(photographs.rows[owner])
+        stage.advance(len(photographs) + len(photographs.unreadable), crops=len(owners[-1]) if len(photographs) else 0)
+    with stage.part("teacher"):
+        crop_scores = scorer.finish()
+    with stage.part("update"):
+        rows = torch.from_numpy(np.concatenate(owners))
+        update_labels(labels, rows, crop_scores, recipe.labels.floor, recipe.relabel.ema)
+    return unreadable
+
+
+def relabel_image_size(recipe: Recipe) -> int:
+    """Give the side of the views that the student's CAMs are computed on, in pixels."""
+    size = recipe.student.relabel_image_size
+    return recipe.student.image_size if size == "same" else int(size)
+
+
+def _box_shifts(recipe: Recipe, epoch: int, images: int) -> torch.Tensor | None:
+    """Draw how far each side of a box moves, (N, per_class, 4) in ± jitter; None where nothing moves."""
+    if recipe.views.jitter == 0:
+        return None
+    draws = randomness.uniform(recipe.seed, epoch, Purpose.BOX, images, 4 * recipe.views.per_class)
+    return torch.from_numpy((2 * draws - 1) * recipe.views.jitter).view(images, -1, 4)
+
+
+def _crop_boxes(
+    found: CamBoxes, photographs: Photographs, view_size: int, shifts: torch.Tensor | None, per_class: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the owners, (M,), and the boxes in their pixels, (M, 4), of all crops of a batch."""
+    owner = np.repeat(found.owner, per_class)
+    boxes = np.repeat(found.boxes, per_class, axis=0)
+    shift = None
+    if shifts is not None:
+        turn = np.tile(np.arange(per_class), len(found.owner))
+        shift = shifts.numpy()[photographs.rows[owner], turn]
+    return owner, to_image_boxes(boxes, photographs.sizes[owner], view_size, shift)

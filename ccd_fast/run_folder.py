@@ -1,0 +1,156 @@
+"""What a run leaves behind: one folder, every file whole or not there."""
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import safetensors.torch
+import torch
+
+from ccd_fast.datasets import ImageSet
+from ccd_fast.errors import UserError
+from ccd_fast.pseudo_labels import PseudoLabels
+
+STATE = "checkpoints/state.pt"
+
+
+class RunFolder:
+    """A run's folder.
+
+    ``recipe.toml``, ``run.json``, ``metrics.jsonl``, ``labels/epoch-002.parquet``, ``checkpoints/`` (``last`` and
+    ``best`` as safetensors; ``state.pt``, all that a resumed run needs) and ``quarantine.csv``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name a folder; nothing is written."""
+        self.path = path
+        self.quarantine: dict[str, str] = {}
+        self._records: list[dict[str, Any]] = []
+
+    def check_free(self, resume: bool, overwrite: bool) -> None:
+        """Refuse what ``create`` would refuse, before any work is done.
+
+        Raises:
+            UserError: the folder exists and neither flag is given; or there is nothing to resume.
+        """
+        if resume and not (self.path / STATE).is_file():
+            raise UserError(f"--resume: {self.path} holds no run to go on with (no {STATE})")
+        occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        if occupied and not (resume or overwrite):
+            raise UserError(f"--out {self.path}: already exists; go on with --resume or replace it with --overwrite")
+        if overwrite and occupied and not (self.path / "run.json").is_file():
+            raise UserError(f"--overwrite: {self.path} is not a run of ccd-fast (no run.json); remove it yourself")
+
+    def create(self, overwrite: bool) -> None:
+        """Make an empty folder, removing an existing run if ``overwrite``."""
+        if overwrite and self.path.exists():
+            shutil.rmtree(self.path)
+        for part in ("labels", "checkpoints"):
+            (self.path / part).mkdir(parents=True, exist_ok=True)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        _write(self.path / name, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file."""
+        self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file of the run.
+
+        Raises:
+            UserError: the folder is not a run.
+        """
+        try:
+            content: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{self.path}: not a run of ccd-fast (no {name})") from None
+        except ValueError as error:
+            raise UserError(f"{self.path / name}: not valid JSON: {error}") from error
+        return content
+
+    def add_metrics(self, record: Mapping[str, Any]) -> None:
+        """Add a line to ``metrics.jsonl``."""
+        self._records.append(dict(record))
+        self.write_text("metrics.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in self._records))
+
+    def stage_totals(self) -> dict[str, dict[str, float]]:
+        """Add up the records of each stage: images, crops, seconds."""
+        totals: dict[str, dict[str, float]] = {}
+        for record in self._records:
+            if "stage" in record:
+                total = totals.setdefault(record["stage"], {"images": 0, "crops": 0, "seconds": 0.0})
+                for key in total:
+                    total[key] += record.get(key, 0)
+        return totals
+
+    def add_to_quarantine(self, images: ImageSet, unreadable: Mapping[int, str]) -> None:
+        """Add unreadable images, by row, to ``quarantine.csv``."""
+        self.quarantine |= {images.paths[row]: reason for row, reason in unreadable.items()}
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *sorted(self.quarantine.items())])
+        self.write_text("quarantine.csv", text.getvalue())
+
+    def save_labels(self, epoch: int, images: ImageSet, labels: PseudoLabels) -> None:
+        """Write the label table as it is at the start of an epoch: path, status, confident, a column a class."""
+        status = ["labelled" if readable else "unreadable" for readable in labels.readable.tolist()]
+        columns: dict[str, Any] = {"path": list(images.paths), "status": status, "confident": labels.confident.numpy()}
+        columns |= {name: labels.table[:, c].numpy() for c, name in enumerate(images.class_names)}
+        arrays = [pyarrow.array(column) for column in columns.values()]
+        table = pyarrow.Table.from_arrays(arrays, names=list(columns))
+        target = self.path / "labels" / f"epoch-{epoch:03d}.parquet"
+        _write(target, lambda temporary: pyarrow.parquet.write_table(table, temporary))
+
+    def save_student(self, name: str, state: Mapping[str, torch.Tensor]) -> None:
+        """Write a student's weights as ``checkpoints/<name>.safetensors``."""
+        tensors = {key: tensor.contiguous() for key, tensor in state.items()}
+        target = self.path / "checkpoints" / f"{name}.safetensors"
+        _write(target, lambda temporary: safetensors.torch.save_file(tensors, temporary))
+
+    def load_student(self, name: str) -> dict[str, torch.Tensor]:
+        """Read what :meth:`save_student` wrote.
+
+        Raises:
+            UserError: there is no such checkpoint.
+        """
+        file = self.path / "checkpoints" / f"{name}.safetensors"
+        if not file.is_file():
+            have = sorted(f.stem for f in file.parent.glob("*.safetensors"))
+            raise UserError(f"{self.path}: no checkpoint {name!r}; it has {', '.join(have) or 'none yet'}")
+        return safetensors.torch.load_file(file)
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Write all that a resumed run needs, in one file."""
+        full = {**state, "records": self._records, "quarantine": self.quarantine}
+        _write(self.path / STATE, lambda temporary: torch.save(full, temporary))
+
+    def load_state(self) -> dict[str, Any]:
+        """Read what :meth:`save_state` wrote; lines of ``metrics.jsonl`` after it are forgotten.
+
+        Raises:
+            UserError: there is none.
+        """
+        try:
+            state: dict[str, Any] = torch.load(self.path / STATE, weights_only=True)
+        except FileNotFoundError:
+            raise UserError(f"--resume: {self.path} holds no run to go on with (no {STATE})") from None
+        self._records = state.pop("records")
+        self.quarantine = state.pop("quarantine")
+        return state
+
+
+def _write(target: Path, write: Callable[[Path], object]) -> None:
+    """Write to a temporary name, flush to the disk, and rename."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    write(temporary)
+    with temporary.open("rb+") as handle:
+        os.fsync(handle.fileno())
+    temporary.replace(target)

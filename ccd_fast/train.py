@@ -1,0 +1,312 @@
+"""A whole run: the method from the teacher's first scores to the trained student."""
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ccd_fast import engines, machine, teacher
+from ccd_fast import student as students
+from ccd_fast.cam import activity_threshold
+from ccd_fast.config import Recipe
+from ccd_fast.datasets import ImageSet, Source
+from ccd_fast.errors import UserError
+from ccd_fast.evaluate import Metrics, choose_epoch, evaluate, mean_average_precision
+from ccd_fast.fit import adam, fit_epoch
+from ccd_fast.predict import predict
+from ccd_fast.progress import Stages
+from ccd_fast.pseudo_labels import PseudoLabels
+from ccd_fast.relabel import relabel, relabel_image_size, score_whole_images
+from ccd_fast.run_folder import RunFolder
+from ccd_fast.student import Student
+from ccd_fast.teacher import Teacher
+from ccd_fast.views import ViewBackend, open_backend
+
+
+@dataclass
+class State:
+    """What changes during a run; a checkpoint holds it with the student and the optimiser.
+
+    Attributes:
+        labels: the pseudo-labels.
+        epoch: the next epoch.
+        tau: the activity threshold; None before the first update.
+        agreement: m_e of each finished epoch (section 6).
+        chosen: the epoch of ``checkpoints/best``; None while there is none.
+        results: mAP by name, of everything that the truth allows to measure.
+    """
+
+    labels: PseudoLabels
+    epoch: int = 0
+    tau: float | None = None
+    agreement: list[float] = field(default_factory=list)
+    chosen: int | None = None
+    results: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run works with, the same from its start to its end."""
+
+    recipe: Recipe
+    images: ImageSet
+    test: ImageSet | None
+    backend: ViewBackend
+    teacher: Teacher
+    student: Student
+    optimizer: torch.optim.Optimizer
+    folder: RunFolder
+    stages: Stages
+
+
+def train(
+    source: Source,
+    recipe: Recipe,
+    folder: RunFolder,
+    stages: Stages,
+    device: str = "cpu",
+    resume: bool = False,
+    overwrite: bool = False,
+    command: str = "",
+) -> dict[str, Any]:
+    """Run the method of the paper on a data set.
+
+    Args:
+        source: of the images and, for evaluation only, their labels.
+        recipe: every knob.
+        folder: where the run is written.
+        stages: shows the progress; its records go into the folder.
+        device: ``"cpu"``.
+        resume: go on with the run in the folder, from its last finished epoch.
+        overwrite: replace the run in the folder.
+        command: kept in ``run.json``.
+
+    Returns:
+        The summary: mAP by name, time and rate of each stage, the chosen epoch, unreadable images.
+
+    Raises:
+        UserError: something that was asked for cannot be had; nothing was written.
+        RunError: the run cannot go on; what was done is in the folder.
+    """
+    machine.check_device(device)
+    folder.check_free(resume, overwrite)
+    images, test = source.load("train"), source.load("test")
+    clip = teacher.load_clip(recipe.teacher.model, recipe.teacher.image_size)
+    embeddings = teacher.class_embeddings(clip, images.prompt_names, recipe.teacher.templates)
+    student = students.build(
+        recipe.student.backbone, len(images.class_names), recipe.student.alpha, recipe.student.weights, recipe.seed
+    )
+    backend = open_backend(recipe.views.backend, torch.get_num_threads())
+    stages.say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
+    engine = engines.open_engine(
+        clip.tower, recipe.teacher.runtime, recipe.teacher.batch_size, torch.get_num_threads(), engines.Store()
+    )
+    parts = Parts(
+        recipe=recipe,
+        images=images,
+        test=test if len(test) else None,
+        backend=backend,
+        teacher=Teacher(clip, engine, embeddings),
+        student=student,
+        optimizer=adam(student, recipe),
+        folder=folder,
+        stages=stages,
+    )
+    if resume:
+        state = _restore(parts)
+    else:
+        folder.create(overwrite)
+        folder.write_text("recipe.toml", recipe.dumps())
+        folder.write_json("run.json", _description(parts, source, command))
+        folder.add_to_quarantine(images, {})
+        state = _first_labels(parts)
+        _save(parts, state)
+    for epoch in range(state.epoch, recipe.train.epochs):
+        if updates_labels(recipe, epoch):
+            _update_labels(parts, state, epoch)
+        _fit(parts, state, epoch)
+        _save(parts, state)
+    return _summary(parts, state)
+
+
+def updates_labels(recipe: Recipe, epoch: int) -> bool:
+    """Tell whether an epoch starts with a label update: ``relabel.epochs`` of them after the warm-up."""
+    warmup, updates = recipe.train.warmup_epochs, recipe.relabel.epochs
+    return epoch >= warmup and (updates == "every" or epoch < warmup + int(updates))
+
+
+def is_consistent(recipe: Recipe, epoch: int) -> bool:
+    """Tell whether the consistency loss applies: from the end of the warm-up on, unless mu is 0 (section 5)."""
+    return epoch >= recipe.train.warmup_epochs and recipe.consistency.mu > 0
+
+
+def _first_labels(parts: Parts) -> State:
+    """Score the whole images, and make the first pseudo-labels of them (sections 1 and 2)."""
+    recipe, images = parts.recipe, parts.images
+    with parts.stages.stage("first labels", len(images)) as stage:
+        gathered, unreadable = score_whole_images(
+            images, parts.backend, parts.teacher, recipe.labels.max_entropy, stage
+        )
+    parts.folder.add_to_quarantine(images, unreadable)
+    if unreadable:
+        parts.stages.say(f"{len(unreadable)} of {len(images)} images cannot be read: see quarantine.csv")
+    if len(unreadable) == len(images):
+        raise UserError(f"{images.root}: none of the {len(images)} images can be read")
+    labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
+    confident = int(labels.confident.sum())
+    rare = int((labels.bias_counts < max(recipe.bias.min_count, 1)).sum())
+    parts.stages.say(
+        f"bias from {confident} confident images; {rare} of {len(images.class_names)} classes are drawn to the mean"
+    )
+    state = State(labels)
+    _measure(state, "zero-shot teacher, train", gathered.scores, images, labels.readable)
+    _measure(state, "first pseudo-labels, train", labels.table, images, labels.readable)
+    if parts.test is not None:
+        with parts.stages.stage("zero-shot on the test images", len(parts.test)) as stage:
+            zero_shot, unreadable = score_whole_images(
+                parts.test, parts.backend, parts.teacher, recipe.labels.max_entropy, stage
+            )
+        parts.folder.add_to_quarantine(parts.test, unreadable)
+        _measure(state, "zero-shot teacher, test", zero_shot.scores, parts.test, zero_shot.readable)
+    parts.folder.save_labels(0, images, labels)
+    return state
+
+
+def _update_labels(parts: Parts, state: State, epoch: int) -> None:
+    """Set the activity threshold, at the first update, and update the labels (section 4)."""
+    recipe, images, labels = parts.recipe, parts.images, state.labels
+    if state.tau is None:
+        with parts.stages.stage("activity threshold", len(images), epoch=epoch) as stage:
+            seen = predict(parts.student, images.files_of_all(), parts.backend, relabel_image_size(recipe), stage)
+        state.tau = activity_threshold(seen.probabilities[seen.readable], recipe.relabel.k, recipe.relabel.min_tau)
+    before = labels.table.clone()
+    with parts.stages.stage("relabel", len(images), epoch=epoch) as stage:
+        unreadable = relabel(
+            images, parts.backend, parts.teacher, parts.student, labels, state.tau, epoch, recipe, stage
+        )
+    parts.folder.add_to_quarantine(images, unreadable)
+    parts.folder.save_labels(epoch, images, labels)
+    changed = float((labels.table - before)[labels.readable].abs().mean())
+    parts.stages.say(f"tau {state.tau:.4f}; labels changed by {changed:.4f} on average")
+    _measure(state, "pseudo-labels after the updates, train", labels.table, images, labels.readable)
+
+
+def _fit(parts: Parts, state: State, epoch: int) -> None:
+    """Train for an epoch, look at the test images, and see whether this is the epoch to keep."""
+    recipe, images, labels = parts.recipe, parts.images, state.labels
+    with parts.stages.stage("train", len(images), epoch=epoch) as stage:
+        loss, predicted, unreadable = fit_epoch(
+            parts.student,
+            parts.optimizer,
+            images,
+            labels,
+            parts.backend,
+            epoch,
+            is_consistent(recipe, epoch),
+            recipe,
+            stage,
+        )
+    parts.folder.add_to_quarantine(images, unreadable)
+    agreement = mean_average_precision(predicted[labels.readable], labels.table[labels.readable] == 1)
+    state.agreement.append(agreement)
+    record: dict[str, Any] = {"epoch": epoch, "loss": loss, "agreement": _number(agreement)}
+    if "pseudo-labels after the updates, train" in state.results:
+        record["pseudo_label_map"] = state.results["pseudo-labels after the updates, train"]
+    metrics = test_metrics(parts, epoch)
+    if metrics is not None:
+        state.results["student, last epoch, test"] = metrics.mean_average_precision
+        record["test"] = metrics.record()
+    is_last = epoch == recipe.train.epochs - 1
+    fires = recipe.train.choose == "label-free" and choose_epoch(state.agreement) == epoch
+    if state.chosen is None and (fires or is_last):
+        state.chosen = epoch
+        parts.folder.save_student("best", parts.student.state_dict())
+        if metrics is not None:
+            state.results["student, chosen epoch, test"] = metrics.mean_average_precision
+    parts.folder.add_metrics(record)
+    shown = "" if metrics is None else f", test mAP {100 * metrics.mean_average_precision:.1f}"
+    parts.stages.say(f"epoch {epoch}: loss {loss:.4f}{shown}")
+    state.epoch = epoch + 1
+
+
+def test_metrics(parts: Parts, epoch: int) -> Metrics | None:
+    """Evaluate the student on the test images; None where there are none."""
+    test = parts.test
+    if test is None or test.truth is None:
+        return None
+    with parts.stages.stage("evaluate", len(test), epoch=epoch) as stage:
+        seen = predict(parts.student, test.files_of_all(), parts.backend, parts.recipe.student.image_size, stage)
+    rows = seen.readable.numpy() & test.known
+    return evaluate(
+        seen.probabilities[rows], torch.from_numpy(test.truth[rows]), test.class_names, parts.recipe.evaluate.threshold
+    )
+
+
+def _measure(state: State, name: str, scores: torch.Tensor, images: ImageSet, readable: torch.Tensor) -> None:
+    """Keep the mAP of a table of scores, over the rows whose truth is known."""
+    if images.truth is None:
+        return
+    rows = readable.numpy() & images.known
+    state.results[name] = mean_average_precision(scores[rows], torch.from_numpy(images.truth[rows]))
+
+
+def _save(parts: Parts, state: State) -> None:
+    """Write the checkpoint of the last finished epoch."""
+    weights = parts.student.state_dict()
+    parts.folder.save_student("last", weights)
+    content = {**vars(state), "labels": state.labels.state(), "paths": _digest(parts.images)}
+    parts.folder.save_state({**content, "student": weights, "optimizer": parts.optimizer.state_dict()})
+
+
+def _restore(parts: Parts) -> State:
+    """Read the checkpoint back; the recipe and the images must be those of the run."""
+    stored = (parts.folder.path / "recipe.toml").read_text(encoding="utf-8")
+    if stored != parts.recipe.dumps():
+        here, there = parts.recipe.dumps().splitlines(), stored.splitlines()
+        differing = next((a for a, b in zip(here, there, strict=False) if a != b), "")
+        raise UserError(f"--resume: the recipe is not that of the run: {differing!r} differs")
+    content = parts.folder.load_state()
+    if content.pop("paths") != _digest(parts.images):
+        raise UserError("--resume: the images or class names are not those that the run began with")
+    parts.student.load_state_dict(content.pop("student"))
+    parts.optimizer.load_state_dict(content.pop("optimizer"))
+    labels = PseudoLabels(**content.pop("labels"))
+    parts.stages.say(f"going on at epoch {content['epoch']}")
+    return State(labels=labels, **content)
+
+
+def _digest(images: ImageSet) -> str:
+    return hashlib.sha256("\n".join([*images.paths, "", *images.class_names]).encode()).hexdigest()
+
+
+def _description(parts: Parts, source: Source, command: str) -> dict[str, Any]:
+    """Say what the run is, for ``run.json``."""
+    files = {"root": source.root, "classes": source.classes, "truth": source.truth}
+    return {
+        "command": command,
+        "dataset": source.dataset,
+        **{name: str(file.resolve()) if file else None for name, file in files.items()},
+        "class_names": list(parts.images.class_names),
+        "images": {"train": len(parts.images), "test": len(parts.test) if parts.test else 0},
+        "teacher": parts.recipe.teacher.model,
+        "engine": {"runtime": parts.teacher.engine.runtime, "key": parts.teacher.engine.key},
+        "views": parts.backend.name,
+        "machine": machine.describe(),
+    }
+
+
+def _summary(parts: Parts, state: State) -> dict[str, Any]:
+    """Gather mAP by name, and time and rates by stage."""
+    return {
+        "results": {name: _number(value) for name, value in state.results.items()},
+        "stages": parts.folder.stage_totals(),
+        "chosen_epoch": state.chosen,
+        "epochs": state.epoch,
+        "unreadable": len(parts.folder.quarantine),
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,57 @@
+"""A trained student, read back from the folder of its run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+from torch import nn
+
+from ccd_fast import config
+from ccd_fast.config import Recipe
+from ccd_fast.datasets import Source
+from ccd_fast.errors import UserError
+from ccd_fast.run_folder import RunFolder
+from ccd_fast.student import Student
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A student, with what it was trained on.
+
+    Attributes:
+        student: in evaluation mode.
+        recipe: of the run.
+        class_names: C names.
+        source: the data set that the run used.
+    """
+
+    student: Student
+    recipe: Recipe
+    class_names: tuple[str, ...]
+    source: Source
+
+
+def load(run: Path, checkpoint: str = "best") -> Trained:
+    """Read a trained student.
+
+    Args:
+        run: folder of the run.
+        checkpoint: ``"best"`` or ``"last"``.
+
+    Raises:
+        UserError: the folder is not a run, or has no such checkpoint.
+    """
+    folder = RunFolder(run)
+    description = folder.read_json("run.json")
+    recipe = config.load(run / "recipe.toml")
+    state = folder.load_student(checkpoint)
+    class_names = tuple(description["class_names"])
+    backbone: nn.Module = timm.create_model(recipe.student.backbone, num_classes=0, global_pool="")
+    student = Student(backbone, len(class_names), recipe.student.alpha, mean=(0.0,) * 3, std=(1.0,) * 3)
+    try:
+        student.load_state_dict(state)  # mean and std are part of it
+    except RuntimeError as error:
+        raise UserError(f"{run}: the checkpoint {checkpoint!r} does not fit its recipe or classes") from error
+    paths = {key: Path(description[key]) if description[key] else None for key in ("root", "classes", "truth")}
+    source = Source(description["dataset"], paths["root"] or Path(), paths["classes"], paths["truth"])
+    return Trained(student.eval(), recipe, class_names, source)

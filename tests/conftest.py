@@ -1,0 +1,82 @@
+"""Small worlds for the tests: pictures, a CLIP with random weights, and the shared photographs where they exist."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that reached for a download would fail at once
+
+SHARED = Path(os.environ.get("CCD_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+def pytest_configure() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of photographs and models for evaluation; tests that need it are skipped where it is absent."""
+    if not (SHARED / "models" / "mini-clip").is_dir():
+        pytest.skip(f"no photographs and models for evaluation in {SHARED} (set CCD_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One engine store for all tests, so that each engine is exported once."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["CCD_CACHE"] = str(folder)
+    return folder
+
+
+def picture(rng: np.random.Generator, height: int, width: int) -> Image.Image:
+    """A smooth picture with an edge in it: JPEG changes it little, and resizing has something to do."""
+    coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)).copy()
+    y, x = int(rng.integers(0, height // 2)), int(rng.integers(0, width // 2))
+    smooth[y : y + height // 3, x : x + width // 3] = rng.integers(0, 256, 3)
+    return Image.fromarray(smooth)
+
+
+@pytest.fixture(scope="session")
+def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """36 pictures of 4 classes in nested folders, with classes.txt and labels.csv (24 train, 12 test)."""
+    root = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    rows = ["path,split,labels"]
+    names = ["cat", "dog", "traffic light", "boat"]
+    for index in range(36):
+        path = Path("images", f"part{index % 3}", f"{index:03d}.{'png' if index % 9 == 0 else 'jpg'}")
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        picture(rng, int(rng.integers(60, 140)), int(rng.integers(60, 140))).save(root / path, quality=92)
+        labels = [name for name in names if rng.random() < 0.4] or [names[index % 4]]
+        rows.append(f"{path.as_posix()},{'train' if index < 24 else 'test'},{'|'.join(labels)}")
+    (root / "classes.txt").write_text("\n".join(names) + "\n")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as open_clip reads it: a small ViT and text tower with random weights that tell pictures apart."""
+    import open_clip
+
+    folder = tmp_path_factory.mktemp("tiny-clip")
+    vision = {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16}
+    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    preprocess = {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28], "interpolation": "bicubic"}
+    config = {"model_cfg": {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}, "preprocess_cfg": preprocess}
+    torch.manual_seed(0)
+    model = open_clip.model.CLIP(**config["model_cfg"])
+    model.visual.conv1.weight.data *= 3  # otherwise the position embeddings drown the picture
+    model.logit_scale.data.fill_(3.0)
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    safetensors.torch.save_file(state, folder / "open_clip_model.safetensors")
+    return folder

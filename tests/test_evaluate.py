@@ -1,0 +1,57 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from ccd_fast.evaluate import average_precision, choose_epoch, evaluate, mean_average_precision
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_average_precision_agrees_with_scikit_learn_with_ties(seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 8, (60, 5)).astype(np.float32) / 8
+    truth = rng.random((60, 5)) < 0.3
+    truth[0] = True
+    expected = [average_precision_score(truth[:, c], scores[:, c]) for c in range(5)]
+    np.testing.assert_allclose(average_precision(torch.from_numpy(scores), torch.from_numpy(truth)), expected, atol=1e-5)
+
+
+def test_a_class_without_positives_is_named_and_left_out_of_the_mean():
+    scores = torch.tensor([[0.9, 0.2], [0.1, 0.8]])
+    truth = torch.tensor([[True, False], [False, False]])
+    metrics = evaluate(scores, truth, ["cat", "dog"], threshold=0.5)
+    assert metrics.mean_average_precision == 1.0
+    assert metrics.average_precision == {"cat": 1.0}
+    assert metrics.without_positives == ["dog"]
+
+
+def test_without_any_positive_the_mean_is_undefined_and_recorded_as_none():
+    metrics = evaluate(torch.rand(3, 2), torch.zeros(3, 2, dtype=torch.bool), ["a", "b"], 0.5)
+    assert math.isnan(metrics.mean_average_precision)
+    assert metrics.record()["mean_average_precision"] is None
+
+
+def test_f1_by_hand():
+    scores = torch.tensor([[0.9, 0.9], [0.9, 0.1], [0.1, 0.1], [0.6, 0.2]])
+    truth = torch.tensor([[True, True], [False, True], [True, False], [True, False]])
+    metrics = evaluate(scores, truth, ["a", "b"], threshold=0.5)
+    # a: 2 hits of 3 claims and 3 positives; b: 1 hit of 1 claim and 2 positives
+    precision, recall = (2 / 3 + 1) / 2, (2 / 3 + 1 / 2) / 2
+    assert metrics.class_f1 == pytest.approx(2 * precision * recall / (precision + recall))
+    assert metrics.overall_f1 == pytest.approx(2 * (3 / 4) * (3 / 5) / (3 / 4 + 3 / 5))
+
+
+def test_the_chosen_epoch_is_the_first_whose_agreement_grows_faster_than_before():
+    assert choose_epoch([0.2, 0.5, 0.6, 0.65, 0.8]) == 4
+    assert choose_epoch([0.2, 0.3, 0.6, 0.9]) == 2
+    assert choose_epoch([0.2, 0.5, 0.6, 0.61]) is None
+    assert choose_epoch([0.2, 0.9]) is None
+    assert choose_epoch([math.nan, 0.2, 0.9]) is None
+
+
+def test_scores_at_random_give_about_the_share_of_positives():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.rand(4000, 2, generator=generator) < 0.2
+    assert mean_average_precision(torch.rand(4000, 2, generator=generator), truth) == pytest.approx(0.2, abs=0.03)

@@ -1,0 +1,132 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from ccd_fast import config, engines, student, teacher
+from ccd_fast.cam import boxes_of_active_classes
+from ccd_fast.datasets import load
+from ccd_fast.engines import Store
+from ccd_fast.progress import Stage
+from ccd_fast.pseudo_labels import PseudoLabels
+from ccd_fast.relabel import CropScorer, relabel, score_whole_images
+from ccd_fast.views import open_backend, to_image_boxes
+from ccd_fast.views.pillow import PillowViews
+
+
+@pytest.fixture(scope="module")
+def images(photo_folder):
+    return load("folder", photo_folder, "train", photo_folder / "classes.txt", photo_folder / "labels.csv")
+
+
+@pytest.fixture(scope="module")
+def judge(tiny_clip, images, cache):
+    clip = teacher.load_clip(str(tiny_clip))
+    engine = engines.open_engine(clip.tower, "torch", 8, 2, Store(cache))
+    return teacher.Teacher(clip, engine, teacher.class_embeddings(clip, images.prompt_names, ["a photo of the {}"]))
+
+
+@pytest.fixture(scope="module")
+def net():
+    return student.build("test_resnet", 4, 3.0, "none").eval()
+
+
+def recipe(*overrides):
+    return config.load("folder", ["student.image_size=64", "views.backend=pillow", *overrides])
+
+
+def stage():
+    return Stage("test", 1, lambda _: None)
+
+
+def labels_of(images):
+    generator = torch.Generator().manual_seed(3)
+    size = len(images)
+    return PseudoLabels(
+        table=torch.rand(size, 4, generator=generator),
+        bias=torch.tensor([0.5, 0.6, 0.7, 0.8]),
+        bias_counts=torch.ones(4, dtype=torch.int64),
+        confident=torch.ones(size, dtype=torch.bool),
+        readable=torch.ones(size, dtype=torch.bool),
+    )
+
+
+@pytest.mark.parametrize("sizes", [[3, 9, 1, 0, 20], [8, 8], [1], [0]])
+def test_crops_are_scored_in_order_whatever_their_number_per_batch(judge, sizes):
+    pixels = torch.randint(0, 256, (sum(sizes), 64, 64, 3), dtype=torch.uint8)
+    scorer = CropScorer(judge)
+    for part in torch.split(pixels, sizes):
+        scorer.add(part)
+    expected = torch.softmax(judge.similarities(pixels), dim=1)
+    assert torch.equal(scorer.finish(), expected)
+
+
+def test_a_pass_gives_what_a_plain_loop_over_images_and_classes_gives(images, judge, net):
+    knobs, backend, labels = recipe(), PillowViews(), labels_of(images)
+    tau = 0.5
+    expected = labels.table.clone()
+    for row in range(len(images)):
+        photograph = backend.decode(images.files(np.array([row])), np.array([row]))
+        with torch.inference_mode():
+            logits, cam = net(backend.whole(photograph, 64, "bilinear"))
+        scores = []
+        for c in range(4):
+            if torch.sigmoid(logits[0, c]) >= tau:
+                only = torch.full_like(logits, -99.0)
+                only[0, c] = logits[0, c]
+                found = boxes_of_active_classes(only, cam, tau, 64, 0.95, 0.125)
+                box = to_image_boxes(found.boxes, photograph.sizes, 64)
+                crop = backend.crop(photograph, np.array([0]), box, 64, "bicubic")
+                scores.append(torch.softmax(judge.similarities(crop), dim=1)[0])
+        if scores:
+            best = torch.stack(scores).amax(dim=0).clamp_min(0.05)
+            expected[row] = (0.2 * expected[row] + 0.8 * best / labels.bias).clamp(0, 1)
+    counted = stage()
+    assert relabel(images, backend, judge, net, labels, tau, 2, knobs, counted) == {}
+    torch.testing.assert_close(labels.table, expected, atol=1e-5, rtol=0)
+    assert counted.crops > 0
+
+
+def test_no_active_class_leaves_the_table_alone(images, judge, net):
+    labels = labels_of(images)
+    before = labels.table.clone()
+    relabel(images, PillowViews(), judge, net, labels, 1.0, 2, recipe(), stage())
+    assert torch.equal(labels.table, before)
+
+
+def test_several_jittered_views_a_class_are_several_crops_and_depend_on_the_epoch(images, judge, net):
+    def run(epoch, *overrides):
+        counted, labels = stage(), labels_of(images)
+        relabel(images, PillowViews(), judge, net, labels, 0.5, epoch, recipe(*overrides), counted)
+        return counted.crops, labels.table
+
+    plain, exact = run(2)
+    several, jittered = run(2, "views.per_class=3", "views.jitter=0.2")
+    assert several == 3 * plain
+    assert not torch.equal(exact, jittered)
+    assert torch.equal(run(2, "views.per_class=3", "views.jitter=0.2")[1], jittered)
+    assert not torch.equal(run(3, "views.per_class=3", "views.jitter=0.2")[1], jittered)
+
+
+def test_both_backends_draw_nearly_the_same_labels(images, judge, net):
+    pytest.importorskip("nvidia.dali")
+    tables = []
+    for backend in (PillowViews(), open_backend("dali", 2)):
+        gathered, _ = score_whole_images(images, backend, judge, 2.0, stage())
+        tables.append(gathered.scores)
+    assert (tables[0] - tables[1]).abs().mean() < 2e-3
+
+
+def test_an_unreadable_image_is_reported_and_keeps_its_labels(images, judge, net):
+    changed = dataclasses.replace(images, paths=(*images.paths[:5], "images/gone.jpg", *images.paths[6:]))
+    gathered, unreadable = score_whole_images(changed, PillowViews(), judge, 2.0, stage())
+    assert unreadable == {5: "no such file"}
+    assert not gathered.readable[5]
+    whole, _ = score_whole_images(images, PillowViews(), judge, 2.0, stage())
+    others = [row for row in range(len(images)) if row != 5]
+    torch.testing.assert_close(gathered.scores[others], whole.scores[others], atol=1e-6, rtol=0)
+    labels = labels_of(images)
+    before = labels.table[5].clone()
+    assert relabel(changed, PillowViews(), judge, net, labels, 0.0, 2, recipe(), stage()) == {5: "no such file"}
+    assert torch.equal(labels.table[5], before)

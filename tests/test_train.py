@@ -1,0 +1,211 @@
+"""The whole method on a few dozen pictures."""
+
+import dataclasses
+import io
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+from rich.console import Console
+
+from ccd_fast import config, trained
+from ccd_fast.datasets import Source
+from ccd_fast.errors import RunError, UserError
+from ccd_fast.predict import predict
+from ccd_fast.progress import Stage, Stages
+from ccd_fast.run_folder import RunFolder
+from ccd_fast.train import is_consistent, train, updates_labels
+from ccd_fast.views import open_backend
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_size=64", "train.batch_size=8")
+
+
+@pytest.fixture(scope="module")
+def source(photo_folder):
+    return Source("folder", photo_folder, photo_folder / "classes.txt", photo_folder / "labels.csv")
+
+
+@pytest.fixture
+def recipe(tiny_clip):
+    def make(*overrides):
+        return config.load("folder", [f"teacher.model='{tiny_clip}'", "teacher.batch_size=8", *SMALL, *overrides])
+
+    return make
+
+
+def run(source, recipe, out, **options):
+    folder = RunFolder(out)
+    return train(source, recipe, folder, Stages(Console(file=io.StringIO()), folder.add_metrics), **options)
+
+
+def label_table(out, epoch):
+    columns = pyarrow.parquet.read_table(out / "labels" / f"epoch-{epoch:03d}.parquet").to_pydict()
+    return columns, np.array([columns[name] for name in ("cat", "dog", "traffic light", "boat")]).T
+
+
+def lines(out):
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_behind_what_it_promises(source, recipe, tmp_path):
+    out = tmp_path / "run"
+    summary = run(source, recipe("train.epochs=4"), out, command="ccd-fast train …")
+    found = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
+    checkpoints = {f"checkpoints/{name}" for name in ("best.safetensors", "last.safetensors", "state.pt")}
+    labels = {f"labels/epoch-{epoch:03d}.parquet" for epoch in (0, 2, 3)}
+    assert found == {"recipe.toml", "run.json", "metrics.jsonl", "quarantine.csv"} | checkpoints | labels
+    assert config.load(out / "recipe.toml") == recipe("train.epochs=4")
+    description = json.loads((out / "run.json").read_text())
+    assert description["command"] == "ccd-fast train …"
+    assert description["machine"]["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert (out / "quarantine.csv").read_text() == "path,reason\n"
+    stages = [line["stage"] for line in lines(out) if "stage" in line]
+    assert stages.count("train") == 4
+    assert stages.count("relabel") == 2
+    assert stages.count("activity threshold") == 1
+    assert {"zero-shot teacher, test", "first pseudo-labels, train", "student, chosen epoch, test"} <= set(
+        summary["results"]
+    )
+    assert 0 <= summary["chosen_epoch"] <= 3
+
+
+def test_labels_are_updated_after_the_warm_up_and_stay_in_range(source, recipe, tmp_path):
+    run(source, recipe("train.epochs=4"), tmp_path / "run")
+    columns, first = label_table(tmp_path / "run", 0)
+    _, second = label_table(tmp_path / "run", 2)
+    _, third = label_table(tmp_path / "run", 3)
+    assert columns["status"] == ["labelled"] * 24
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(second, third)
+    for labels in (first, second, third):
+        assert labels.min() > 0
+        assert labels.max() <= 1
+
+
+def test_the_student_learns_its_pseudo_labels(source, recipe, tmp_path):
+    run(source, recipe("train.epochs=8", "relabel.epochs=0", "consistency.mu=0"), tmp_path / "run")
+    losses = [line["loss"] for line in lines(tmp_path / "run") if "loss" in line]
+    assert losses[-1] < losses[0] - 0.02
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(source, recipe, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(source, recipe("train.epochs=3", f"seed={seed}"), tmp_path / name)
+    a, b, c = (RunFolder(tmp_path / name).load_student("last") for name in "abc")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert not all(torch.equal(a[key], c[key]) for key in a)
+    assert np.array_equal(label_table(tmp_path / "a", 2)[1], label_table(tmp_path / "b", 2)[1])
+
+
+def test_a_run_stopped_between_epochs_goes_on_to_the_same_end(source, recipe, tmp_path, monkeypatch):
+    whole = recipe("train.epochs=4")
+    run(source, whole, tmp_path / "whole")
+    import ccd_fast.train as module
+
+    fit = module.fit_epoch
+
+    def stop_at_three(student, optimizer, images, labels, backend, epoch, *rest):
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return fit(student, optimizer, images, labels, backend, epoch, *rest)
+
+    monkeypatch.setattr(module, "fit_epoch", stop_at_three)
+    with pytest.raises(KeyboardInterrupt):
+        run(source, whole, tmp_path / "stopped")
+    monkeypatch.setattr(module, "fit_epoch", fit)
+    summary = run(source, whole, tmp_path / "stopped", resume=True)
+    assert summary["epochs"] == 4
+    a, b = (RunFolder(tmp_path / name).load_student("last") for name in ("whole", "stopped"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert np.array_equal(label_table(tmp_path / "whole", 3)[1], label_table(tmp_path / "stopped", 3)[1])
+    kinds = [(line.get("stage"), line.get("epoch")) for line in lines(tmp_path / "stopped")]
+    assert kinds == [(line.get("stage"), line.get("epoch")) for line in lines(tmp_path / "whole")]
+
+
+def test_unreadable_images_end_in_the_quarantine_and_the_rest_goes_on(photo_folder, recipe, tmp_path):
+    shutil.copytree(photo_folder, tmp_path / "photos")
+    source = Source("folder", tmp_path / "photos", tmp_path / "photos/classes.txt", tmp_path / "photos/labels.csv")
+    paths = source.load("train").paths
+    (tmp_path / "photos" / paths[3]).write_bytes(b"rubbish")
+    (tmp_path / "photos" / paths[7]).unlink()
+    out = tmp_path / "run"
+    summary = run(source, recipe("train.epochs=3"), out)
+    assert summary["unreadable"] == 2
+    quarantine = (out / "quarantine.csv").read_text().splitlines()
+    assert quarantine[0] == "path,reason"
+    assert set(quarantine[1:]) == {f"{paths[3]},cannot be decoded", f"{paths[7]},no such file"}
+    columns, labels = label_table(out, 2)
+    assert columns["path"] == list(paths)
+    assert [row for row, status in enumerate(columns["status"]) if status == "unreadable"] == [3, 7]
+    assert (labels[[3, 7]] == 0).all()
+
+
+def test_a_trained_student_predicts_as_it_did_at_the_end_of_the_run(source, recipe, tmp_path):
+    run(source, recipe("train.epochs=3", "train.choose=last"), tmp_path / "run")
+    last = next(line for line in reversed(lines(tmp_path / "run")) if "test" in line)
+    model = trained.load(tmp_path / "run", "best")
+    test = model.source.load("test")
+    stage = Stage("test", len(test), lambda _: None)
+    seen = predict(model.student, test.files_of_all(), open_backend("auto", 2), 64, stage)
+    from ccd_fast.evaluate import mean_average_precision
+
+    again = mean_average_precision(seen.probabilities, torch.from_numpy(test.truth))
+    assert again == pytest.approx(last["test"]["mean_average_precision"])
+
+
+def test_labels_are_not_needed(source, recipe, tmp_path):
+    summary = run(dataclasses.replace(source, truth=None), recipe("train.epochs=3"), tmp_path / "run")
+    assert summary["results"] == {}
+    assert (tmp_path / "run" / "checkpoints" / "best.safetensors").is_file()
+
+
+def test_an_existing_run_is_refused_continued_or_replaced(source, recipe, tmp_path):
+    out = tmp_path / "run"
+    run(source, recipe("train.epochs=1"), out)
+    with pytest.raises(UserError, match="already exists; go on with --resume or replace it with --overwrite"):
+        run(source, recipe("train.epochs=1"), out)
+    with pytest.raises(UserError, match="the recipe is not that of the run"):
+        run(source, recipe("train.epochs=2"), out, resume=True)
+    assert run(source, recipe("train.epochs=1"), out, resume=True)["epochs"] == 1
+    (out / "leftover").write_text("of the old run")
+    run(source, recipe("train.epochs=1"), out, overwrite=True)
+    assert not (out / "leftover").exists()
+
+
+def test_a_folder_that_is_no_run_is_never_replaced(source, recipe, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="not a run of ccd-fast"):
+        run(source, recipe(), tmp_path / "precious", overwrite=True)
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "mine"
+
+
+def test_other_images_than_the_run_began_with_are_refused(photo_folder, recipe, tmp_path):
+    shutil.copytree(photo_folder, tmp_path / "photos")
+    source = Source("folder", tmp_path / "photos", tmp_path / "photos/classes.txt", None)
+    run(source, recipe("train.epochs=1"), tmp_path / "run")
+    next((tmp_path / "photos/images").rglob("*.jpg")).unlink()
+    with pytest.raises(UserError, match="not those that the run began with"):
+        run(source, recipe("train.epochs=1"), tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(source, recipe, tmp_path, monkeypatch):
+    import ccd_fast.fit as module
+
+    monkeypatch.setattr(module, "label_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(RunError, match="the loss is nan at a batch with images/"):
+        run(source, recipe("train.epochs=1"), tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoints" / "state.pt").is_file()
+
+
+def test_the_paper_updates_once_and_a_folder_at_every_epoch():
+    paper, folder = config.load("paper-voc12"), config.load("folder")
+    assert [updates_labels(paper, epoch) for epoch in range(5)] == [False, False, True, False, False]
+    assert [updates_labels(folder, epoch) for epoch in range(5)] == [False, False, True, True, True]
+    assert [is_consistent(paper, epoch) for epoch in range(4)] == [False, False, True, True]
+    assert not is_consistent(config.load("paper-voc12", ["consistency.mu=0"]), 3)
