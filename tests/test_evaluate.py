@@ -15,7 +15,9 @@ def test_average_precision_agrees_with_scikit_learn_with_ties(seed):
     truth = rng.random((60, 5)) < 0.3
     truth[0] = True
     expected = [average_precision_score(truth[:, c], scores[:, c]) for c in range(5)]
-    np.testing.assert_allclose(average_precision(torch.from_numpy(scores), torch.from_numpy(truth)), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        average_precision(torch.from_numpy(scores), torch.from_numpy(truth)), expected, atol=1e-5
+    )
 
 
 def test_a_class_without_positives_is_named_and_left_out_of_the_mean():

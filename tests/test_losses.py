@@ -33,6 +33,11 @@ def test_the_consistency_loss_pulls_only_the_second_view():
     loss = consistency_loss(second, first)
     loss.backward()
     assert first.grad is None
-    expected = np.mean([bce(z, 1 / (1 + np.exp(-t))) for z, t in zip(second.detach().flatten().numpy(), first.detach().flatten().numpy(), strict=True)])
+    expected = np.mean(
+        [
+            bce(z, 1 / (1 + np.exp(-t)))
+            for z, t in zip(second.detach().flatten().numpy(), first.detach().flatten().numpy(), strict=True)
+        ]
+    )
     np.testing.assert_allclose(loss.item(), expected, rtol=1e-5)
     np.testing.assert_allclose(second.grad, (second.sigmoid() - first.sigmoid()).detach() / 6, rtol=1e-4, atol=1e-7)

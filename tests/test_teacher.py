@@ -15,7 +15,10 @@ def test_similarities_are_the_scaled_cosines_that_open_clip_computes(tiny_clip, 
     engine = engines.open_engine(clip.tower, "torch", 4, 2, Store(cache))
     pixels = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (clip.tower.mean, clip.tower.std))
-    images, texts = (pixels.permute(0, 3, 1, 2) / 255 - mean) / std, clip.tokenize(["a photo of the cat", "a photo of the dog"])
+    images, texts = (
+        (pixels.permute(0, 3, 1, 2) / 255 - mean) / std,
+        clip.tokenize(["a photo of the cat", "a photo of the dog"]),
+    )
     with torch.inference_mode():
         expected, _ = clip.model.get_logits(images, texts)
     ours = teacher.Teacher(clip, engine, embeddings).similarities(pixels)

@@ -58,9 +58,7 @@ def test_crops_agree_with_pillow(dali, files, interpolation):
     low = np.floor(rng.random((40, 2)) * theirs.sizes[owner, ::-1] * 0.6).astype(np.int64)
     high = np.minimum(low + 1 + rng.integers(1, 200, (40, 2)), theirs.sizes[owner, ::-1])
     boxes = np.concatenate([low, high], axis=1)
-    close(
-        dali.crop(ours, owner, boxes, 64, interpolation), PillowViews().crop(theirs, owner, boxes, 64, interpolation)
-    )
+    close(dali.crop(ours, owner, boxes, 64, interpolation), PillowViews().crop(theirs, owner, boxes, 64, interpolation))
 
 
 def test_a_crop_of_everything_is_the_whole_view(dali, files):

@@ -28,6 +28,6 @@ def test_boxes_stay_inside_and_hold_a_pixel(corners, height, width):
     y0, y1 = sorted(corners[2:])
     shift = np.array([[0.5, -0.5, -0.5, 0.5]])
     for by in (None, shift):
-        (x0b, y0b, x1b, y1b), = to_image_boxes(np.array([[x0, y0, x1, y1]]), np.array([[height, width]]), 64, by)
+        ((x0b, y0b, x1b, y1b),) = to_image_boxes(np.array([[x0, y0, x1, y1]]), np.array([[height, width]]), 64, by)
         assert 0 <= x0b < x1b <= width
         assert 0 <= y0b < y1b <= height

@@ -1,0 +1,196 @@
+"""What a person sees: help, tables, and one line for each mistake."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from ccd_fast.cli import main
+
+
+@pytest.fixture
+def ccd(monkeypatch, capfd, cache):
+    """Run ``ccd-fast`` in this process; give its exit code, its output and its error output."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ccd-fast", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capfd.readouterr()
+        return int(exit_.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def arguments(photo_folder, tiny_clip):
+    small = ["student.image_size=64", "train.batch_size=8", "teacher.batch_size=8", "train.epochs=3"]
+    named = {
+        "--data-root": photo_folder,
+        "--classes": photo_folder / "classes.txt",
+        "--truth": photo_folder / "labels.csv",
+        "--teacher": tiny_clip,
+        "--student": "test_resnet",
+        "--student-weights": "none",
+    }
+    return [str(part) for pair in named.items() for part in pair] + [part for knob in small for part in ("--set", knob)]
+
+
+@pytest.fixture(scope="module")
+def trained(arguments, cache, tmp_path_factory):
+    """A run that was trained by the command itself, in a process of its own."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    command = [sys.executable, "-m", "ccd_fast", "train", *arguments, "--out", str(out)]
+    environment = {**os.environ, "CCD_CACHE": str(cache), "COLUMNS": "200"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout, done.stderr
+
+
+def test_training_says_what_it_does_and_ends_with_a_summary(trained):
+    out, printed, progress = trained
+    for stage in ("first labels", "train epoch 0", "activity threshold epoch 2", "relabel epoch 2", "evaluate epoch 2"):
+        assert stage in progress
+    assert "images/s" in progress
+    assert "crops/s" in progress
+    for row in ("zero-shot teacher, test", "first pseudo-labels, train", "pseudo-labels after the updates, train"):
+        assert row in printed
+    assert "checkpoints/best is epoch" in printed
+    assert str(out) in printed
+    assert "Warning" not in progress
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "build-engines"])
+def test_every_command_explains_itself_with_an_example(ccd, command):
+    code, out, _ = ccd(command, "--help")
+    assert code == 0
+    assert f"Example: ccd-fast {command}" in " ".join(out.split())
+
+
+def test_help_and_version_answer_without_loading_torch():
+    code = (
+        "import sys\nfrom ccd_fast.cli import main\nsys.argv = ['ccd-fast', '--version']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\nassert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_evaluate_prints_every_class_and_the_mean(ccd, trained):
+    code, out, _ = ccd("evaluate", trained[0])
+    assert code == 0
+    for word in ("cat", "traffic light", "mAP", "CF1", "OF1", "12 images"):
+        assert word in out
+
+
+def test_predict_prints_a_table_for_files_and_folders(ccd, trained, photo_folder):
+    code, out, _ = ccd("predict", trained[0], photo_folder / "images" / "part1")
+    assert code == 0
+    assert "001.jpg" in out
+    assert out.count(".jpg") == len(list((photo_folder / "images" / "part1").glob("*.jpg")))
+
+
+def test_predict_writes_csv_and_json_lines(ccd, trained, photo_folder, tmp_path):
+    picture = photo_folder / "images" / "part1" / "001.jpg"
+    assert ccd("predict", trained[0], picture, "--out", tmp_path / "p.csv")[0] == 0
+    assert ccd("predict", trained[0], picture, "--out", tmp_path / "p.jsonl")[0] == 0
+    row = next(iter(csv.DictReader((tmp_path / "p.csv").open())))
+    line = json.loads((tmp_path / "p.jsonl").read_text())
+    assert row["path"] == line["path"] == str(picture)
+    assert {name: float(row[name]) for name in line["probabilities"]} == pytest.approx(line["probabilities"], abs=1e-5)
+
+
+def test_predict_names_what_it_cannot_read_and_does_the_rest(ccd, trained, photo_folder, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"rubbish")
+    code, out, err = ccd("predict", trained[0], tmp_path / "bad.jpg", photo_folder / "images" / "part1" / "001.jpg")
+    assert code == 2
+    assert f"{tmp_path / 'bad.jpg'}: cannot be decoded" in err
+    assert "001.jpg" in out
+
+
+def test_build_engines_says_whether_it_had_to_build(ccd, tiny_clip):
+    ccd("build-engines", "--teacher", tiny_clip)
+    code, out, _ = ccd("build-engines", "--teacher", tiny_clip)
+    assert code == 0
+    assert "was there already" in out
+    assert "built in" in ccd("build-engines", "--teacher", tiny_clip, "--force")[1]
+
+
+MISTAKES = {
+    "an empty class file": (["--classes", "{tmp}/empty.txt"], "{tmp}/empty.txt: is empty"),
+    "a class name twice": (["--classes", "{tmp}/twice.txt"], "'cat' stands twice, in lines 1 and 3"),
+    "a teacher folder without weights": (["--teacher", "{tmp}/clip"], "no open_clip_model.safetensors"),
+    "a folder without images": (["--data-root", "{tmp}/nothing"], "{tmp}/nothing: no images in it"),
+    "an existing run": (["--out", "{tmp}/old"], "{tmp}/old: already exists"),
+    "nothing to resume": (["--resume"], "holds no run to go on with"),
+    "an unknown knob": (["--set", "train.epoch=3"], "did you mean 'train.epochs'"),
+    "a bad value": (["--set", "train.epochs=none"], "a whole number >= 1"),
+    "an unknown recipe": (["--recipe", "foldr"], "did you mean 'folder'"),
+    "an unknown data set": (["--dataset", "foldr"], "did you mean 'folder'"),
+    "no such root": (["--data-root", "{tmp}/gone"], "no such folder"),
+    "an unknown student": (["--student", "resnet_50"], "did you mean 'resnet50'"),
+    "another device": (["--device", "cuda"], "CPU only"),
+    "a student without its weights": (["--student-weights", "{tmp}/gone.safetensors"], "no such file"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_one_line_exit_code_two_and_writes_nothing(ccd, arguments, tmp_path, tiny_clip, mistake):
+    (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "twice.txt").write_text("cat\ndog\ncat\n")
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "file").write_text("mine")
+    (tmp_path / "clip").mkdir()
+    shutil.copy(tiny_clip / "open_clip_config.json", tmp_path / "clip")
+    before = sorted(path for path in tmp_path.rglob("*"))
+    extra, said = MISTAKES[mistake]
+    extra = [part.format(tmp=tmp_path) for part in extra]
+    code, _, err = ccd("train", *arguments, "--out", tmp_path / "new", *extra)
+    assert code == 2
+    assert said.format(tmp=tmp_path) in err
+    assert [line for line in err.splitlines() if line.startswith("ccd-fast: ")] == [err.splitlines()[-1]]
+    assert len(err.splitlines()) == 1
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments_", "said"),
+    [
+        (["evaluate", "{tmp}"], "not a run of ccd-fast"),
+        (["predict", "{run}", "{tmp}/gone.jpg"], "gone.jpg: no such file or folder"),
+        (["predict", "{run}", "{tmp}"], "no images in this folder"),
+        (["predict", "{run}", "{run}/recipe.toml"], "recipe.toml: cannot be decoded"),
+        (["predict", "{run}", "{tmp}", "--out", "x.xml"], "must end in .csv or .jsonl"),
+        (["evaluate", "{run}", "--split", "val"], "must be train or test"),
+        (["evaluate", "{run}", "--checkpoint", "first"], "it has best, last"),
+        (["build-engines", "--teacher", "ViT-B-32/openai"], "ViT-B-32-quickgelu/openai"),
+    ],
+)
+def test_other_commands_too(ccd, trained, tmp_path, arguments_, said):
+    code, _, err = ccd(*(part.format(tmp=tmp_path, run=trained[0]) for part in arguments_))
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(ccd, tmp_path):
+    code, _, err = ccd("evaluate", tmp_path, "--debug")
+    assert code == 2
+    assert "Traceback" in err
+
+
+def test_an_unforeseen_error_is_one_line_and_exit_code_one(ccd, trained, monkeypatch):
+    import ccd_fast.trained
+
+    def fail(*_):
+        raise ZeroDivisionError("of course")
+
+    monkeypatch.setattr(ccd_fast.trained, "load", fail)
+    code, _, err = ccd("evaluate", trained[0])
+    assert code == 1
+    assert err.strip() == "ccd-fast: internal error: ZeroDivisionError: of course (run again with --debug for the traceback)"
