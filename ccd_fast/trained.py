@@ -41,17 +41,26 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
     Raises:
         UserError: the folder is not a run, or has no such checkpoint.
     """
+    source, recipe = origin(run)
     folder = RunFolder(run)
-    description = folder.read_json("run.json")
-    recipe = config.load(run / "recipe.toml")
     state = folder.load_student(checkpoint)
-    class_names = tuple(description["class_names"])
+    class_names = tuple(folder.read_json("run.json")["class_names"])
     backbone: nn.Module = timm.create_model(recipe.student.backbone, num_classes=0, global_pool="")
     student = Student(backbone, len(class_names), recipe.student.alpha, mean=(0.0,) * 3, std=(1.0,) * 3)
     try:
         student.load_state_dict(state)  # mean and std are part of it
     except RuntimeError as error:
         raise UserError(f"{run}: the checkpoint {checkpoint!r} does not fit its recipe or classes") from error
+    return Trained(student.eval(), recipe, class_names, source)
+
+
+def origin(run: Path) -> tuple[Source, Recipe]:
+    """Read what a run was started with: its data set and its recipe.
+
+    Raises:
+        UserError: the folder is not a run.
+    """
+    description = RunFolder(run).read_json("run.json")
     paths = {key: Path(description[key]) if description[key] else None for key in ("root", "classes", "truth")}
     source = Source(description["dataset"], paths["root"] or Path(), paths["classes"], paths["truth"])
-    return Trained(student.eval(), recipe, class_names, source)
+    return source, config.load(run / "recipe.toml")

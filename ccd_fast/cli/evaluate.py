@@ -20,9 +20,7 @@ def evaluate(
     checkpoint: options.Checkpoint = "best",
     split: Annotated[str, typer.Option(help="test or train.")] = "test",
     data_root: Annotated[Path | None, typer.Option(help="Folder of the images; by default the run's own.")] = None,
-    truth: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Known labels; by default the run's own.")
-    ] = None,
+    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="Known labels; by default the run's own.")] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Probability from which a class counts as predicted.")
     ] = None,
@@ -62,13 +60,11 @@ def evaluate(
     if not rows.any():
         raise UserError(f"none of the {len(images)} images with known labels can be read")
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
-    result = metrics.evaluate(
-        seen.probabilities[rows], torch.from_numpy(images.truth[rows]), images.class_names, limit
-    )
+    result = metrics.evaluate(seen.probabilities[rows], torch.from_numpy(images.truth[rows]), images.class_names, limit)
     show(result)
 
 
-def show(result: "Metrics") -> None:
+def show(result: Metrics) -> None:
     """Print metrics as a table."""
     console = Console()
     table = Table(title=f"{result.images} images")

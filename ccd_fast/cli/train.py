@@ -13,8 +13,8 @@ from ccd_fast.cli import options
 
 
 def train(
-    data_root: Annotated[Path, typer.Option(help="Folder that holds the data set.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; made anew.")],
+    data_root: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None,
     dataset: Annotated[str, typer.Option(help="Kind of data set: folder (any tree of images).")] = "folder",
     classes: Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line.")] = None,
     truth: Annotated[
@@ -32,7 +32,9 @@ def train(
     recipe: options.Recipe = "folder",
     set_: options.Set = None,
     device: options.Device = "cpu",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out; no other option is needed.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     debug: options.Debug = False,
 ) -> None:
@@ -43,19 +45,26 @@ def train(
 
     Example: `ccd-fast train --data-root photos --classes classes.txt --out runs/photos`
     """
-    from ccd_fast import config
+    from ccd_fast import config, trained
     from ccd_fast.datasets import Source
+    from ccd_fast.errors import UserError
     from ccd_fast.progress import Stages
     from ccd_fast.run_folder import RunFolder
     from ccd_fast.train import train as run
 
+    if data_root is None and not resume:
+        raise UserError("--data-root FOLDER is needed: the folder that holds the photographs")
     overrides = list(set_ or [])
     named = {"teacher.model": teacher, "student.backbone": student, "student.weights": student_weights}
     overrides += [f"{key}={options.quoted(value)}" for key, value in named.items() if value is not None]
+    if data_root is None:
+        source, knobs = trained.origin(out)
+    else:
+        source, knobs = Source(dataset, data_root, classes, truth), config.load(recipe, overrides)
     folder = RunFolder(out)
     summary = run(
-        Source(dataset, data_root, classes, truth),
-        config.load(recipe, overrides),
+        source,
+        knobs,
         folder,
         Stages(Console(stderr=True), folder.add_metrics),
         device=device,
@@ -77,8 +86,9 @@ def show(summary: dict[str, Any], out: Path) -> None:
             table.add_row(name, "undefined" if value is None else f"{100 * value:.1f}")
         console.print(table)
     table = Table(title="time")
-    for column, justify in (("stage", "left"), ("images", "right"), ("seconds", "right"), ("images/s", "right"), ("crops/s", "right")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    table.add_column("stage")
+    for column in ("images", "seconds", "images/s", "crops/s"):
+        table.add_column(column, justify="right")
     for name, total in summary["stages"].items():
         seconds = total["seconds"]
         crops = f"{total['crops'] / seconds:.1f}" if total["crops"] else ""

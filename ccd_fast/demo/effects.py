@@ -164,7 +164,7 @@ def class_biases(teacher: Teacher, views: Views) -> tuple[list[ClassBias], float
         own = best[(top == index) & first.confident]
         plain = PLAIN_SHARES.get(name, 1.0)
         biases.append(ClassBias(name, synonyms(name), plain, shown[index], len(own), float(own.mean())))
-    return sorted(biases, key=lambda bias: bias.score), float(first.confident.float().mean())
+    return sorted(biases, key=lambda bias: (np.isnan(bias.score), bias.score)), float(first.confident.float().mean())
 
 
 def report(groups: Sequence[Group], biases: Sequence[ClassBias]) -> str:
@@ -177,8 +177,14 @@ def report(groups: Sequence[Group], biases: Sequence[ClassBias]) -> str:
     ]
     lines += ["|---|---:|---:|---:|---:|---:|"]
     for b in biases:
-        lines.append(f"| {b.name} | {b.synonyms} | {b.plain_share:.1%} | {b.scenes} | {b.images} | {b.score:.2f} |")
+        lines.append(
+            f"| {b.name} | {b.synonyms} | {b.plain_share:.1%} | {b.scenes} | {b.images} | {_number(b.score)} |"
+        )
     return "\n".join(lines)
+
+
+def _number(score: float) -> str:
+    return "–" if np.isnan(score) else f"{score:.2f}"
 
 
 def main() -> None:

@@ -80,6 +80,12 @@ def test_help_and_version_answer_without_loading_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_run_is_resumed_with_its_folder_alone(ccd, trained):
+    code, out, _ = ccd("train", "--resume", "--out", trained[0])
+    assert code == 0
+    assert "checkpoints/best is epoch" in out
+
+
 def test_evaluate_prints_every_class_and_the_mean(ccd, trained):
     code, out, _ = ccd("evaluate", trained[0])
     assert code == 0
@@ -162,6 +168,8 @@ def test_a_mistake_gets_one_line_exit_code_two_and_writes_nothing(ccd, arguments
     ("arguments_", "said"),
     [
         (["evaluate", "{tmp}"], "not a run of ccd-fast"),
+        (["train", "--out", "{tmp}/new"], "--data-root FOLDER is needed"),
+        (["train", "--out", "{tmp}", "--resume"], "not a run of ccd-fast"),
         (["predict", "{run}", "{tmp}/gone.jpg"], "gone.jpg: no such file or folder"),
         (["predict", "{run}", "{tmp}"], "no images in this folder"),
         (["predict", "{run}", "{run}/recipe.toml"], "recipe.toml: cannot be decoded"),
@@ -193,4 +201,7 @@ def test_an_unforeseen_error_is_one_line_and_exit_code_one(ccd, trained, monkeyp
     monkeypatch.setattr(ccd_fast.trained, "load", fail)
     code, _, err = ccd("evaluate", trained[0])
     assert code == 1
-    assert err.strip() == "ccd-fast: internal error: ZeroDivisionError: of course (run again with --debug for the traceback)"
+    assert (
+        err.strip()
+        == "ccd-fast: internal error: ZeroDivisionError: of course (run again with --debug for the traceback)"
+    )
