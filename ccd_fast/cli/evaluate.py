@@ -35,12 +35,13 @@ def evaluate(
     import torch
 
     from ccd_fast import evaluate as metrics
-    from ccd_fast import trained
+    from ccd_fast import machine, trained
     from ccd_fast.errors import UserError
     from ccd_fast.predict import predict
     from ccd_fast.progress import Stages
     from ccd_fast.views import open_backend
 
+    machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
     own = model.source
     source = dataclasses.replace(own, root=data_root or own.root, truth=truth or own.truth)

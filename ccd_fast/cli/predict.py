@@ -38,7 +38,7 @@ def predict(
     """
     import torch
 
-    from ccd_fast import trained
+    from ccd_fast import machine, trained
     from ccd_fast.errors import UserError
     from ccd_fast.predict import predict as run_student
     from ccd_fast.progress import Stages
@@ -46,6 +46,7 @@ def predict(
 
     if out is not None and out.suffix not in (".csv", ".jsonl"):
         raise UserError(f"--out {out}: must end in .csv or .jsonl")
+    machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
     files = find(paths)
     backend = open_backend(model.recipe.views.backend, torch.get_num_threads())

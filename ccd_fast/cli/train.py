@@ -45,13 +45,14 @@ def train(
 
     Example: `ccd-fast train --data-root photos --classes classes.txt --out runs/photos`
     """
-    from ccd_fast import config, trained
+    from ccd_fast import config, machine, trained
     from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
     from ccd_fast.progress import Stages
     from ccd_fast.run_folder import RunFolder
     from ccd_fast.train import train as run
 
+    machine.keep_freed_memory()
     if data_root is None and not resume:
         raise UserError("--data-root FOLDER is needed: the folder that holds the photographs")
     overrides = list(set_ or [])
