@@ -26,6 +26,9 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+demo: setup
+	$(BIN)/ccd-fast demo --overwrite
+
 wheel: setup
 	$(BIN)/python -m build --wheel --outdir dist .
 

@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from ccd_fast.cli import build_engines, evaluate, options, predict, train
+from ccd_fast.cli import build_engines, demo, evaluate, options, predict, train
 from ccd_fast.errors import RunError, UserError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

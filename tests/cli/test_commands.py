@@ -65,7 +65,7 @@ def test_training_says_what_it_does_and_ends_with_a_summary(trained):
     assert "Warning" not in progress
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "build-engines"])
+@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "predict", "build-engines"])
 def test_every_command_explains_itself_with_an_example(ccd, command):
     code, out, _ = ccd(command, "--help")
     assert code == 0
@@ -84,6 +84,18 @@ def test_a_run_is_resumed_with_its_folder_alone(ccd, trained):
     code, out, _ = ccd("train", "--resume", "--out", trained[0])
     assert code == 0
     assert "checkpoints/best is epoch" in out
+
+
+def test_the_demo_runs_on_a_few_scenes_with_nothing_from_outside(ccd, tmp_path):
+    few = ["--scenes", 50, "--set", "train.epochs=3", "--set", "student.image_size=64"]
+    code, out, err = ccd("demo", "--out", tmp_path / "demo", *few)
+    assert code == 0, err
+    assert "draw scenes" in err
+    assert "student, last epoch, test" in out
+    assert ccd("demo", "--out", tmp_path / "demo", *few)[0] == 2
+    code, _, err = ccd("demo", "--out", tmp_path / "demo", "--overwrite", *few)
+    assert code == 0
+    assert "draw scenes" not in err  # they were in the cache
 
 
 def test_evaluate_prints_every_class_and_the_mean(ccd, trained):

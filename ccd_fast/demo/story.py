@@ -1,0 +1,46 @@
+"""The demo: the whole method on scenes that the package draws, with the tiny CLIP that it brings."""
+
+from pathlib import Path
+
+from ccd_fast import config
+from ccd_fast.config import Recipe
+from ccd_fast.datasets import Source
+from ccd_fast.demo import tiny_clip
+from ccd_fast.demo.scenes import WORLD_VERSION, write_world
+from ccd_fast.engines.store import default_folder
+from ccd_fast.progress import Stages
+
+TRAIN, TEST = 2000, 500
+"""Scenes of the full world."""
+
+
+def draw(seed: int, stages: Stages, train: int = TRAIN, test: int = TEST) -> Source:
+    """Draw the scenes of a seed, unless they are in the cache.
+
+    Args:
+        seed: of the world.
+        stages: shows the progress.
+        train: number of training scenes.
+        test: number of test scenes.
+
+    Returns:
+        The data set, with its truth for evaluation.
+    """
+    root = default_folder() / "demo" / f"world-{WORLD_VERSION}-{seed}-{train}-{test}"
+    if not root.exists():
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with stages.stage("draw scenes", train + test) as stage:
+            write_world(root, seed, train, test, on_progress=lambda done: stage.advance(done - stage.done))
+            stage.advance(train + test - stage.done)
+    return Source("folder", root, root / "classes.txt", root / "labels.csv")
+
+
+def recipe(seed: int, overrides: list[str]) -> Recipe:
+    """Give the demo's recipe, its teacher being the tiny CLIP, which is put into the cache.
+
+    Args:
+        seed: of the run.
+        overrides: as :func:`ccd_fast.config.load` takes them.
+    """
+    teacher: Path = tiny_clip.install()
+    return config.load("demo", [f"teacher.model='''{teacher}'''", f"seed={seed}", *overrides])
