@@ -16,6 +16,7 @@ LEVELS = [
     {"relabel", "fit", "evaluate", "trained"},
     {"train"},
     {"demo"},
+    {"bench"},
     {"cli"},
     {"__main__"},
 ]

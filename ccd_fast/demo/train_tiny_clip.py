@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
+from ccd_fast import machine
 from ccd_fast.demo import tiny_clip
 from ccd_fast.demo.captions import CONTEXT_LENGTH, Captions, captions, write
 from ccd_fast.demo.objects import CLASS_NAMES
@@ -205,6 +206,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=tiny_clip.FOLDER, help="where the weights go")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    machine.keep_freed_memory()
     settings = Settings(seed=args.seed, epochs=args.epochs)
     start = time.perf_counter()
     pictures = training_pictures(args.pictures, args.seed, args.singles, args.scenes, args.threads)

@@ -1,0 +1,102 @@
+"""Timing in turns, the limits of the device, and the records that keep what was measured.
+
+Rates of different things are compared only within one run: what is timed takes turns, so that a machine that slows
+down slows all of them. Warm-up is never inside a rate.
+"""
+
+import json
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ccd_fast import machine
+
+REPEATS = 5
+MATMUL_SIDE = {"cpu": 2048, "cuda": 8192}
+"""Side of the square matrices of :func:`matmul_rate`: large enough to be bound by arithmetic."""
+COPY_BYTES = {"cpu": 256 * 2**20, "cuda": 2**30}
+"""Size of the array of :func:`copy_rate`: larger than any cache."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long something took, repeat by repeat.
+
+    Attributes:
+        seconds: one figure a repeat.
+    """
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Give the median, in seconds."""
+        return statistics.median(self.seconds)
+
+    def record(self) -> dict[str, Any]:
+        """Give what a JSON file keeps: median, fastest, slowest, and the number of repeats."""
+        low, high = min(self.seconds), max(self.seconds)
+        return {"median_s": self.median, "min_s": low, "max_s": high, "n": len(self.seconds)}
+
+
+def time_once(call: Callable[[], object], device: str = "cpu") -> float:
+    """Time one call, in seconds; on a GPU between two events of the current stream."""
+    if torch.device(device).type == "cuda":
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()  # type: ignore[no-untyped-call]
+        call()
+        end.record()  # type: ignore[no-untyped-call]
+        end.synchronize()  # type: ignore[no-untyped-call]
+        return float(start.elapsed_time(end)) / 1e3  # type: ignore[no-untyped-call]
+    start_s = time.perf_counter()
+    call()
+    return time.perf_counter() - start_s
+
+
+def in_turn(
+    calls: Mapping[str, Callable[[], object]], repeats: int = REPEATS, warmup: int = 1, device: str = "cpu"
+) -> dict[str, Timing]:
+    """Time several things in turn, each once a round.
+
+    Args:
+        calls: what to time, by name.
+        repeats: rounds that count.
+        warmup: rounds before them that do not.
+        device: where the calls run.
+
+    Returns:
+        The timing of each.
+    """
+    rounds = [{name: time_once(call, device) for name, call in calls.items()} for _ in range(warmup + repeats)]
+    return {name: Timing(tuple(r[name] for r in rounds[warmup:])) for name in calls}
+
+
+def matmul_rate(device: str = "cpu", dtype: torch.dtype = torch.float32, repeats: int = REPEATS) -> float:
+    """Measure what a matrix product reaches, in FLOP/s: the ceiling of everything that is made of products."""
+    side = MATMUL_SIDE[torch.device(device).type]
+    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    timing = in_turn({"matmul": lambda: left @ right}, repeats, 2, device)["matmul"]
+    return 2 * side**3 / timing.median
+
+
+def copy_rate(device: str = "cpu", repeats: int = REPEATS) -> float:
+    """Measure what a copy within the device's memory reaches, in bytes/s, read and written bytes counted."""
+    source = torch.zeros(COPY_BYTES[torch.device(device).type], dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    timing = in_turn({"copy": lambda: target.copy_(source)}, repeats, 2, device)["copy"]
+    return 2 * source.numel() / timing.median
+
+
+def save(results: Mapping[str, Any], out: Path) -> None:
+    """Write results as JSON, with the command, the machine and the versions."""
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    content = {"command": command, **results, "machine": machine.describe()}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
