@@ -37,7 +37,12 @@ class TeacherKnobs(Section):
     model: str = Field(description="open_clip's name, e.g. ViT-B-32/laion2b_s34b_b79k, hf-hub:org/name, or a folder")
     templates: list[str] = Field(description="prompts, each with one {} for the class name", min_length=1)
     image_size: Pixels | Literal["native"] = Field(description="side of the teacher's square input, in pixels")
-    runtime: Literal["auto", "onnxruntime", "torch"] = Field(description="what runs the image tower")
+    runtime: Literal["auto", "tensorrt", "onnxruntime", "torch", "torch-compiled"] = Field(
+        description="what runs the image tower"
+    )
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
+        description="of the image tower; auto is fp32 on a CPU, fp16 on a GPU"
+    )
     batch_size: Count = Field(description="views in one call of the engine")
 
     @field_validator("templates")

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from ccd_fast.engines import ImageEngine, ImageTower
+from ccd_fast.engines.attention_pool import has_attention_pool, resize_attention_pool
 from ccd_fast.engines.batching import in_fixed_batches
 from ccd_fast.errors import UserError, nearest
 
@@ -79,16 +80,14 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
     size = None if image_size == "native" else int(image_size)
     try:
         with _quiet():
-            model = open_clip.create_model(
-                identifier, pretrained=weights, force_image_size=size, require_pretrained=True
-            )
+            model = _create(identifier, weights, size)
             tokenize = open_clip.get_tokenizer(identifier)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         lines = str(error).strip().splitlines()
         raise UserError(f"teacher {name}: cannot be loaded: {lines[0] if lines else type(error).__name__}") from error
     model.eval().requires_grad_(False)
     preprocess = open_clip.get_model_preprocess_cfg(model)
-    height, width = _pair(preprocess["size"])
+    height, width = (size, size) if size is not None else _pair(preprocess["size"])
     if height != width:
         raise UserError(f"teacher {name}: its input is {height} x {width} pixels; only squares are supported")
     tower = ImageTower(
@@ -100,6 +99,24 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
         interpolation=preprocess["interpolation"],
     )
     return Clip(name, model, tokenize, tower, float(model.logit_scale.exp()))
+
+
+def _create(identifier: str, weights: str | None, size: int | None) -> Any:
+    """Let open_clip create a model; of another image size than its own, with its positions resampled.
+
+    open_clip resamples the positions of ViTs; those of an attention pool it would refuse to load.
+    """
+    architecture = open_clip.get_model_config(identifier) or {}
+    pooled = isinstance(architecture.get("vision_cfg", {}).get("layers"), list)
+    if identifier.startswith(("local-dir:", "hf-hub:")) and size is not None:
+        pooled = has_attention_pool(
+            open_clip.create_model(identifier, pretrained=weights, require_pretrained=True).visual
+        )
+    forced = None if pooled else size
+    model = open_clip.create_model(identifier, pretrained=weights, force_image_size=forced, require_pretrained=True)
+    if pooled and size is not None:
+        resize_attention_pool(model.visual, size)
+    return model
 
 
 def class_embeddings(clip: Clip, prompt_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:

@@ -2,19 +2,23 @@
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from ccd_fast import engines, machine, teacher
 from ccd_fast import student as students
 from ccd_fast.cam import activity_threshold
+from ccd_fast.checked_engines import open_checked
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
 from ccd_fast.evaluate import Metrics, choose_epoch, evaluate, mean_average_precision
 from ccd_fast.fit import adam, fit_epoch
+from ccd_fast.parity import Parity
 from ccd_fast.predict import predict
 from ccd_fast.progress import Stages
 from ccd_fast.pseudo_labels import PseudoLabels
@@ -100,8 +104,13 @@ def train(
     )
     backend = open_backend(recipe.views.backend, torch.get_num_threads())
     stages.say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
-    engine = engines.open_engine(
-        clip.tower, recipe.teacher.runtime, recipe.teacher.batch_size, torch.get_num_threads(), engines.Store()
+    wanted = recipe.teacher
+    engine, nearness = open_checked(
+        clip,
+        engines.settings(wanted.runtime, wanted.precision, wanted.batch_size, device),
+        engines.Store(),
+        embeddings,
+        partial(first_views, images, clip, backend),
     )
     parts = Parts(
         recipe=recipe,
@@ -119,7 +128,7 @@ def train(
     else:
         folder.create(overwrite)
         folder.write_text("recipe.toml", recipe.dumps())
-        folder.write_json("run.json", _description(parts, source, command))
+        folder.write_json("run.json", _description(parts, source, command, nearness))
         folder.add_to_quarantine(images, {})
         state = _first_labels(parts)
         _save(parts, state)
@@ -281,7 +290,14 @@ def _digest(images: ImageSet) -> str:
     return hashlib.sha256("\n".join([*images.paths, "", *images.class_names]).encode()).hexdigest()
 
 
-def _description(parts: Parts, source: Source, command: str) -> dict[str, Any]:
+def first_views(images: ImageSet, clip: teacher.Clip, backend: ViewBackend, count: int) -> torch.Tensor:
+    """Give the teacher's views of the first images that can be read, for the check of its engine."""
+    rows = np.arange(min(count, len(images)))
+    photographs = backend.decode(images.files(rows), rows)
+    return backend.whole(photographs, clip.tower.image_size, clip.tower.interpolation)
+
+
+def _description(parts: Parts, source: Source, command: str, nearness: Parity | None) -> dict[str, Any]:
     """Say what the run is, for ``run.json``."""
     files = {"root": source.root, "classes": source.classes, "truth": source.truth}
     return {
@@ -291,7 +307,11 @@ def _description(parts: Parts, source: Source, command: str) -> dict[str, Any]:
         "class_names": list(parts.images.class_names),
         "images": {"train": len(parts.images), "test": len(parts.test) if parts.test else 0},
         "teacher": parts.recipe.teacher.model,
-        "engine": {"runtime": parts.teacher.engine.runtime, "key": parts.teacher.engine.key},
+        "engine": {
+            "runtime": parts.teacher.engine.runtime,
+            "key": parts.teacher.engine.key,
+            "parity": asdict(nearness) if nearness else None,
+        },
         "views": parts.backend.name,
         "machine": machine.describe(),
     }

@@ -23,7 +23,7 @@ def images(photo_folder):
 @pytest.fixture(scope="module")
 def judge(tiny_clip, images, cache):
     clip = teacher.load_clip(str(tiny_clip))
-    engine = engines.open_engine(clip.tower, "torch", 8, 2, Store(cache))
+    engine = engines.open_engine(clip.tower, engines.EngineSettings("torch", batch_size=8, threads=2), Store(cache))
     return teacher.Teacher(clip, engine, teacher.class_embeddings(clip, images.prompt_names, ["a photo of the {}"]))
 
 

@@ -12,7 +12,7 @@ from ccd_fast.errors import UserError
 def test_similarities_are_the_scaled_cosines_that_open_clip_computes(tiny_clip, cache):
     clip = teacher.load_clip(str(tiny_clip))
     embeddings = teacher.class_embeddings(clip, ["cat", "dog"], ["a photo of the {}"])
-    engine = engines.open_engine(clip.tower, "torch", 4, 2, Store(cache))
+    engine = engines.open_engine(clip.tower, engines.EngineSettings("torch", batch_size=4, threads=2), Store(cache))
     pixels = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (clip.tower.mean, clip.tower.std))
     images, texts = (

@@ -49,12 +49,12 @@ class Timing:
 def time_once(call: Callable[[], object], device: str = "cpu") -> float:
     """Time one call, in seconds; on a GPU between two events of the current stream."""
     if torch.device(device).type == "cuda":
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()  # type: ignore[no-untyped-call]
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
         call()
-        end.record()  # type: ignore[no-untyped-call]
-        end.synchronize()  # type: ignore[no-untyped-call]
-        return float(start.elapsed_time(end)) / 1e3  # type: ignore[no-untyped-call]
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) / 1e3
     start_s = time.perf_counter()
     call()
     return time.perf_counter() - start_s

@@ -1,11 +1,22 @@
 """``ccd-fast build-engines``."""
 
-import time
-from typing import Annotated
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from ccd_fast.cli import options
+
+if TYPE_CHECKING:
+    import torch
+
+    from ccd_fast.teacher import Clip
+
+PARITY = {"cosine min": "cosine_min", "mean": "cosine_mean", "top-1 changed": "top1_changed", "shift": "score_shift"}
 
 
 def build_engines(
@@ -13,26 +24,131 @@ def build_engines(
     image_size: Annotated[
         int | None, typer.Option(min=16, help="Side of the square input in pixels; by default the teacher's own.")
     ] = None,
+    runtime: Annotated[str, typer.Option(help="auto, tensorrt or onnxruntime.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto (fp16 on a GPU, fp32 on a CPU), fp32, fp16, bf16.")] = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Views in one call; by default the recipe's. A plan is built for it.")
+    ] = None,
+    device: options.Device = "cpu",
+    images: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Photographs to compare on; by default drawn scenes.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Class names to compare on, one a line; by default the scenes'.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Build it anew even if it is there.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the engines that are kept, and stop.")] = False,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="KEY|all", help="Remove an engine by its key, or all, and stop.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     recipe: options.Recipe = "folder",
     set_: options.Set = None,
     debug: options.Debug = False,
 ) -> None:
-    """Export a teacher's image tower once, so that runs start at once. `train` does it too where it is missing.
+    """Build a teacher's engine ahead of time, and compare it with open_clip. `train` does it too where it is missing.
 
-    Engines are kept under `$CCD_CACHE`, by default `~/.cache/ccd_fast`.
+    Engines are kept under `$CCD_CACHE`, by default `~/.cache/ccd_fast`. One whose embeddings differ from open_clip's
+    by more than its precision explains is refused.
 
-    Example: `ccd-fast build-engines --teacher ViT-B-32/laion2b_s34b_b79k`
+    Example: `ccd-fast build-engines --teacher ViT-B-32/laion2b_s34b_b79k --runtime onnxruntime`
     """
-    from ccd_fast import config, engines
-    from ccd_fast.teacher import load_clip
+    from ccd_fast import config, engines, machine
+    from ccd_fast.checked_engines import build_checked
+    from ccd_fast.teacher import class_embeddings, load_clip
 
+    store = engines.Store()
+    if remove:
+        _remove(store, remove)
+    if remove or list_:
+        _show_store(store, as_json)
+        return
     overrides = list(set_ or [])
-    named = {"teacher.model": teacher, "teacher.image_size": image_size}
+    named = {"teacher.model": teacher, "teacher.image_size": image_size, "teacher.batch_size": batch_size}
+    named |= {"teacher.runtime": runtime, "teacher.precision": precision}
     overrides += [f"{k}={v if isinstance(v, int) else options.quoted(v)}" for k, v in named.items() if v is not None]
     knobs = config.load(recipe, overrides).teacher
+    machine.check_device(device)
     clip = load_clip(knobs.model, knobs.image_size)
-    start = time.perf_counter()
-    folder, fresh = engines.build(clip.tower, engines.Store(), force)
-    done = f"built in {time.perf_counter() - start:.1f} s" if fresh else "was there already"
-    typer.echo(f"{clip.name}, {clip.tower.image_size} px, ONNX: {done}: {folder}")
+    names, views = _to_compare(clip, images, classes)
+    built = build_checked(
+        clip,
+        engines.settings(knobs.runtime, knobs.precision, knobs.batch_size, device),
+        store,
+        class_embeddings(clip, names, knobs.templates),
+        views,
+        force,
+    )
+    if as_json:
+        typer.echo(json.dumps(_entry(store, built.file.parent.name)))
+        return
+    done = f"built in {built.seconds:.1f} s" if built.fresh else "was there already"
+    way = f"{built.settings.runtime}, {built.settings.precision}"
+    typer.echo(f"{clip.name}, {clip.tower.image_size} px, {way}: {done}: {built.file}")
+    if built.parity is None:
+        typer.echo(f"not compared with open_clip: {built.why_no_parity}")
+        return
+    table = Table(title=f"against open_clip in fp32, on {built.parity.images} images and {built.parity.classes} classes")
+    for column in PARITY:
+        table.add_column(column, justify="right")
+    table.add_row(*_figures(vars(built.parity)))
+    Console().print(table)
+
+
+def _to_compare(
+    clip: "Clip", images: Path | None, classes: Path | None
+) -> tuple[tuple[str, ...], "Callable[[int], torch.Tensor]"]:
+    """Give class names, and the teacher's views of as many images as are asked for: the user's, or drawn scenes."""
+    import torch
+
+    from ccd_fast.datasets import folder
+    from ccd_fast.demo import story
+    from ccd_fast.errors import UserError
+    from ccd_fast.progress import Stages
+    from ccd_fast.train import first_views
+    from ccd_fast.views import open_backend
+
+    if images is not None and not images.is_dir():
+        raise UserError(f"--images {images}: no such folder")
+    scenes = story.draw(0, Stages(Console(stderr=True)), 50, 20) if images is None or classes is None else None
+    names = classes or (scenes.classes if scenes else None)
+    found = folder.load(images or scenes.root, "train", names, None)  # type: ignore[union-attr]
+    return found.prompt_names, lambda count: first_views(found, clip, open_backend("auto", torch.get_num_threads()), count)
+
+
+def _remove(store: Any, keys: list[str]) -> None:
+    from ccd_fast.errors import UserError, nearest
+
+    there = store.keys()
+    for key in there if keys == ["all"] else keys:
+        if key not in there:
+            raise UserError(f"--remove {key}: no such engine; see --list" + nearest(key, there))
+        store.remove(key)
+
+
+def _entry(store: Any, key: str) -> dict[str, Any]:
+    manifest = store.manifest(key)
+    return {"key": key, "bytes": store.size(key), **manifest}
+
+
+def _show_store(store: Any, as_json: bool) -> None:
+    entries = [_entry(store, key) for key in store.keys()]
+    if as_json:
+        typer.echo(json.dumps(entries))
+        return
+    table = Table(title=f"engines in {store.folder}")
+    for column in ("key", "teacher", "px", "kind", "MiB", *PARITY):
+        table.add_column(column, justify="right" if column in ("px", "MiB", *PARITY) else "left")
+    for entry in entries:
+        identity = entry.get("identity", {})
+        kind = " ".join([str(identity.get("format", "?")), str(identity.get("precision", "?"))])
+        parities = list(entry.get("parity", {}).values())
+        teacher = Path(str(identity.get("teacher", "?"))).name
+        row = (entry["key"], teacher, str(identity.get("image_size", "?")), kind, f"{entry['bytes'] / 2**20:.0f}")
+        table.add_row(*row, *(_figures(parities[0]) if parities else ["–"] * len(PARITY)))
+    Console().print(table)
+    typer.echo(f"{len(entries)} engines, {sum(e['bytes'] for e in entries) / 2**20:.0f} MiB")
+
+
+def _figures(parity: dict[str, Any]) -> list[str]:
+    return [f"{parity[name]:.1%}" if name == "top1_changed" else f"{parity[name]:.6f}" for name in PARITY.values()]

@@ -21,7 +21,7 @@ from ccd_fast.demo.captions import PLAIN_SHARES, synonyms
 from ccd_fast.demo.scenes import CLASS_NAMES, draw_scene
 from ccd_fast.demo.train_tiny_clip import PROMPT
 from ccd_fast.demo.training_pictures import in_processes, squashed
-from ccd_fast.engines import Store, open_engine
+from ccd_fast.engines import EngineSettings, Store, open_engine
 from ccd_fast.evaluate import mean_average_precision
 from ccd_fast.pseudo_labels import FirstLabels
 from ccd_fast.teacher import Teacher, class_embeddings, load_clip
@@ -97,7 +97,7 @@ class ClassBias:
 def open_teacher(folder: Path, cache: Path | None = None, threads: int = 2) -> Teacher:
     """Open a CLIP of this world with an engine, for the prompt of the recipes."""
     clip = load_clip(str(folder))
-    engine = open_engine(clip.tower, "auto", 16, threads, Store(cache))
+    engine = open_engine(clip.tower, EngineSettings(threads=threads), Store(cache))
     return Teacher(clip, engine, class_embeddings(clip, CLASS_NAMES, [PROMPT]))
 
 

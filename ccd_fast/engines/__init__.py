@@ -4,66 +4,135 @@ Every runtime keeps one contract: uint8 RGB pixels in, unit embeddings out. The 
 L2 norm are inside the graph.
 """
 
+import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from ccd_fast.engines import onnx_export, onnx_runtime, torch_eager
-from ccd_fast.engines.store import Store
-from ccd_fast.engines.tower import ImageEngine, ImageTower
+import torch
+
+from ccd_fast.engines import onnx_export, onnx_runtime, tensorrt_runtime, torch_runtime
+from ccd_fast.engines.precision import PRECISIONS, Precision
+from ccd_fast.engines.store import Store, key_of
+from ccd_fast.engines.tower import EngineSettings, ImageEngine, ImageTower
 from ccd_fast.errors import UserError, nearest
 
-__all__ = ["RUNTIMES", "ImageEngine", "ImageTower", "Store", "build", "open_engine", "resolve_runtime"]
+__all__ = [
+    "PRECISIONS",
+    "RUNTIMES",
+    "EngineSettings",
+    "ImageEngine",
+    "ImageTower",
+    "Precision",
+    "Store",
+    "build",
+    "open_engine",
+    "resolve",
+    "settings",
+]
 
-Opener = Callable[[ImageTower, int, int, Store], ImageEngine]
 
-RUNTIMES: dict[str, Opener] = {"onnxruntime": onnx_runtime.open_engine, "torch": torch_eager.open_engine}
+@dataclass(frozen=True)
+class Runtime:
+    """A way to run a tower.
+
+    Attributes:
+        problem: device and precision to why it cannot run there, or nothing.
+        open: opens a tower's engine, building it first where the store lacks it.
+        build: builds what it needs into the store and gives the file; None where nothing is kept.
+    """
+
+    problem: Callable[[str, str], str]
+    open: Callable[[ImageTower, EngineSettings, Store], ImageEngine]
+    build: Callable[[ImageTower, EngineSettings, Store], Path] | None
 
 
-def resolve_runtime(name: str) -> str:
-    """Give the runtime that ``"auto"`` stands for here, or ``name`` itself once it is known to be installed.
+def _export(tower: ImageTower, settings: EngineSettings, store: Store) -> Path:
+    return onnx_export.build(tower, settings.precision, store)
+
+
+RUNTIMES: dict[str, Runtime] = {
+    "tensorrt": Runtime(tensorrt_runtime.problem, tensorrt_runtime.open_engine, tensorrt_runtime.build),
+    "onnxruntime": Runtime(onnx_runtime.problem, onnx_runtime.open_engine, _export),
+    "torch-compiled": Runtime(torch_runtime.problem, torch_runtime.open_compiled, None),
+    "torch": Runtime(torch_runtime.problem, torch_runtime.open_eager, None),
+}
+"""By name, the fastest first."""
+
+AUTO = {"cpu": ("onnxruntime", "torch"), "cuda": ("tensorrt", "onnxruntime", "torch-compiled")}
+"""What ``"auto"`` tries on each kind of device; compiling for a CPU costs minutes and gains little."""
+
+
+def settings(runtime: str, precision: Precision | Literal["auto"], batch_size: int, device: str) -> EngineSettings:
+    """Put settings together: torch's number of threads, and the device's own precision for ``"auto"``.
+
+    That is fp32 on a CPU and fp16 on a GPU, as for a plan that is built for one.
+    """
+    if precision == "auto":
+        precision = "fp16" if device.startswith("cuda") or runtime == "tensorrt" else "fp32"
+    return EngineSettings(runtime, precision, batch_size, device, torch.get_num_threads())
+
+
+def resolve(wanted: EngineSettings) -> EngineSettings:
+    """Put the runtime in place that ``"auto"`` stands for here, and see that the one that was named can run.
 
     Raises:
-        UserError: the runtime is unknown or not installed.
+        UserError: the runtime is unknown, or cannot run here; the line says why.
     """
+    name, device = wanted.runtime, wanted.device
     if name == "auto":
-        return "onnxruntime" if onnx_runtime.installed() else "torch"
+        choices = AUTO[device.split(":")[0]]
+        works = next((c for c in choices if not RUNTIMES[c].problem(device, wanted.precision)), choices[-1])
+        return resolve(dataclasses.replace(wanted, runtime=works))
     if name not in RUNTIMES:
         raise UserError(f"unknown runtime {name!r}: auto, {', '.join(RUNTIMES)}" + nearest(name, RUNTIMES))
-    if name == "onnxruntime" and not onnx_runtime.installed():
-        raise UserError("runtime onnxruntime is not installed: pip install 'ccd_fast[cpu]' (or [cuda])")
-    return name
+    if why := RUNTIMES[name].problem(device, wanted.precision):
+        raise UserError(f"runtime {name}, {wanted.precision} on {device}: {why}")
+    return wanted
 
 
-def open_engine(tower: ImageTower, runtime: str, batch_size: int, threads: int, store: Store) -> ImageEngine:
+def open_engine(tower: ImageTower, wanted: EngineSettings, store: Store) -> ImageEngine:
     """Open a tower's engine, building it first if the store has none that fits.
 
     Args:
         tower: the image tower of a CLIP.
-        runtime: a name of :data:`RUNTIMES`, or ``"auto"``.
-        batch_size: views in one call; the last call of an uneven number is padded to it.
-        threads: threads of a runtime that runs on the CPU.
+        wanted: how it is to run.
         store: where engines are kept.
 
     Raises:
-        UserError: the runtime is unknown or not installed.
+        UserError: the runtime is unknown or cannot run here, or the store holds something that is not what it says.
     """
-    return RUNTIMES[resolve_runtime(runtime)](tower, batch_size, threads, store)
+    resolved = resolve(wanted)
+    return RUNTIMES[resolved.runtime].open(tower, resolved, store)
 
 
-def build(tower: ImageTower, store: Store, force: bool = False) -> tuple[Path, bool]:
-    """Export a tower into the store, unless it is there.
+def build(tower: ImageTower, wanted: EngineSettings, store: Store, force: bool = False) -> tuple[Path, bool]:
+    """Build a runtime's engine into the store, unless it is there.
 
     Args:
         tower: the image tower of a CLIP.
+        wanted: the runtime must be named; ``tensorrt_rtx`` can build where no GPU is.
         store: where engines are kept.
         force: build it anew.
 
     Returns:
-        The engine's folder, and whether it was built now.
+        The engine's file, and whether it was built now.
+
+    Raises:
+        UserError: the runtime keeps nothing, or cannot be built here.
     """
-    key = onnx_export.key(tower)
+    make = RUNTIMES[wanted.runtime].build
+    if make is None:
+        raise UserError(f"runtime {wanted.runtime} keeps no engine: there is nothing to build ahead of time")
+    identity = _identity(tower, wanted)
     if force:
-        store.remove(key)
-    fresh = not store.has(key)
-    onnx_export.build(tower, store)
-    return store.path(key), fresh
+        store.remove(key_of(identity))
+    fresh = not store.has(key_of(identity))
+    return make(tower, wanted, store), fresh
+
+
+def _identity(tower: ImageTower, settings: EngineSettings) -> dict[str, object]:
+    if settings.runtime == "tensorrt" and not tensorrt_runtime.can_build(settings.device):
+        return tensorrt_runtime.identity(tower, settings)
+    return onnx_export.identity(tower, settings.precision)

@@ -1,15 +1,18 @@
-"""Export of an image tower to ONNX, uint8 pixels to unit embeddings in one graph."""
+"""Export to ONNX by ``torch.export``; of an image tower, uint8 pixels to unit embeddings in one graph."""
 
 import contextlib
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnxscript
 import torch
+from torch import nn
 
+from ccd_fast.engines.precision import Precision
 from ccd_fast.engines.store import Store, key_of
 from ccd_fast.engines.tower import EmbedPixels, ImageTower
 
@@ -18,41 +21,51 @@ OPSET = 20
 """The newest opset that TensorRT 10 and 11 and ONNX Runtime 1.20 all read."""
 
 
-def identity(tower: ImageTower) -> dict[str, Any]:
+def identity(tower: ImageTower, precision: Precision = "fp32") -> dict[str, Any]:
     """Give everything that the exported file depends on."""
     versions = {"torch": torch.__version__, "onnx": onnx.__version__, "onnxscript": onnxscript.__version__}
-    return {**tower.identity(), "format": "onnx", "precision": "fp32", "opset": OPSET, "exporter": versions}
+    return {**tower.identity(), "format": "onnx", "precision": precision, "opset": OPSET, "exporter": versions}
 
 
-def key(tower: ImageTower) -> str:
+def key(tower: ImageTower, precision: Precision = "fp32") -> str:
     """Give the key of the exported file in the store."""
-    return key_of(identity(tower))
+    return key_of(identity(tower, precision))
 
 
-def build(tower: ImageTower, store: Store) -> Path:
+def build(tower: ImageTower, precision: Precision, store: Store) -> Path:
     """Export the tower into the store, unless it is there; give the path of the ONNX file."""
-    name = key(tower)
-    if not store.has(name):
-        store.add(name, identity(tower), lambda folder: _export(tower, folder / FILE))
-    return store.path(name) / FILE
+    facts = identity(tower, precision)
+    module = EmbedPixels(tower, precision)
+    return store.get(facts, lambda folder: export(module, tower.image_size, ["embeddings"], folder / FILE)) / FILE
 
 
-def _export(tower: ImageTower, file: Path) -> None:
-    """Write the ONNX file: any number of pictures, height and width fixed."""
-    pixels = torch.zeros((2, tower.image_size, tower.image_size, 3), dtype=torch.uint8)
+def export(module: nn.Module, image_size: int, outputs: Sequence[str], file: Path, keep_weights: bool = False) -> None:
+    """Write a module that reads square uint8 pixels as ONNX: any number of pictures, height and width fixed.
+
+    Above 2 GB the weights go into a file of their own beside it, ``<file>.data``.
+
+    Args:
+        module: maps (M, S, S, 3) uint8 to ``outputs``; exported in evaluation mode.
+        image_size: S, in pixels.
+        outputs: names of what it gives.
+        file: to write.
+        keep_weights: leave every parameter an initializer under its own name, so that a runtime can be given others.
+    """
+    pixels = torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8)
     # The exporter prints its progress and its own deprecations; neither is for the user.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            EmbedPixels(tower).eval(),
+            module.eval(),
             (pixels,),
             dynamo=True,
             input_names=["pixels"],
-            output_names=["embeddings"],
+            output_names=list(outputs),
             dynamic_shapes={"pixels": {0: torch.export.Dim("views", min=1, max=65536)}},
             opset_version=OPSET,
+            optimize=not keep_weights,
             verbose=False,
         )
     if program is None:
-        raise RuntimeError(f"the export of {tower.name} to ONNX gave nothing")
+        raise RuntimeError("the export to ONNX gave nothing")
     program.save(str(file))

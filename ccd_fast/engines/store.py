@@ -5,11 +5,17 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from ccd_fast.errors import UserError
+
 MANIFEST = "manifest.json"
+REBUILD = "ccd-fast build-engines --force"
 
 
 def default_folder() -> Path:
@@ -20,7 +26,11 @@ def default_folder() -> Path:
 
 
 class Store:
-    """A folder with one sub-folder an engine: its files, and a manifest that says what it was built from."""
+    """A folder with one sub-folder an engine: its files, and a manifest.
+
+    The manifest holds ``identity`` (everything that the engine depends on; its hash is the key), ``files`` (name to
+    size in bytes), ``seconds`` (of the build) and what :meth:`note` adds, such as the parity that was measured.
+    """
 
     def __init__(self, cache: Path | None = None) -> None:
         """Open the store under a cache folder; by default :func:`default_folder`."""
@@ -35,8 +45,15 @@ class Store:
         return (self.path(key) / MANIFEST).is_file()
 
     def manifest(self, key: str) -> dict[str, Any]:
-        """Read what an engine was built from."""
-        manifest: dict[str, Any] = json.loads((self.path(key) / MANIFEST).read_text(encoding="utf-8"))
+        """Read an engine's manifest.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        try:
+            manifest: dict[str, Any] = json.loads((self.path(key) / MANIFEST).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"engine {key}: its {MANIFEST} is damaged ({error}): rebuild it with {REBUILD}") from error
         return manifest
 
     def keys(self) -> list[str]:
@@ -47,28 +64,91 @@ class Store:
         """Remove an engine, if it is there."""
         shutil.rmtree(self.path(key), ignore_errors=True)
 
-    def add(self, key: str, manifest: Mapping[str, Any], write: Callable[[Path], None]) -> None:
-        """Build an engine in a temporary folder and move it into place, whole or not at all.
+    def size(self, key: str) -> int:
+        """Give the bytes that an engine takes."""
+        return sum(file.stat().st_size for file in self.path(key).iterdir())
+
+    def get(self, identity: Mapping[str, Any], write: Callable[[Path], object]) -> Path:
+        """Give the folder of an engine, building it first if it is not there.
+
+        Processes that want the same engine at once wait for the first, which builds it.
 
         Args:
-            key: of the engine.
-            manifest: what it was built from.
+            identity: everything that the engine depends on.
             write: writes the engine's files into the folder that it is given.
+
+        Raises:
+            UserError: the store is not the user's own, or what is there is not what its key says.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        key = key_of(identity)
+        self._refuse_foreign()
+        if not self.has(key):
+            locks = self.folder / ".locks"
+            locks.mkdir(parents=True, exist_ok=True)
+            with FileLock(locks / key):
+                if not self.has(key):
+                    self._build(key, identity, write)
+        self.check(identity)
+        return self.path(key)
+
+    def check(self, identity: Mapping[str, Any]) -> None:
+        """Refuse an engine that was built from something else than ``identity``, or lacks a part.
+
+        Raises:
+            UserError: it says what differs, and the command that rebuilds it.
+        """
+        key = key_of(identity)
+        manifest = self.manifest(key)
+        built, wanted = _flat(manifest.get("identity", {})), _flat(identity)
+        for name in sorted(wanted.keys() | built.keys()):
+            if built.get(name) != wanted.get(name):
+                was, needed = built.get(name, "nothing"), wanted.get(name, "nothing")
+                raise UserError(f"engine {key}: built for {name} {was}, not {needed}: rebuild it with {REBUILD}")
+        for name, size in manifest.get("files", {}).items():
+            file = self.path(key) / name
+            if not file.is_file() or file.stat().st_size != size:
+                raise UserError(f"engine {key}: {name} is missing or cut short: rebuild it with {REBUILD}")
+
+    def note(self, key: str, **facts: Any) -> None:
+        """Add facts to an engine's manifest."""
+        text = json.dumps({**self.manifest(key), **facts}, indent=2) + "\n"
+        temporary = self.path(key) / f".{MANIFEST}.{os.getpid()}"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self.path(key) / MANIFEST)
+
+    def _build(self, key: str, identity: Mapping[str, Any], write: Callable[[Path], object]) -> None:
+        """Build in a temporary folder and move it into place, whole or not at all."""
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".building-") as temporary:
             fresh = Path(temporary) / key
             fresh.mkdir()
+            start = time.perf_counter()
             write(fresh)
+            files = {file.name: file.stat().st_size for file in sorted(fresh.iterdir())}
+            manifest = {"identity": identity, "files": files, "seconds": round(time.perf_counter() - start, 2)}
             (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-            try:
-                fresh.rename(self.path(key))
-            except OSError:  # another process was first: the same key means the same engine
-                if not self.has(key):
-                    raise
+            self.remove(key)  # what a killed removal may have left: a folder without a manifest
+            fresh.rename(self.path(key))
+
+    def _refuse_foreign(self) -> None:
+        """An engine is code: it is run only from a folder that nobody else can write to."""
+        if not hasattr(os, "getuid") or not self.folder.exists():
+            return
+        status = self.folder.stat()
+        if status.st_uid != os.getuid():
+            raise UserError(f"engine store {self.folder}: belongs to another user; set CCD_CACHE to a folder of yours")
+        if status.st_mode & 0o002:
+            raise UserError(f"engine store {self.folder}: everyone can write to it: chmod o-w it, or set CCD_CACHE")
 
 
 def key_of(identity: Mapping[str, Any]) -> str:
     """Hash everything that an engine depends on into its key, 20 hexadecimal digits."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give a nested table as ``{"exporter.torch": …}``."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

@@ -9,6 +9,9 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
+from ccd_fast.engines.attention_pool import with_first_query_only
+from ccd_fast.engines.precision import DTYPES, Precision, in_precision
+
 
 @dataclass(frozen=True)
 class ImageTower:
@@ -51,23 +54,45 @@ class ImageTower:
         }
 
 
+@dataclass(frozen=True)
+class EngineSettings:
+    """How an engine is to run.
+
+    Attributes:
+        runtime: a name of :data:`ccd_fast.engines.RUNTIMES`, or ``"auto"``.
+        precision: of its arithmetic; pixels, embeddings and normalisation layers are not affected.
+        batch_size: views in one call; the last call of an uneven number is padded to it.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+        threads: threads of a runtime on the CPU.
+        cuda_graph: replay each call as a captured CUDA graph, where the runtime can.
+    """
+
+    runtime: str = "auto"
+    precision: Precision = "fp32"
+    batch_size: int = 16
+    device: str = "cpu"
+    threads: int = 1
+    cuda_graph: bool = True
+
+
 class EmbedPixels(nn.Module):
     """The contract of an engine as a module: uint8 pixels in, unit embeddings out."""
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, tower: ImageTower) -> None:
-        """Wrap a tower."""
+    def __init__(self, tower: ImageTower, precision: Precision = "fp32") -> None:
+        """Wrap a tower; of an attention pool only the first query is computed."""
         super().__init__()
-        self.tower = tower.module
+        self.tower = in_precision(with_first_query_only(tower.module), precision)
+        self.dtype = DTYPES[precision]
         self.register_buffer("mean", 255 * torch.tensor(tower.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(tower.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map (M, S, S, 3) uint8 to (M, D) float32 of length 1."""
         normalised = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        return normalize(self.tower(normalised).float(), dim=-1)
+        return normalize(self.tower(normalised.to(self.dtype)).float(), dim=-1)
 
 
 class ImageEngine(Protocol):
@@ -84,9 +109,9 @@ class ImageEngine(Protocol):
         A row's embedding does not depend on its neighbours: every call of the runtime has ``batch_size`` rows.
 
         Args:
-            pixels: (M, S, S, 3) uint8, S being ``image_size``.
+            pixels: (M, S, S, 3) uint8 on the engine's device, S being ``image_size``.
 
         Returns:
-            (M, D) float32, rows of length 1.
+            (M, D) float32 on the same device, rows of length 1.
         """
         ...

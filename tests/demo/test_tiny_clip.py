@@ -20,7 +20,7 @@ from ccd_fast.demo.training_pictures import (
     training_pictures,
     unseen_singles,
 )
-from ccd_fast.engines import Store, open_engine
+from ccd_fast.engines import EngineSettings, Store, open_engine
 from ccd_fast.evaluate import mean_average_precision
 from ccd_fast.teacher import Teacher, class_embeddings, load_clip
 
@@ -179,6 +179,6 @@ def test_small_objects_score_higher_in_their_own_box(teacher: Teacher, views: ef
 
 def test_the_engine_gives_the_same_embeddings(teacher: Teacher, cache: Path, views: effects.Views) -> None:
     clip = load_clip(str(tiny_clip.install(cache)))
-    reference = open_engine(clip.tower, "torch", 16, 2, Store(cache))
-    engine = open_engine(clip.tower, "onnxruntime", 16, 2, Store(cache))
+    reference = open_engine(clip.tower, EngineSettings("torch", batch_size=16, threads=2), Store(cache))
+    engine = open_engine(clip.tower, EngineSettings("onnxruntime", batch_size=16, threads=2), Store(cache))
     torch.testing.assert_close(engine.embed(views.whole), reference.embed(views.whole), rtol=0, atol=1e-4)

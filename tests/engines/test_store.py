@@ -1,11 +1,22 @@
+"""The store: an engine is what its key says, whole, the user's own, and built once."""
+
 import dataclasses
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from ccd_fast.engines import ImageTower, Store, build, onnx_export
-from ccd_fast.engines.store import key_of
+from ccd_fast.engines import EngineSettings, ImageTower, Store, build, onnx_export, tensorrt_runtime
+from ccd_fast.engines.store import MANIFEST, key_of
+from ccd_fast.errors import UserError
+
+IDENTITY = {"weights": "abc", "runtime": {"module": "tensorrt", "version": "10.12"}, "batch_size": 8}
+ONNX = EngineSettings("onnxruntime")
 
 
 def tower(**changes) -> ImageTower:
@@ -13,6 +24,10 @@ def tower(**changes) -> ImageTower:
     module = nn.Sequential(nn.Conv2d(3, 4, 4, stride=4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     plain = ImageTower("tiny", module, 16, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bicubic")
     return dataclasses.replace(plain, **changes)
+
+
+def write(folder: Path) -> None:
+    (folder / "engine").write_text("built")
 
 
 @pytest.mark.parametrize(
@@ -35,21 +50,48 @@ def test_a_changed_weight_changes_the_key():
     assert onnx_export.key(changed) != onnx_export.key(tower())
 
 
+def test_another_precision_changes_the_key():
+    assert len({onnx_export.key(tower(), p) for p in ("fp32", "fp16", "bf16")}) == 3
+
+
 def test_another_exporter_changes_the_key(monkeypatch):
     before = onnx_export.key(tower())
     monkeypatch.setattr(torch, "__version__", "9.9")
     assert onnx_export.key(tower()) != before
 
 
+def test_gpu_version_and_batch_size_change_the_key_of_a_plan(monkeypatch):
+    class Module:
+        __version__ = "10.12"
+
+    monkeypatch.setattr(tensorrt_runtime, "module_name", lambda: "tensorrt")
+    monkeypatch.setattr(tensorrt_runtime, "_module", lambda name: Module)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Card A")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+
+    def key(batch_size=8):
+        return key_of(tensorrt_runtime.identity(tower(), EngineSettings("tensorrt", "fp16", batch_size, "cuda")))
+
+    keys = {key(), key(16)}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Card B")
+    keys.add(key())
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (12, 0))
+    keys.add(key())
+    Module.__version__ = "11.0"
+    keys.add(key())
+    assert len(keys) == 5
+
+
 def test_an_engine_is_built_once(tmp_path):
     store = Store(tmp_path)
-    folder, fresh = build(tower(), store)
+    file, fresh = build(tower(), ONNX, store)
     assert fresh
-    assert (folder / onnx_export.FILE).is_file()
-    assert store.manifest(folder.name)["image_size"] == 16
-    assert build(tower(), store) == (folder, False)
-    assert build(tower(), store, force=True) == (folder, True)
-    assert store.keys() == [folder.name]
+    assert file.name == onnx_export.FILE
+    assert store.manifest(file.parent.name)["identity"]["image_size"] == 16
+    assert build(tower(), ONNX, store) == (file, False)
+    assert build(tower(), ONNX, store, force=True) == (file, True)
+    assert store.keys() == [file.parent.name]
 
 
 def test_a_build_that_fails_leaves_nothing_behind(tmp_path):
@@ -60,20 +102,99 @@ def test_a_build_that_fails_leaves_nothing_behind(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        store.add("key", {}, fail)
-    assert not store.has("key")
-    assert list(store.folder.iterdir()) == []
+        store.get(IDENTITY, fail)
+    assert not store.has(key_of(IDENTITY))
+    assert [path.name for path in store.folder.iterdir()] == [".locks"]
+    assert store.get(IDENTITY, write).is_dir()
 
 
-def test_who_comes_second_uses_what_the_first_built(tmp_path):
+ALTERED = [
+    ("weights", "abd", r"weights abd, not abc"),
+    ("runtime", {"module": "tensorrt", "version": "10.13"}, r"runtime\.version 10\.13, not 10\.12"),
+    ("batch_size", 16, "batch_size 16, not 8"),
+    ("target", {"gpu": "Card B"}, r"target\.gpu Card B, not nothing"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "message"), ALTERED, ids=[field for field, _, _ in ALTERED])
+def test_an_engine_that_was_built_for_something_else_is_never_loaded(tmp_path, field, value, message):
     store = Store(tmp_path)
+    folder = store.get(IDENTITY, write)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["identity"][field] = value
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=message + r": rebuild it with ccd-fast build-engines --force"):
+        store.get(IDENTITY, write)
 
-    def write(folder):
-        Store(tmp_path).add("key", {"by": "first"}, lambda inner: (inner / "file").write_text("first"))
-        (folder / "file").write_text("second")
 
-    store.add("key", {"by": "second"}, write)
-    assert store.manifest("key") == {"by": "first"}
+def test_an_engine_that_was_cut_short_is_refused(tmp_path):
+    store = Store(tmp_path)
+    folder = store.get(IDENTITY, write)
+    (folder / "engine").write_text("bui")
+    with pytest.raises(UserError, match="engine is missing or cut short"):
+        store.get(IDENTITY, write)
+    (folder / "engine").unlink()
+    with pytest.raises(UserError, match="engine is missing or cut short"):
+        store.get(IDENTITY, write)
+
+
+def test_a_damaged_manifest_is_refused(tmp_path):
+    store = Store(tmp_path)
+    (store.get(IDENTITY, write) / MANIFEST).write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        store.get(IDENTITY, write)
+
+
+def test_what_a_killed_removal_left_is_built_anew(tmp_path):
+    store = Store(tmp_path)
+    folder = store.get(IDENTITY, write)
+    (folder / MANIFEST).unlink()
+    assert not store.has(folder.name)
+    assert (store.get(IDENTITY, write) / "engine").read_text() == "built"
+
+
+def test_facts_can_be_added_and_are_kept(tmp_path):
+    store = Store(tmp_path)
+    key = store.get(IDENTITY, write).name
+    store.note(key, parity={"cosine_min": 1.0})
+    assert store.manifest(key)["parity"] == {"cosine_min": 1.0}
+    assert store.get(IDENTITY, lambda folder: pytest.fail("built again")).name == key
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners on this platform")
+def test_a_store_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.get(IDENTITY, write)
+    store.folder.chmod(0o777)
+    with pytest.raises(UserError, match="everyone can write to it"):
+        store.get(IDENTITY, write)
+    store.folder.chmod(0o755)
+    uid = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+    with pytest.raises(UserError, match="belongs to another user"):
+        store.get(IDENTITY, write)
+
+
+def _slow_build(cache: Path, log: Path) -> None:
+    def slow(folder: Path) -> None:
+        with log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.5)
+        write(folder)
+
+    Store(cache).get(IDENTITY, slow)
+
+
+def test_two_processes_that_build_at_once_give_one_engine(tmp_path):
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_slow_build, args=(tmp_path, tmp_path / "log")) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
+    assert Store(tmp_path).keys() == [key_of(IDENTITY)]
 
 
 def test_keys_do_not_depend_on_the_order_of_entries():

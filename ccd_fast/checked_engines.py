@@ -1,0 +1,123 @@
+"""Engines that were compared with open_clip before anything relies on them."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from ccd_fast import engines
+from ccd_fast.engines import EngineSettings, ImageEngine, Store, tensorrt_runtime
+from ccd_fast.errors import RunError
+from ccd_fast.parity import Parity, beyond_limits, compare, reference_embeddings
+from ccd_fast.teacher import Clip
+
+IMAGES = 32
+"""Images that an engine is checked on: enough to see a wrong graph, few enough for a large teacher on a CPU."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was built.
+
+    Attributes:
+        settings: with the runtime that ``"auto"`` stood for.
+        file: of the engine.
+        fresh: whether it was built now.
+        seconds: that the build took.
+        parity: None where the engine cannot run here.
+        why_no_parity: the reason.
+    """
+
+    settings: EngineSettings
+    file: Path
+    fresh: bool
+    seconds: float
+    parity: Parity | None
+    why_no_parity: str
+
+
+def open_checked(
+    clip: Clip,
+    settings: EngineSettings,
+    store: Store,
+    classes: torch.Tensor,
+    pixels: Callable[[int], torch.Tensor],
+) -> tuple[ImageEngine, Parity | None]:
+    """Open a teacher's engine, and measure its parity if that is not in its manifest yet.
+
+    Args:
+        clip: the teacher's CLIP.
+        settings: how the engine is to run.
+        store: where engines are kept.
+        classes: (C, D) float32, class embeddings.
+        pixels: gives up to as many views as asked for, (M, S, S, 3) uint8 on the CPU.
+
+    Returns:
+        The engine, and its parity; None for the reference itself, or where there is not a picture to compare.
+
+    Raises:
+        UserError: the engine cannot be had.
+        RunError: the engine is beyond the limits of its precision; it is removed from the store.
+    """
+    settings = engines.resolve(settings)
+    engine = engines.open_engine(clip.tower, settings, store)
+    if settings.runtime == "torch" and settings.precision == "fp32":
+        return engine, None
+    way = f"{settings.runtime} {settings.device.split(':')[0]}"
+    kept = kept_parity(store, engine.key)
+    if way in kept:
+        return engine, kept[way]
+    views = pixels(IMAGES)
+    if not len(views):
+        return engine, None
+    ours = engine.embed(views.to(settings.device)).cpu()
+    parity = compare(ours, reference_embeddings(clip, views), classes, clip.scale)
+    if problem := beyond_limits(parity, settings.precision):
+        if engines.RUNTIMES[settings.runtime].build is not None:
+            store.remove(engine.key)
+        raise RunError(f"engine of {clip.name}, {settings.precision} by {settings.runtime}: {problem}")
+    if engines.RUNTIMES[settings.runtime].build is not None:
+        store.note(engine.key, parity={name: asdict(p) for name, p in {**kept, way: parity}.items()})
+    return engine, parity
+
+
+def build_checked(
+    clip: Clip,
+    settings: EngineSettings,
+    store: Store,
+    classes: torch.Tensor,
+    pixels: Callable[[int], torch.Tensor],
+    force: bool,
+) -> Built:
+    """Build an engine ahead of time, and compare it where it can run.
+
+    A TensorRT-RTX plan can be built where no GPU is; it is compared when it is first opened on one.
+
+    Args:
+        clip: the teacher's CLIP.
+        settings: how the engine is to run.
+        store: where engines are kept.
+        classes: (C, D) float32, class embeddings.
+        pixels: gives up to as many views as asked for, (M, S, S, 3) uint8 on the CPU.
+        force: build it anew.
+
+    Raises:
+        UserError: the runtime keeps no engine, or cannot be built here.
+        RunError: the engine is beyond the limits of its precision; it is removed from the store.
+    """
+    runs = settings.runtime != "tensorrt" or not tensorrt_runtime.problem(settings.device, settings.precision)
+    if runs:
+        settings = engines.resolve(settings)
+    file, fresh = engines.build(clip.tower, settings, store, force)
+    seconds = store.manifest(file.parent.name)["seconds"]
+    if not runs:
+        return Built(settings, file, fresh, seconds, None, tensorrt_runtime.problem(settings.device, "fp32"))
+    _, parity = open_checked(clip, settings, store, classes, pixels)
+    return Built(settings, file, fresh, seconds, parity, "" if parity else "no picture to compare on")
+
+
+def kept_parity(store: Store, key: str) -> dict[str, Parity]:
+    """Give what the manifest of an engine says of its parity, by runtime and device."""
+    kept = store.manifest(key).get("parity", {}) if store.has(key) else {}
+    return {way: Parity(**figures) for way, figures in kept.items()}

@@ -1,0 +1,190 @@
+"""The TensorRT engine: plans built from ONNX by ``tensorrt``, or by ``tensorrt_rtx`` for RTX cards; one API."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ccd_fast.engines import onnx_export
+from ccd_fast.engines.batching import in_fixed_batches
+from ccd_fast.engines.store import Store, key_of
+from ccd_fast.engines.streams import FixedCall
+from ccd_fast.engines.tower import EngineSettings, ImageTower
+from ccd_fast.errors import RunError, UserError
+
+FILE = "tower.plan"
+MODULES = ("tensorrt", "tensorrt_rtx")
+RTX_TARGETS = ("SM75", "SM80", "SM86", "SM89", "SM120")
+"""What an RTX plan is built for where no card is there to say: every generation from Turing to Blackwell."""
+
+
+def module_name() -> str:
+    """Name the module that is installed, ``tensorrt`` before ``tensorrt_rtx``; empty if neither is."""
+    return next((name for name in MODULES if importlib.util.find_spec(name) is not None), "")
+
+
+def can_build(device: str) -> str:
+    """Say why no plan can be built for a device, or nothing; an RTX plan can be built without a card."""
+    name = module_name()
+    if not name:
+        return "not installed: pip install 'ccd_fast[tensorrt]' (data-centre cards) or 'ccd_fast[tensorrt-rtx]'"
+    if name == "tensorrt" and not torch.cuda.is_available():
+        return "tensorrt builds for the GPU that it sees, and there is none"
+    return ""
+
+
+def problem(device: str, precision: str) -> str:
+    """Say why this runtime cannot run here, or nothing."""
+    if why := can_build(device):
+        return why
+    if not device.startswith("cuda"):
+        return "it runs on an NVIDIA GPU only"
+    return "" if torch.cuda.is_available() else "torch sees no NVIDIA GPU"
+
+
+def identity(tower: ImageTower, settings: EngineSettings) -> dict[str, Any]:
+    """Give everything that a plan depends on."""
+    name = module_name()
+    return {
+        **onnx_export.identity(tower, settings.precision),
+        "format": "plan",
+        "runtime": {"module": name, "version": _module(name).__version__},
+        "batch_size": settings.batch_size,
+        "target": _target(name, settings.device),
+    }
+
+
+def _target(name: str, device: str) -> dict[str, Any]:
+    """Name the GPU that a plan is for, or the generations where none is there."""
+    if torch.cuda.is_available():
+        major, minor = torch.cuda.get_device_capability(device if device.startswith("cuda") else "cuda")
+        return {"gpu": torch.cuda.get_device_name(), "capability": f"{major}.{minor}"}
+    return {"capabilities": list(RTX_TARGETS)}
+
+
+def build(tower: ImageTower, settings: EngineSettings, store: Store) -> Path:
+    """Build the plan into the store, unless it is there; give its path.
+
+    Raises:
+        UserError: no TensorRT, or no GPU for the one that needs it.
+        RunError: TensorRT refuses the graph or the card; its own words are in the message.
+    """
+    if why := can_build(settings.device):
+        raise UserError(f"runtime tensorrt: {why}")
+    onnx_file = onnx_export.build(tower, settings.precision, store)
+    facts = identity(tower, settings)
+    return store.get(facts, lambda folder: _build_plan(onnx_file, settings, tower, folder / FILE, store)) / FILE
+
+
+def _build_plan(onnx_file: Path, settings: EngineSettings, tower: ImageTower, file: Path, store: Store) -> None:
+    """Parse the ONNX file, and build for exactly one batch size."""
+    trt = _module(module_name())
+    logger = _Log(trt)
+    builder = trt.Builder(logger.own)
+    strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    network = builder.create_network(0 if strongly_typed is None else 1 << int(strongly_typed))
+    parser = trt.OnnxParser(network, logger.own)
+    if not parser.parse_from_file(str(onnx_file)):
+        raise RunError(f"TensorRT cannot read {tower.name}: {parser.get_error(0).desc()}")
+    config = builder.create_builder_config()
+    profile = builder.create_optimization_profile()
+    shape = (settings.batch_size, tower.image_size, tower.image_size, 3)
+    profile.set_shape("pixels", shape, shape, shape)
+    config.add_optimization_profile(profile)
+    config.clear_flag(trt.BuilderFlag.TF32)  # fp32 means fp32
+    if module_name() == "tensorrt_rtx" and not torch.cuda.is_available():
+        config.num_compute_capabilities = len(RTX_TARGETS)
+        for index, target in enumerate(RTX_TARGETS):
+            config.set_compute_capability(getattr(trt.ComputeCapability, target), index)
+    timings = _timing_cache(config, store) if module_name() == "tensorrt" else None
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise RunError(f"TensorRT cannot build {tower.name} in {settings.precision}: {logger.last}")
+    file.write_bytes(bytes(plan))
+    if timings is not None:
+        _keep_timings(config, timings)
+
+
+def _timing_cache(config: Any, store: Store) -> Path:
+    """Give the builder what earlier builds on this card have timed; TensorRT checks that the card is the same."""
+    name = torch.cuda.get_device_name().replace(" ", "-").replace("/", "-")
+    file = store.folder / f"timings-{_module('tensorrt').__version__}-{name}.cache"
+    known = file.read_bytes() if file.is_file() else b""
+    config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False)
+    return file
+
+
+def _keep_timings(config: Any, file: Path) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
+    temporary.replace(file)
+
+
+def open_engine(tower: ImageTower, settings: EngineSettings, store: Store) -> "TensorRtEngine":
+    """Open the tower's plan, building it first if the store lacks it."""
+    return TensorRtEngine(build(tower, settings, store), tower, settings)
+
+
+class TensorRtEngine:
+    """Runs a plan; see :class:`ccd_fast.engines.ImageEngine`."""
+
+    runtime = "tensorrt"
+
+    def __init__(self, file: Path, tower: ImageTower, settings: EngineSettings) -> None:
+        """Load the plan and bind its buffers.
+
+        Raises:
+            RunError: TensorRT does not take the plan on this card.
+        """
+        trt = _module(module_name())
+        self.key = file.parent.name
+        self.image_size = tower.image_size
+        self.batch_size = settings.batch_size
+        logger = _Log(trt)
+        self._runtime = trt.Runtime(logger.own)
+        self._engine = self._runtime.deserialize_cuda_engine(file.read_bytes())
+        if self._engine is None:
+            raise RunError(f"TensorRT does not take the plan {self.key} on this card: {logger.last}")
+        width = self._engine.get_tensor_shape("embeddings")[1]
+        self._call = FixedCall(self.batch_size, self.image_size, width, settings.device)
+        with torch.cuda.device(self._call.device):
+            self._context = self._engine.create_execution_context()
+        self._context.set_input_shape("pixels", tuple(self._call.pixels.shape))
+        self._context.set_tensor_address("pixels", self._call.pixels.data_ptr())
+        self._context.set_tensor_address("embeddings", self._call.embeddings.data_ptr())
+        self._call.launch = self._launch
+        if settings.cuda_graph:
+            self._call(self._call.pixels.clone())  # what TensorRT sets up at its first run must not be captured
+            self._call.capture()
+
+    def embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Embed views; see :class:`ccd_fast.engines.ImageEngine`."""
+        return in_fixed_batches(pixels, self.batch_size, self._call)
+
+    def _launch(self) -> None:
+        if not self._context.execute_async_v3(torch.cuda.current_stream(self._call.device).cuda_stream):
+            raise RunError(f"TensorRT could not run the plan {self.key}")
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+class _Log:
+    """Takes TensorRT's messages: errors are kept for our own message, the rest is dropped."""
+
+    def __init__(self, trt: Any) -> None:
+        kept = self
+
+        class Logger(trt.ILogger):  # type: ignore[misc]
+            def __init__(self) -> None:
+                trt.ILogger.__init__(self)
+
+            def log(self, severity: Any, message: str) -> None:
+                if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                    kept.last = message
+
+        self.last = "no reason given"
+        self.own = Logger()

@@ -1,0 +1,48 @@
+"""PyTorch: eager, the reference that the other runtimes are checked against, and compiled."""
+
+import torch
+
+from ccd_fast.engines import onnx_export
+from ccd_fast.engines.batching import in_fixed_batches
+from ccd_fast.engines.store import Store
+from ccd_fast.engines.tower import EmbedPixels, EngineSettings, ImageTower
+
+
+def problem(device: str, precision: str) -> str:
+    """Say why this runtime cannot run here, or nothing."""
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        return "torch sees no NVIDIA GPU"
+    return "" if precision in ("fp32", "fp16", "bf16") else f"it has no {precision}"
+
+
+def open_eager(tower: ImageTower, settings: EngineSettings, store: Store) -> "TorchEngine":
+    """Wrap the tower; nothing is built, and torch's own number of threads counts."""
+    return TorchEngine(tower, settings, compiled=False)
+
+
+def open_compiled(tower: ImageTower, settings: EngineSettings, store: Store) -> "TorchEngine":
+    """Compile the tower with ``torch.compile``, at its first batch; torch keeps its own cache."""
+    return TorchEngine(tower, settings, compiled=True)
+
+
+class TorchEngine:
+    """Runs the tower with PyTorch; see :class:`ccd_fast.engines.ImageEngine`."""
+
+    def __init__(self, tower: ImageTower, settings: EngineSettings, compiled: bool) -> None:
+        """Wrap the tower."""
+        self.runtime = "torch-compiled" if compiled else "torch"
+        self.key = onnx_export.key(tower, settings.precision)
+        self.image_size = tower.image_size
+        self.batch_size = settings.batch_size
+        self.device = torch.device(settings.device)
+        module = EmbedPixels(tower, settings.precision).eval().to(self.device)
+        if self.device.type == "cuda" or compiled:
+            module = module.to(memory_format=torch.channels_last)  # what pixels are already
+        graphs = compiled and settings.cuda_graph and self.device.type == "cuda"
+        mode = "reduce-overhead" if graphs else None
+        self._run = torch.compile(module, mode=mode, dynamic=False) if compiled else module
+
+    @torch.inference_mode()
+    def embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Embed views; see :class:`ccd_fast.engines.ImageEngine`."""
+        return in_fixed_batches(pixels, self.batch_size, lambda batch: self._run(batch).clone())
