@@ -22,6 +22,8 @@ from ccd_fast.errors import UserError, nearest
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
+RANDOM = "random"
+"""Weights tag of a model as it is before training: good for measuring speed, and for nothing else."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
 
     Args:
         name: ``architecture/weights`` (``ViT-B-32/laion2b_s34b_b79k``), ``hf-hub:org/name``, or a folder with
-            ``open_clip_config.json`` and ``open_clip_model.safetensors``.
+            ``open_clip_config.json`` and ``open_clip_model.safetensors``; ``architecture/random`` for benchmarks.
         image_size: side of the square input in pixels, or ``"native"``.
 
     Raises:
@@ -80,7 +82,7 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
     size = None if image_size == "native" else int(image_size)
     try:
         with _quiet():
-            model = _create(identifier, weights, size)
+            model = _create(identifier, None if weights == RANDOM else weights, size, weights != RANDOM)
             tokenize = open_clip.get_tokenizer(identifier)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         lines = str(error).strip().splitlines()
@@ -101,7 +103,7 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
     return Clip(name, model, tokenize, tower, float(model.logit_scale.exp()))
 
 
-def _create(identifier: str, weights: str | None, size: int | None) -> Any:
+def _create(identifier: str, weights: str | None, size: int | None, pretrained: bool) -> Any:
     """Let open_clip create a model; of another image size than its own, with its positions resampled.
 
     open_clip resamples the positions of ViTs; those of an attention pool it would refuse to load.
@@ -113,7 +115,9 @@ def _create(identifier: str, weights: str | None, size: int | None) -> Any:
             open_clip.create_model(identifier, pretrained=weights, require_pretrained=True).visual
         )
     forced = None if pooled else size
-    model = open_clip.create_model(identifier, pretrained=weights, force_image_size=forced, require_pretrained=True)
+    model = open_clip.create_model(
+        identifier, pretrained=weights, force_image_size=forced, require_pretrained=pretrained
+    )
     if pooled and size is not None:
         resize_attention_pool(model.visual, size)
     return model
@@ -163,6 +167,8 @@ def _resolve(name: str) -> tuple[str, str | None]:
     if architecture not in known:
         form = "name it architecture/weights as open_clip does, hf-hub:org/name, or an existing folder"
         raise UserError(f"teacher {name!r}: unknown: {form}" + nearest(architecture, known))
+    if tag == RANDOM:
+        return architecture, RANDOM
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag not in tags:
         choices = f"the weights of {architecture} are {', '.join(tags) or 'none'}"

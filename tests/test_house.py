@@ -17,7 +17,7 @@ LEVELS = [
     {"relabel", "fit", "evaluate", "trained"},
     {"train"},
     {"demo"},
-    {"bench"},
+    {"bench", "doctor"},
     {"cli"},
     {"__main__"},
 ]

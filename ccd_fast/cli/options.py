@@ -1,11 +1,13 @@
 """Options that several commands share."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ccd_fast import __version__
+from ccd_fast.errors import UserError, nearest
 
 _state = {"debug": False}
 
@@ -52,6 +54,19 @@ Teacher = Annotated[
 Device = Annotated[str, typer.Option(help="Where to run: cpu.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train --out` wrote it.")]
 Checkpoint = Annotated[str, typer.Option(help="best (the epoch chosen without labels) or last.")]
+
+
+def each_of(names: Sequence[str], valid: Iterable[str], option: str) -> list[str]:
+    """Give the names back if each is valid.
+
+    Raises:
+        UserError: one is not; the line names the nearest.
+    """
+    choices = list(valid)
+    for name in names:
+        if name not in choices:
+            raise UserError(f"{option} {name}: must be one of {', '.join(choices)}" + nearest(name, choices))
+    return list(names)
 
 
 def quoted(value: object) -> str:

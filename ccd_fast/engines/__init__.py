@@ -55,7 +55,7 @@ def _export(tower: ImageTower, settings: EngineSettings, store: Store) -> Path:
 RUNTIMES: dict[str, Runtime] = {
     "tensorrt": Runtime(tensorrt_runtime.problem, tensorrt_runtime.open_engine, tensorrt_runtime.build),
     "onnxruntime": Runtime(onnx_runtime.problem, onnx_runtime.open_engine, _export),
-    "torch-compiled": Runtime(torch_runtime.problem, torch_runtime.open_compiled, None),
+    "torch-compiled": Runtime(torch_runtime.compiled_problem, torch_runtime.open_compiled, None),
     "torch": Runtime(torch_runtime.problem, torch_runtime.open_eager, None),
 }
 """By name, the fastest first."""

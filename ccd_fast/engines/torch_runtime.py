@@ -1,5 +1,7 @@
 """PyTorch: eager, the reference that the other runtimes are checked against, and compiled."""
 
+import shutil
+
 import torch
 
 from ccd_fast.engines import onnx_export
@@ -13,6 +15,13 @@ def problem(device: str, precision: str) -> str:
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         return "torch sees no NVIDIA GPU"
     return "" if precision in ("fp32", "fp16", "bf16") else f"it has no {precision}"
+
+
+def compiled_problem(device: str, precision: str) -> str:
+    """Say why the compiled form cannot run here, or nothing."""
+    if device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        return "torch.compile needs a C++ compiler on a CPU"
+    return problem(device, precision)
 
 
 def open_eager(tower: ImageTower, settings: EngineSettings, store: Store) -> "TorchEngine":

@@ -160,13 +160,13 @@ def test_captions() -> None:
 def test_it_knows_single_objects(cache: Path) -> None:
     clip = load_clip(str(tiny_clip.install(cache)))
     model = Trained(clip.model, torch.arange(tiny_clip.VOCABULARY), [])
-    assert top1_accuracy(model, *unseen_singles(SEED, 100, workers=1)) > 0.6
+    assert top1_accuracy(model, *unseen_singles(SEED, 100, workers=1)) > 0.85
 
 
 def test_it_ranks_the_classes_of_fresh_scenes(teacher: Teacher, views: effects.Views) -> None:
     value = mean_average_precision(effects.scores(teacher, views.whole), views.truth)
     mixed_up = mean_average_precision(effects.scores(teacher, views.whole.roll(1, dims=0)), views.truth)
-    assert value > 0.4
+    assert value > 0.5
     assert value > mixed_up + 0.15
 
 

@@ -1,0 +1,185 @@
+"""What works on this machine, what does not, and why; it never raises."""
+
+import importlib
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ENOUGH_DISK = 10 * 2**30
+"""Free bytes below which a large teacher's engines and a run may not fit."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        part: what was looked at.
+        state: ``"works"``, ``"missing"`` (something optional is not there) or ``"broken"`` (it is there and does not
+            work, or ccd_fast cannot do without it).
+        detail: version or figures, or the reason and the mend.
+    """
+
+    part: str
+    state: str
+    detail: str
+
+
+def examine() -> list[Finding]:
+    """Look at everything that ccd_fast runs on."""
+    return [_guarded(part, look) for part, look in PARTS.items()]
+
+
+def _guarded(part: str, look: Callable[[], tuple[str, str]]) -> Finding:
+    """A part whose look itself fails is broken, and the report goes on."""
+    try:
+        state, detail = look()
+    except Exception as error:  # noqa: BLE001  a broken library may raise anything at import
+        lines = str(error).strip().splitlines()
+        state, detail = "broken", f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    return Finding(part, state, detail)
+
+
+def _python() -> tuple[str, str]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return "works", f"{platform.python_version()}, {platform.system()} {platform.machine()}, {cores} cores"
+
+
+def _memory() -> tuple[str, str]:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return "works", f"{pages / 2**30:.0f} GiB"
+
+
+def _library(module: str, attribute: str = "__version__") -> Callable[[], tuple[str, str]]:
+    """A library that ccd_fast cannot do without: import it for real."""
+
+    def look() -> tuple[str, str]:
+        return "works", str(getattr(importlib.import_module(module), attribute))
+
+    return look
+
+
+def _gpu() -> tuple[str, str]:
+    import torch
+
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        why = f"this torch is built for CUDA {built}, and sees no card or driver" if built else "this torch has no CUDA"
+        return "missing", f"no NVIDIA GPU: {why}; --device cpu works"
+    cards = []
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        cards.append(f"{facts.name} ({facts.total_memory / 2**30:.0f} GiB, {facts.major}.{facts.minor})")
+    left = float(torch.ones(8, device="cuda").sum())  # a card that is seen may still refuse to work
+    return "works" if left == 8 else "broken", ", ".join(cards)
+
+
+def _driver() -> tuple[str, str]:
+    file = Path("/proc/driver/nvidia/version")
+    if not file.is_file():
+        return "missing", "no NVIDIA driver is loaded"
+    return "works", file.read_text(encoding="utf-8").splitlines()[0].split("Module", 1)[-1].strip()
+
+
+def _dali() -> tuple[str, str]:
+    import importlib.util
+
+    if importlib.util.find_spec("nvidia") is None or importlib.util.find_spec("nvidia.dali") is None:
+        return "missing", "not installed (Linux only): views.backend = 'pillow' works, slower"
+    import nvidia.dali
+
+    return "works", str(nvidia.dali.__version__)
+
+
+def _onnx_runtime() -> tuple[str, str]:
+    from ccd_fast.engines import onnx_runtime
+
+    if not onnx_runtime.installed():
+        return "missing", "pip install 'ccd_fast[cpu]' (or [cuda])"
+    import onnxruntime
+
+    providers = [p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers()]
+    return "works", f"{onnxruntime.__version__}, providers {', '.join(providers)}"
+
+
+def _tensorrt() -> tuple[str, str]:
+    from ccd_fast.engines import tensorrt_runtime
+
+    name = tensorrt_runtime.module_name()
+    if not name:
+        return "missing", tensorrt_runtime.can_build("cuda")
+    version = importlib.import_module(name).__version__
+    why = tensorrt_runtime.problem("cuda", "fp16")
+    if not why:
+        return "works", f"{name} {version}"
+    builds = "cannot build plans either" if tensorrt_runtime.can_build("cuda") else "builds plans"
+    return "missing", f"{name} {version} {builds}, but cannot run them here: {why}"
+
+
+def _cupy() -> tuple[str, str]:
+    import importlib.util
+
+    if importlib.util.find_spec("cupy") is None:
+        return "missing", "needed on a GPU only: pip install 'ccd_fast[cuda]'"
+    import cupy
+
+    return "works", str(cupy.__version__)
+
+
+def _runtimes(device: str, precision: str) -> Callable[[], tuple[str, str]]:
+    """Which runtimes can run a teacher on a device, the one that ``auto`` takes first."""
+
+    def look() -> tuple[str, str]:
+        from ccd_fast import engines
+
+        problems = {name: runtime.problem(device, precision) for name, runtime in engines.RUNTIMES.items()}
+        works = [name for name, why in problems.items() if not why]
+        if not works:
+            return "missing", "; ".join(f"{name}: {why}" for name, why in problems.items())
+        auto = next((name for name in engines.AUTO[device] if name in works), works[0])
+        return "works", f"auto takes {auto}; there are {', '.join(works)}"
+
+    return look
+
+
+def _cache() -> tuple[str, str]:
+    from ccd_fast.engines import Store
+
+    store = Store()
+    above = next(folder for folder in (store.folder, *store.folder.parents) if folder.exists())
+    free = shutil.disk_usage(above).free
+    if not os.access(above, os.W_OK):
+        return "broken", f"{above} cannot be written to; set CCD_CACHE"
+    keys = store.keys()
+    size = sum(store.size(key) for key in keys)
+    detail = f"{len(keys)} engines ({size / 2**20:.0f} MiB) in {store.folder}, {free / 2**30:.0f} GiB free"
+    return "works" if free >= ENOUGH_DISK else "broken", detail + ("" if free >= ENOUGH_DISK else ": little room")
+
+
+PARTS: dict[str, Callable[[], tuple[str, str]]] = {
+    "python": _python,
+    "memory": _memory,
+    "torch": _library("torch"),
+    "torchvision": _library("torchvision"),
+    "open_clip": _library("open_clip"),
+    "timm": _library("timm"),
+    "onnx": _library("onnx"),
+    "GPU": _gpu,
+    "driver": _driver,
+    "DALI": _dali,
+    "onnxruntime": _onnx_runtime,
+    "TensorRT": _tensorrt,
+    "CuPy": _cupy,
+    "teacher on a CPU": _runtimes("cpu", "fp32"),
+    "teacher on a GPU": _runtimes("cuda", "fp16"),
+    "engine store": _cache,
+}
+
+
+def summary(findings: list[Finding]) -> dict[str, Any]:
+    """Give the report as plain data, for ``--json``."""
+    return {f.part: {"state": f.state, "detail": f.detail} for f in findings}

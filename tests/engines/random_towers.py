@@ -1,0 +1,96 @@
+"""CLIPs of any open_clip architecture with random weights that tell pictures apart."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn.functional import normalize
+
+from ccd_fast.engines import ImageTower
+from ccd_fast.engines.attention_pool import resize_attention_pool
+from tests.conftest import picture
+
+MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
+
+
+def pictures(number: int, size: int, seed: int = 5) -> torch.Tensor:
+    """Square pictures, (number, size, size, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    drawn = [picture(rng, size, size).resize((size, size), Image.Resampling.BICUBIC) for _ in range(number)]
+    return torch.from_numpy(np.stack([np.asarray(p) for p in drawn]))
+
+
+def random_model(architecture: str, image_size: int | None = None, seed: int = 0) -> Any:
+    """A model of open_clip whose statistics and layer scales are random too, as training would leave them."""
+    torch.manual_seed(seed)
+    pooled = isinstance(open_clip.get_model_config(architecture)["vision_cfg"].get("layers"), list)
+    model = open_clip.create_model(architecture, force_image_size=None if pooled else image_size)
+    for name, module in model.visual.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.2)
+            module.momentum = 1.0
+        for own, parameter in module.named_parameters(recurse=False):
+            if own in ("gamma", "ls") or name.endswith(("ls1", "ls2")):
+                parameter.data.uniform_(0.3, 1)
+    if pooled and image_size is not None:
+        resize_attention_pool(model.visual, image_size)
+    model.requires_grad_(False)
+    size = image_size or to_pair(model.visual.image_size)[0]
+    if any(isinstance(module, nn.BatchNorm2d) for module in model.visual.modules()):
+        model.visual.train()(normalised(pictures(16, size, seed=6), MEAN, STD))  # statistics as training leaves them
+    return model.eval()
+
+
+def tower_of(model: Any, name: str) -> ImageTower:
+    """Its image tower; what brings the picture in is scaled up until different pictures have a cosine below 0.9."""
+    size = to_pair(model.visual.image_size)[0]
+    norms = [module for module in model.visual.modules() if isinstance(module, nn.LayerNorm)]
+    mixing = [m.out_proj for m in model.visual.modules() if isinstance(m, nn.MultiheadAttention)]
+    mixing += [m for n, m in model.visual.named_modules() if n.endswith(("conv_dw", "mlp.fc1", "mlp.fc2"))]
+    for _ in range(6):
+        if norms:
+            _centre(norms[-1], lambda: embed(model.visual, pictures(12, size, seed=6)))
+        if alike(embed(model.visual, pictures(6, size))) < 0.9:
+            return ImageTower(name, model.visual, size, MEAN, STD, "bicubic")
+        for module in mixing:
+            module.weight.data *= 2
+    raise AssertionError(f"{name}: different pictures still look alike")
+
+
+def _centre(norm: nn.LayerNorm, run: Callable[[], object]) -> None:
+    """Take the mean of the last features over pictures out of a norm's bias, as training would."""
+    seen: list[torch.Tensor] = []
+    handle = norm.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    run()
+    handle.remove()
+    features = seen[0].flatten(2).mean(2) if seen[0].ndim == 4 else seen[0].reshape(-1, len(norm.bias))
+    norm.bias.data -= features.mean(dim=0)
+
+
+def alike(embeddings: torch.Tensor) -> float:
+    """The largest cosine of two different rows."""
+    cosine = embeddings @ embeddings.T
+    return float(cosine.fill_diagonal_(-1).max())
+
+
+def embed(visual: nn.Module, pixels: torch.Tensor, mean: Any = MEAN, std: Any = STD) -> torch.Tensor:
+    """By open_clip's own tower, in fp32 and eager mode."""
+    with torch.inference_mode():
+        return normalize(visual(normalised(pixels, mean, std)), dim=-1)
+
+
+def normalised(pixels: torch.Tensor, mean: Any, std: Any) -> torch.Tensor:
+    """Uint8 pixels as a tower of open_clip reads them."""
+    m, s = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
+    return (pixels.permute(0, 3, 1, 2) / 255 - m) / s
+
+
+def to_pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
