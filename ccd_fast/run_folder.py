@@ -19,12 +19,13 @@ from ccd_fast.errors import UserError
 from ccd_fast.pseudo_labels import PseudoLabels
 
 STATE = "checkpoints/state.pt"
+SUMMARY = "summary.json"
 
 
 class RunFolder:
     """A run's folder.
 
-    ``recipe.toml``, ``run.json``, ``metrics.jsonl``, ``labels/epoch-002.parquet``, ``checkpoints/`` (``last`` and
+    ``recipe.toml``, ``run.json``, ``summary.json`` (once it has ended), ``metrics.jsonl``, ``labels/epoch-002.parquet``, ``checkpoints/`` (``last`` and
     ``best`` as safetensors; ``state.pt``, all that a resumed run needs) and ``quarantine.csv``.
     """
 
@@ -40,7 +41,7 @@ class RunFolder:
         Raises:
             UserError: the folder exists and neither flag is given; or there is nothing to resume.
         """
-        if resume and not (self.path / STATE).is_file():
+        if resume and not self.can_resume():
             raise UserError(f"--resume: {self.path} holds no run to go on with (no {STATE})")
         occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
         if occupied and not (resume or overwrite):
@@ -48,10 +49,23 @@ class RunFolder:
         if overwrite and occupied and not (self.path / "run.json").is_file():
             raise UserError(f"--overwrite: {self.path} is not a run of ccd-fast (no run.json); remove it yourself")
 
+    def can_resume(self) -> bool:
+        """Tell whether there is a run to go on with."""
+        return (self.path / STATE).is_file()
+
+    def summary(self) -> dict[str, Any] | None:
+        """Give the summary of a finished run; None if there is none."""
+        return self.read_json(SUMMARY) if (self.path / SUMMARY).is_file() else None
+
+    def remove(self) -> None:
+        """Remove the run, if there is one."""
+        if self.path.exists():
+            shutil.rmtree(self.path)
+
     def create(self, overwrite: bool) -> None:
         """Make an empty folder, removing an existing run if ``overwrite``."""
-        if overwrite and self.path.exists():
-            shutil.rmtree(self.path)
+        if overwrite:
+            self.remove()
         for part in ("labels", "checkpoints"):
             (self.path / part).mkdir(parents=True, exist_ok=True)
 

@@ -23,7 +23,7 @@ from ccd_fast.predict import predict
 from ccd_fast.progress import Stages
 from ccd_fast.pseudo_labels import PseudoLabels
 from ccd_fast.relabel import relabel, relabel_image_size, score_whole_images
-from ccd_fast.run_folder import RunFolder
+from ccd_fast.run_folder import SUMMARY, RunFolder
 from ccd_fast.student import Student
 from ccd_fast.teacher import Teacher
 from ccd_fast.views import ViewBackend, open_backend
@@ -137,7 +137,9 @@ def train(
             _update_labels(parts, state, epoch)
         _fit(parts, state, epoch)
         _save(parts, state)
-    return _summary(parts, state)
+    summary = _summary(parts, state)
+    folder.write_json(SUMMARY, summary)
+    return summary
 
 
 def updates_labels(recipe: Recipe, epoch: int) -> bool:

@@ -16,6 +16,7 @@ LEVELS = [
     {"checked_engines"},
     {"relabel", "fit", "evaluate", "trained"},
     {"train"},
+    {"ablate"},
     {"demo"},
     {"bench", "doctor"},
     {"cli"},

@@ -1,5 +1,6 @@
 """The demo: the whole method on scenes that the package draws, with the tiny CLIP that it brings."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ccd_fast import config
@@ -35,7 +36,7 @@ def draw(seed: int, stages: Stages, train: int = TRAIN, test: int = TEST) -> Sou
     return Source("folder", root, root / "classes.txt", root / "labels.csv")
 
 
-def recipe(seed: int, overrides: list[str]) -> Recipe:
+def recipe(seed: int, overrides: Sequence[str]) -> Recipe:
     """Give the demo's recipe, its teacher being the tiny CLIP, which is put into the cache.
 
     Args:
