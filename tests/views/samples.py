@@ -69,7 +69,7 @@ def turned(kind: str, orientation: int) -> bytes:
         image = image.transpose(step)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encoded(image, kind, exif=exif, **({"quality": 95} if kind != "TIFF" else {}))
+    return encoded(image, kind, exif=exif.tobytes(), **({"quality": 95} if kind != "TIFF" else {}))
 
 
 PALETTE = SCENE.quantize(64)

@@ -78,8 +78,7 @@ def test_a_consumer_that_stops_early_ends_and_closes_the_producer(taken):
 
     def produce():
         try:
-            for index in range(10**9):
-                yield index
+            yield from range(10**9)
         finally:
             closed.set()
 
