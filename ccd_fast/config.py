@@ -21,6 +21,7 @@ Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
 Pixels = Annotated[int, Ge(16), Le(4096)]
+Megapixels = Annotated[float, Gt(0), Le(178)]  # Pillow refuses to decode more
 Count = Annotated[int, Ge(1)]
 Natural = Annotated[int, Ge(0)]
 
@@ -95,6 +96,8 @@ class ViewKnobs(Section):
     backend: Literal["auto", "dali", "pillow"] = Field(description="what decodes, crops and resizes")
     per_class: Count = Field(description="crops for each active class")
     jitter: Share = Field(description="random shift of a crop's sides, as a share of its width or height")
+    max_megapixels: Megapixels = Field(description="a photograph of more pixels (10^6) is refused; 3 MB of RGB each")
+    max_bad_frac: Share = Field(description="a run stops where a larger share of the images cannot be read")
 
 
 class ConsistencyKnobs(Section):

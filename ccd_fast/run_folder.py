@@ -25,8 +25,9 @@ SUMMARY = "summary.json"
 class RunFolder:
     """A run's folder.
 
-    ``recipe.toml``, ``run.json``, ``summary.json`` (once it has ended), ``metrics.jsonl``, ``labels/epoch-002.parquet``, ``checkpoints/`` (``last`` and
-    ``best`` as safetensors; ``state.pt``, all that a resumed run needs) and ``quarantine.csv``.
+    ``recipe.toml``, ``run.json``, ``summary.json`` (once it has ended), ``metrics.jsonl``,
+    ``labels/epoch-002.parquet``, ``checkpoints/`` (``last`` and ``best`` as safetensors; ``state.pt``, all that a
+    resumed run needs) and ``quarantine.csv``.
     """
 
     def __init__(self, path: Path) -> None:

@@ -102,7 +102,7 @@ def train(
     student = students.build(
         recipe.student.backbone, len(images.class_names), recipe.student.alpha, recipe.student.weights, recipe.seed
     )
-    backend = open_backend(recipe.views.backend, torch.get_num_threads())
+    backend = open_backend(recipe.views.backend, torch.get_num_threads(), max_megapixels=recipe.views.max_megapixels)
     stages.say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
     wanted = recipe.teacher
     engine, nearness = open_checked(
@@ -163,8 +163,7 @@ def _first_labels(parts: Parts) -> State:
     parts.folder.add_to_quarantine(images, unreadable)
     if unreadable:
         parts.stages.say(f"{len(unreadable)} of {len(images)} images cannot be read: see quarantine.csv")
-    if len(unreadable) == len(images):
-        raise UserError(f"{images.root}: none of the {len(images)} images can be read")
+    _refuse_too_many_unreadable(parts, len(unreadable))
     labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
     confident = int(labels.confident.sum())
     rare = int((labels.bias_counts < max(recipe.bias.min_count, 1)).sum())
@@ -183,6 +182,19 @@ def _first_labels(parts: Parts) -> State:
         _measure(state, "zero-shot teacher, test", zero_shot.scores, parts.test, zero_shot.readable)
     parts.folder.save_labels(0, images, labels)
     return state
+
+
+def _refuse_too_many_unreadable(parts: Parts, unreadable: int) -> None:
+    """Stop where so many images cannot be read that the data set is hardly what was meant."""
+    total, allowed = len(parts.images), parts.recipe.views.max_bad_frac
+    where = f"the list is {parts.folder.path / 'quarantine.csv'}"
+    if unreadable == total:
+        raise UserError(f"{parts.images.root}: none of the {total} images can be read; {where}")
+    if unreadable / total > allowed:
+        raise UserError(
+            f"{parts.images.root}: {unreadable} of {total} images cannot be read, more than views.max_bad_frac = "
+            f"{allowed:g} allows; {where}; mend them, or allow more with --max-bad-frac"
+        )
 
 
 def _update_labels(parts: Parts, state: State, epoch: int) -> None:

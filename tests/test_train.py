@@ -138,11 +138,25 @@ def test_unreadable_images_end_in_the_quarantine_and_the_rest_goes_on(photo_fold
     assert summary["unreadable"] == 2
     quarantine = (out / "quarantine.csv").read_text().splitlines()
     assert quarantine[0] == "path,reason"
-    assert set(quarantine[1:]) == {f"{paths[3]},cannot be decoded", f"{paths[7]},no such file"}
+    assert set(quarantine[1:]) == {f"{paths[3]},not an image (starts with 'rubbish')", f"{paths[7]},no such file"}
     columns, labels = label_table(out, 2)
     assert columns["path"] == list(paths)
     assert [row for row, status in enumerate(columns["status"]) if status == "unreadable"] == [3, 7]
     assert (labels[[3, 7]] == 0).all()
+
+
+def test_a_run_stops_where_too_many_images_are_unreadable_and_says_where_they_are_listed(
+    photo_folder, recipe, tmp_path
+):
+    shutil.copytree(photo_folder, tmp_path / "photos")
+    source = Source("folder", tmp_path / "photos", tmp_path / "photos/classes.txt", tmp_path / "photos/labels.csv")
+    for path in source.load("train").paths[:3]:  # of 24
+        (tmp_path / "photos" / path).write_bytes(b"rubbish")
+    out = tmp_path / "run"
+    with pytest.raises(UserError, match=r"3 of 24 images cannot be read, more than views.max_bad_frac = 0.1 allows"):
+        run(source, recipe("train.epochs=1"), out)
+    assert len((out / "quarantine.csv").read_text().splitlines()) == 4
+    assert run(source, recipe("train.epochs=1", "views.max_bad_frac=0.125"), out, overwrite=True)["unreadable"] == 3
 
 
 def test_a_trained_student_predicts_as_it_did_at_the_end_of_the_run(source, recipe, tmp_path):

@@ -1,7 +1,7 @@
 """``ccd-fast bench``: one sub-command a benchmark."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,11 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+
+
+@app.callback()
+def _group() -> None:
+    """Measure what each part does a second on this machine, beside what the machine could do at most."""
 
 
 Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, with machine and versions.")]
@@ -73,3 +78,66 @@ def engine(
         results = {"matmul_flops": ceilings, "rows": [row.record() for row in rows], "not_measured": refused}
         measure.save({**facts, **results}, out)
         console.print(f"written to {out}")
+
+
+@app.command("decode")
+def decode(
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of photographs; by default scenes of the demo world, drawn once.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Images at most.")] = 512,
+    image_size: Annotated[int, typer.Option(min=16, help="Side of the views in pixels.")] = 224,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images decoded at a time.")] = 32,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; by default those of torch.")] = None,
+    device: Annotated[str, typer.Option(help="Where views are made: cpu or cuda.")] = "cpu",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, too.")] = None,
+    debug: options.Debug = False,
+) -> None:
+    """Measure reading, decoding, whole views, crops and training views, for each installed backend.
+
+    Medians of five rounds in which everything takes turns. `of bare` is the rate as a share of what the library
+    alone decodes a second from bytes in memory.
+
+    Example: `ccd-fast bench decode --data-root photos`
+    """
+    import numpy as np
+    import torch
+
+    from ccd_fast.bench import measure
+    from ccd_fast.bench.decode import Load, measure_decode
+    from ccd_fast.datasets.folder import find_images
+    from ccd_fast.demo import story
+    from ccd_fast.errors import UserError
+    from ccd_fast.progress import Stages
+    from ccd_fast.views import open_backend
+
+    count = threads or torch.get_num_threads()
+    backend = open_backend("auto", count, device)
+    root = data_root or story.draw(0, Stages(Console(stderr=True)), images, 0).root
+    if not root.is_dir():
+        raise UserError(f"--data-root {root}: no such folder")
+    files = tuple(root / path for path in find_images(root)[:images])
+    readable = tuple(file for file in files if len(backend.decode([file], np.arange(1))))
+    if not readable:
+        raise UserError(f"--data-root {root}: no image in it that can be read")
+    result = measure_decode(Load(readable, batch_size, image_size, count, device))
+    show_decode(result)
+    if len(readable) < len(files):
+        typer.echo(f"ccd-fast: {len(files) - len(readable)} images that cannot be read were left out", err=True)
+    if out is not None:
+        measure.save({"benchmark": "decode", **result}, out)
+
+
+def show_decode(result: dict[str, Any]) -> None:
+    """Print the rates as a table."""
+    megabytes = result["bytes"] / 1e6
+    title = f"{result['images']} images, {megabytes:.1f} MB, {result['threads']} threads, {result['device']}"
+    table = Table(title=title)
+    for column in ("backend", "task"):
+        table.add_column(column)
+    for column in ("a second", "of bare"):
+        table.add_column(column, justify="right")
+    for row in result["results"]:
+        share = f"{100 * row['ratio_to_bare']:.0f}%" if "ratio_to_bare" in row else ""
+        table.add_row(row["backend"], row["task"], f"{row['per_s']:.0f}", share)
+    Console().print(table)

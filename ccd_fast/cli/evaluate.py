@@ -52,7 +52,8 @@ def evaluate(
         raise UserError(f"{source.classes}: its classes are no longer those of {run}")
     if images.truth is None:
         raise UserError(f"no known labels for the {split} images: give them with --truth FILE")
-    backend = open_backend(model.recipe.views.backend, torch.get_num_threads())
+    views = model.recipe.views
+    backend = open_backend(views.backend, torch.get_num_threads(), max_megapixels=views.max_megapixels)
     with Stages(Console(stderr=True)).stage("evaluate", len(images)) as stage:
         seen = predict(model.student, images.files_of_all(), backend, model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():

@@ -49,7 +49,8 @@ def predict(
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
     files = find(paths)
-    backend = open_backend(model.recipe.views.backend, torch.get_num_threads())
+    views = model.recipe.views
+    backend = open_backend(views.backend, torch.get_num_threads(), max_megapixels=views.max_megapixels)
     with Stages(Console(stderr=True)).stage("predict", len(files)) as stage:
         seen = run_student(model.student, files, backend, model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():

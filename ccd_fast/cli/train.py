@@ -29,6 +29,10 @@ def train(
     student_weights: Annotated[
         str | None, typer.Option(metavar="FILE|imagenet|none", help="Weights that the student starts from.")
     ] = None,
+    max_bad_frac: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of unreadable images from which on a run stops (views.max_bad_frac)."),
+    ] = None,
     recipe: options.Recipe = "folder",
     set_: options.Set = None,
     device: options.Device = "cpu",
@@ -58,6 +62,7 @@ def train(
     overrides = list(set_ or [])
     named = {"teacher.model": teacher, "student.backbone": student, "student.weights": student_weights}
     overrides += [f"{key}={options.quoted(value)}" for key, value in named.items() if value is not None]
+    overrides += [] if max_bad_frac is None else [f"views.max_bad_frac={max_bad_frac}"]
     if data_root is None:
         source, knobs = trained.origin(out)
     else:

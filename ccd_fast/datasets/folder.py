@@ -21,7 +21,15 @@ import pyarrow.parquet
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.errors import UserError, nearest
 
-SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".jp2"])
+SUFFIXES = frozenset(
+    [
+        *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".jp2"),
+        ".gif",
+        ".heic",
+        ".heif",
+        ".avif",
+    ]
+)
 SPLITS = ("train", "val", "test")
 
 

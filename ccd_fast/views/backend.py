@@ -37,9 +37,10 @@ class ViewBackend(Protocol):
     """Decodes photographs and makes square views of them."""
 
     name: str
+    device: torch.device
 
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
-        """Decode files; EXIF orientation is honoured. A file that cannot be read is reported, never raised."""
+        """Decode files: upright as EXIF says, alpha dropped. A file that cannot be read is reported, never raised."""
         ...
 
     def whole(self, photographs: Photographs, size: int, interpolation: Interpolation) -> torch.Tensor:
@@ -79,14 +80,3 @@ class ViewBackend(Protocol):
             (B, S, S, 3) uint8.
         """
         ...
-
-
-def read_bytes(file: Path) -> NDArray[np.uint8] | str:
-    """Read a file whole, or say in a few words why it cannot be."""
-    try:
-        encoded = np.fromfile(file, dtype=np.uint8)
-    except FileNotFoundError:
-        return "no such file"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return encoded if encoded.size else "empty file"

@@ -1,6 +1,9 @@
-"""Views by NVIDIA DALI's dynamic API."""
+"""Views by NVIDIA DALI's dynamic API, on the CPU or on the GPU by the same code."""
 
+import re
+import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,48 +14,92 @@ import torch.utils.dlpack
 from numpy.typing import NDArray
 from nvidia.dali import types
 
-from ccd_fast.views.backend import Interpolation, Photographs, read_bytes
+from ccd_fast.views.backend import Interpolation, Photographs
+from ccd_fast.views.files import Encoded, Reader, read_bytes
+from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS, inspect
+from ccd_fast.views.pillow import decode_one
 
 FILTERS = {"bilinear": types.DALIInterpType.INTERP_TRIANGULAR, "bicubic": types.DALIInterpType.INTERP_CUBIC}
 
+LEGACY_STREAM = 1
+"""CUDA's own handle of the default stream. torch calls that stream 0, and refuses to hand arrays over on a stream 0."""
+
+_FAILED_SAMPLE = re.compile(r"sample #(\d+)")
+"""How DALI names the sample that it could not decode; it does so in some errors only."""
+
+
+class TorchStream:
+    """torch's current stream of a device, in the form in which DALI takes a stream."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Take the stream that is current in this thread."""
+        stream = torch.cuda.current_stream(device)
+        self.device_id: int = stream.device_index
+        self.handle: int = stream.cuda_stream or LEGACY_STREAM
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        """Give the version of this protocol and the handle."""
+        return 0, self.handle
+
 
 class DaliViews:
-    """The fast backend: host decoding, resizing and cropping on all threads."""
+    """The fast backend: decoding, resizing and cropping on all threads of the host, or on the GPU.
+
+    JPEG, PNG and WebP are DALI's, as far as the header says that DALI decodes them as Pillow does; the other
+    pictures (CMYK, 16 bits a channel, GIF, TIFF, HEIC …) are decoded by Pillow on the host and join the batch.
+    """
 
     name = "dali"
 
-    def __init__(self, threads: int) -> None:
-        """Open DALI's thread pool with ``threads`` threads."""
+    def __init__(
+        self,
+        threads: int,
+        device: str = "cpu",
+        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        read: Reader = read_bytes,
+    ) -> None:
+        """Open DALI's thread pool with ``threads`` threads; see :func:`ccd_fast.views.open_backend`."""
         dali.set_num_threads(threads)
+        self.device = torch.device(device)
+        self._dali_device = "gpu" if self.device.type == "cuda" else "cpu"
+        self._max_megapixels = max_megapixels
+        self._read = read
+        self._of_this_thread = threading.local()
 
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
         """Decode files; see :class:`ViewBackend`."""
         unreadable: dict[int, str] = {}
-        encoded: list[NDArray[np.uint8]] = []
-        kept: list[int] = []
+        encoded: dict[int, Encoded] = {}
+        of_pillow: dict[int, NDArray[np.uint8]] = {}
         for file, row in zip(files, rows.tolist(), strict=True):
-            content = read_bytes(file)
-            if isinstance(content, str):
-                unreadable[row] = content
+            content = self._read(file)
+            header = content if isinstance(content, str) else inspect(content, self._max_megapixels)
+            if isinstance(content, str) or isinstance(header, str):
+                unreadable[row] = str(header)
+            elif header.plain:
+                encoded[row] = content
             else:
-                encoded.append(content)
-                kept.append(row)
-        pictures = _decode_all(encoded)
-        if pictures is None:  # one bad sample fails its whole batch: find it, keep the others
-            singles = [_decode_all([content]) for content in encoded]
-            unreadable |= {row: "cannot be decoded" for row, s in zip(kept, singles, strict=True) if s is None}
-            good = [k for k, single in enumerate(singles) if single is not None]
-            kept = [kept[k] for k in good]
-            pictures = _decode_all([encoded[k] for k in good])
-        shapes = pictures.shape if kept and pictures is not None else []
+                picture = decode_one(content, header, self._max_megapixels)
+                if isinstance(picture, str):
+                    unreadable[row] = picture
+                else:
+                    of_pillow[row] = np.array(picture)
+        with self._context():
+            pictures, failed = self._decode_all(encoded)
+            unreadable |= dict.fromkeys(failed, "cannot be decoded")
+            kept = [row for row in rows.tolist() if row not in unreadable]
+            if of_pillow:
+                pictures = self._joined(kept, list(encoded), pictures, of_pillow)
+            shapes = pictures.shape if kept else []
         sizes = np.array([shape[:2] for shape in shapes], dtype=np.int64).reshape(-1, 2)
         return Photographs(np.array(kept, dtype=np.int64), sizes, pictures, unreadable)
 
     def whole(self, photographs: Photographs, size: int, interpolation: Interpolation) -> torch.Tensor:
         """Resize whole photographs; see :class:`ViewBackend`."""
         if not len(photographs):
-            return torch.empty((0, size, size, 3), dtype=torch.uint8)
-        return _resize(photographs.pixels, size, interpolation)
+            return self._nothing(size)
+        with self._context():
+            return _resize(photographs.pixels, size, interpolation)
 
     def crop(
         self,
@@ -64,30 +111,86 @@ class DaliViews:
     ) -> torch.Tensor:
         """Crop and resize; see :class:`ViewBackend`."""
         if not len(owner):
-            return torch.empty((0, size, size, 3), dtype=torch.uint8)
-        tensors = photographs.pixels.tensors  # references: a photograph is decoded once, whatever its crops
-        sources = dali.as_batch([tensors[k] for k in owner.tolist()])
+            return self._nothing(size)
         corners = boxes.astype(np.int32)
-        start = dali.as_batch(list(np.ascontiguousarray(corners[:, 1::-1])))
-        end = dali.as_batch(list(np.ascontiguousarray(corners[:, :1:-1])))
-        return _resize(dali.slice(sources, start=start, end=end, axes=[0, 1]), size, interpolation)
+        with self._context():
+            tensors = photographs.pixels.tensors  # references: a photograph is decoded once, whatever its crops
+            sources = dali.as_batch([tensors[k] for k in owner.tolist()])
+            start = dali.as_batch(list(np.ascontiguousarray(corners[:, 1::-1])))
+            end = dali.as_batch(list(np.ascontiguousarray(corners[:, :1:-1])))
+            return _resize(dali.slice(sources, start=start, end=end, axes=[0, 1]), size, interpolation)
 
     def jitter(self, pixels: torch.Tensor, factors: NDArray[np.float32]) -> torch.Tensor:
         """Jitter colours; see :class:`ViewBackend`."""
-        brightness, contrast, saturation, hue = (dali.as_batch(list(column)) for column in factors.T)
-        pictures = dali.as_batch(pixels.contiguous(), layout="HWC")
-        twisted = dali.color_twist(pictures, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
-        return _to_torch(twisted)
+        with self._context():
+            brightness, contrast, saturation, hue = (dali.as_batch(list(column)) for column in factors.T)
+            pictures = dali.as_batch(pixels.contiguous(), layout="HWC")
+            twisted = dali.color_twist(
+                pictures, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue
+            )
+            return _to_torch(twisted)
 
+    def _context(self) -> AbstractContextManager[object]:
+        """Give DALI's context: on a GPU, one that works on the stream that is torch's current one.
 
-def _decode_all(encoded: list[NDArray[np.uint8]]) -> Any | None:
-    """Decode a batch, or give None if any sample cannot be decoded."""
-    if not encoded:
-        return []
-    try:
-        return dali.decoders.image(dali.as_batch(encoded), device="cpu", output_type=types.RGB).evaluate()
-    except RuntimeError:  # DALI has no narrower class for a sample it cannot decode
-        return None
+        A context keeps its operators, so it is made once for each stream; DALI wants one of its own in every thread.
+        """
+        if self.device.type != "cuda":
+            return nullcontext()
+        stream = TorchStream(self.device)
+        contexts: dict[int, Any] = self._of_this_thread.__dict__.setdefault("contexts", {})
+        if stream.handle not in contexts:
+            contexts[stream.handle] = dali.EvalContext(device_id=stream.device_id, cuda_stream=stream)
+        context: AbstractContextManager[object] = contexts[stream.handle]
+        return context
+
+    def _decode_all(self, encoded: dict[int, Encoded]) -> tuple[Any, list[int]]:
+        """Decode a batch, and again without them where some samples fail; give the pictures and the failed rows.
+
+        One bad sample fails its whole batch. The others are decoded again in two parts: before and behind the bad
+        one where DALI says which it is, else in halves until it is found.
+        """
+        if not encoded:
+            return [], []
+        rows = list(encoded)
+        try:
+            return self._decode_batch(list(encoded.values())), []
+        except RuntimeError as error:  # DALI has no narrower class for a sample it cannot decode
+            named = _FAILED_SAMPLE.search(str(error))
+        if len(rows) == 1:
+            del encoded[rows[0]]
+            return [], rows
+        bad = min(int(named[1]), len(rows) - 1) if named else len(rows) // 2
+        parts = [rows[:bad], rows[bad + 1 :]] if named else [rows[:bad], rows[bad:]]
+        tensors, failed = [], [rows[bad]] if named else []
+        for part in parts:
+            pictures, more = self._decode_all({row: encoded[row] for row in part})
+            tensors += list(pictures.tensors) if len(part) > len(more) else []
+            failed += more
+        for row in failed:
+            encoded.pop(row, None)
+        return (dali.as_batch(tensors) if tensors else []), failed
+
+    def _decode_batch(self, encoded: list[Encoded]) -> Any:
+        pictures = dali.decoders.image(
+            dali.as_batch(encoded),
+            device=self._dali_device,
+            output_type=types.RGB,
+            jpeg_fancy_upsampling=True,  # on the GPU too, as the CPU's decoder does always
+        )
+        return pictures.evaluate()
+
+    def _joined(
+        self, kept: list[int], of_dali: list[int], pictures: Any, of_pillow: dict[int, NDArray[np.uint8]]
+    ) -> Any:
+        """Put the pictures of both decoders into one batch, in the order of ``kept``."""
+        tensors = dict(zip(of_dali, pictures.tensors if of_dali else [], strict=True))
+        for row, picture in of_pillow.items():
+            tensors[row] = dali.as_tensor(picture, layout="HWC", device=self._dali_device)
+        return dali.as_batch([tensors[row] for row in kept]).evaluate()
+
+    def _nothing(self, size: int) -> torch.Tensor:
+        return torch.empty((0, size, size, 3), dtype=torch.uint8, device=self.device)
 
 
 def _resize(pictures: Any, size: int, interpolation: Interpolation) -> torch.Tensor:
@@ -96,6 +199,6 @@ def _resize(pictures: Any, size: int, interpolation: Interpolation) -> torch.Ten
 
 
 def _to_torch(pictures: Any) -> torch.Tensor:
-    """Hand a batch of equal shapes to torch without a copy."""
+    """Hand a batch of equal shapes to torch without a copy; torch names its current stream and DALI orders itself."""
     pixels: torch.Tensor = torch.utils.dlpack.from_dlpack(dali.as_tensor(pictures.evaluate()))
     return pixels

@@ -1,24 +1,46 @@
-"""Views by Pillow: slower than DALI, on every platform, and the reference that DALI is tested against."""
+"""Views by Pillow: slower than DALI, on every platform, and the reference that DALI is tested against.
 
+DALI's backend, too, has its pictures decoded here where their format is not one that it decodes alike.
+"""
+
+import importlib.util
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ccd_fast.views.backend import Interpolation, Photographs, read_bytes
+from ccd_fast.views.backend import Interpolation, Photographs
+from ccd_fast.views.files import Encoded, Reader, read_bytes
+from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS, Header, inspect, too_large
 from ccd_fast.views.training import color_twist_matrix
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Formats of photographs. Pillow knows others that start programs or are not pictures."""
+
+# A damaged file's reason stands in the quarantine list, and whether a picture is too large is for
+# views.max_megapixels to say: Pillow's own lines about the two are kept off the terminal.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 
 class PillowViews:
-    """The plain backend: one photograph after the other."""
+    """The plain backend: one photograph after the other, on the host; views are then moved to the device."""
 
     name = "pillow"
+
+    def __init__(
+        self, device: str = "cpu", max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, read: Reader = read_bytes
+    ) -> None:
+        """Open the backend; see :func:`ccd_fast.views.open_backend`."""
+        self.device = torch.device(device)
+        self._max_megapixels = max_megapixels
+        self._read = read
 
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
         """Decode files; see :class:`ViewBackend`."""
@@ -26,8 +48,12 @@ class PillowViews:
         pictures: list[Image.Image] = []
         kept: list[int] = []
         for file, row in zip(files, rows.tolist(), strict=True):
-            content = read_bytes(file)
-            picture = content if isinstance(content, str) else _decode(content)
+            content = self._read(file)
+            header = content if isinstance(content, str) else inspect(content, self._max_megapixels)
+            if isinstance(content, str) or isinstance(header, str):
+                unreadable[row] = str(header)
+                continue
+            picture = decode_one(content, header, self._max_megapixels)
             if isinstance(picture, str):
                 unreadable[row] = picture
             else:
@@ -38,7 +64,7 @@ class PillowViews:
 
     def whole(self, photographs: Photographs, size: int, interpolation: Interpolation) -> torch.Tensor:
         """Resize whole photographs; see :class:`ViewBackend`."""
-        return _stack([p.resize((size, size), FILTERS[interpolation]) for p in photographs.pixels], size)
+        return self._stack([p.resize((size, size), FILTERS[interpolation]) for p in photographs.pixels], size)
 
     def crop(
         self,
@@ -51,25 +77,57 @@ class PillowViews:
         """Crop and resize; see :class:`ViewBackend`."""
         pairs = zip(owner.tolist(), boxes.tolist(), strict=True)
         crops = [photographs.pixels[k].crop(box).resize((size, size), FILTERS[interpolation]) for k, box in pairs]
-        return _stack(crops, size)
+        return self._stack(crops, size)
 
     def jitter(self, pixels: torch.Tensor, factors: NDArray[np.float32]) -> torch.Tensor:
         """Jitter colours; see :class:`ViewBackend`. Pillow has no hue, so this is the affine map itself."""
-        matrix, offset = (torch.from_numpy(array) for array in color_twist_matrix(factors))
+        matrix, offset = (torch.from_numpy(array).to(pixels.device) for array in color_twist_matrix(factors))
         rgb = torch.einsum("bij,bhwj->bhwi", matrix, pixels.float()) + offset.view(-1, 1, 1, 1)
         return rgb.round_().clamp_(0, 255).to(torch.uint8)
 
+    def _stack(self, pictures: list[Image.Image], size: int) -> torch.Tensor:
+        if not pictures:
+            return torch.empty((0, size, size, 3), dtype=torch.uint8, device=self.device)
+        return torch.from_numpy(np.stack([np.asarray(p) for p in pictures])).to(self.device)
 
-def _decode(content: NDArray[np.uint8]) -> Image.Image | str:
-    """Decode one file, or say why it cannot be: Pillow raises many classes on rubbish."""
+
+def decode_one(content: Encoded, header: Header, max_megapixels: float) -> Image.Image | str:
+    """Decode one file to an upright RGB picture, or say in a few words why it cannot be.
+
+    Alpha is dropped, an animation is its first frame, and of 16 bits a channel the upper 8 are kept.
+    """
+    if header.kind == "heif" and not _reads_heif():
+        return "HEIC needs the extra heif: pip install 'ccd_fast[heif]'"
+    formats = ("HEIF",) if header.kind == "heif" else FORMATS
     try:
-        picture = Image.open(io.BytesIO(content.tobytes()))
-        return ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with Image.open(io.BytesIO(content.data), formats=formats) as picture:
+            refused = too_large(*picture.size, max_megapixels)
+            return refused or _upright_rgb(picture)
+    except Image.DecompressionBombError:
+        return f"more pixels than views.max_megapixels = {max_megapixels:g} allows"
+    except UnidentifiedImageError:
         return "cannot be decoded"
+    except Exception as error:  # noqa: BLE001  Pillow raises many classes on rubbish, and none may stop a pass
+        return "truncated" if "truncated" in str(error).lower() else "cannot be decoded"
 
 
-def _stack(pictures: list[Image.Image], size: int) -> torch.Tensor:
-    if not pictures:
-        return torch.empty((0, size, size, 3), dtype=torch.uint8)
-    return torch.from_numpy(np.stack([np.asarray(p) for p in pictures]))
+def _upright_rgb(picture: Image.Image) -> Image.Image | str:
+    """Turn a picture upright and its pixels into RGB."""
+    of_16_bits = picture.format in ("PNG", "PPM", "JPEG2000")  # in which Pillow's 32-bit mode holds 16 bits
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode.startswith("I;16") or (upright.mode == "I" and of_16_bits):
+        levels = np.asarray(upright).astype(np.uint16) >> 8
+        return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
+    if upright.mode in ("I", "F"):
+        return "32-bit pixels, whose black and white are not known"
+    return upright.convert("RGB")
+
+
+def _reads_heif() -> bool:
+    """Tell whether pillow-heif is installed; if so, Pillow learns of it."""
+    if importlib.util.find_spec("pillow_heif") is None:
+        return False
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return True

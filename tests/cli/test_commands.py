@@ -126,7 +126,7 @@ def test_predict_names_what_it_cannot_read_and_does_the_rest(ccd, trained, photo
     (tmp_path / "bad.jpg").write_bytes(b"rubbish")
     code, out, err = ccd("predict", trained[0], tmp_path / "bad.jpg", photo_folder / "images" / "part1" / "001.jpg")
     assert code == 2
-    assert f"{tmp_path / 'bad.jpg'}: cannot be decoded" in err
+    assert f"{tmp_path / 'bad.jpg'}: not an image (starts with " in err
     assert "001.jpg" in out
 
 
@@ -184,7 +184,7 @@ def test_a_mistake_gets_one_line_exit_code_two_and_writes_nothing(ccd, arguments
         (["train", "--out", "{tmp}", "--resume"], "not a run of ccd-fast"),
         (["predict", "{run}", "{tmp}/gone.jpg"], "gone.jpg: no such file or folder"),
         (["predict", "{run}", "{tmp}"], "no images in this folder"),
-        (["predict", "{run}", "{run}/recipe.toml"], "recipe.toml: cannot be decoded"),
+        (["predict", "{run}", "{run}/recipe.toml"], "recipe.toml: not an image (starts with"),
         (["predict", "{run}", "{tmp}", "--out", "x.xml"], "must end in .csv or .jsonl"),
         (["evaluate", "{run}", "--split", "val"], "must be train or test"),
         (["evaluate", "{run}", "--checkpoint", "first"], "it has best, last"),

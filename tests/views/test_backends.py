@@ -100,9 +100,9 @@ def test_unreadable_files_are_reported_and_shift_no_row(name, files, tmp_path):
     photographs = backend.decode(mixed, np.arange(10, 17))
     np.testing.assert_array_equal(photographs.rows, [10, 12, 15])
     assert photographs.unreadable == {
-        11: "cannot be decoded",
+        11: "not an image (starts with 'this is ')",
         13: "empty file",
-        14: "cannot be decoded",
+        14: "truncated",
         16: "no such file",
     }
     alone = backend.whole(decoded(backend, files[:3]), 32, "bilinear")

@@ -1,0 +1,58 @@
+"""Which backend is opened, and what is refused."""
+
+import types
+
+import pytest
+import torch
+
+import ccd_fast.views as views
+from ccd_fast.errors import UserError
+from ccd_fast.views import open_backend
+
+
+@pytest.fixture
+def without_dali(monkeypatch):
+    monkeypatch.setattr(views, "installed_backends", lambda: ["pillow"])
+
+
+@pytest.fixture
+def a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+
+def test_auto_takes_pillow_on_the_cpu_where_dali_is_not_installed(without_dali):
+    assert open_backend("auto", 2).name == "pillow"
+
+
+def test_auto_on_a_gpu_never_falls_back_to_pillow(without_dali, a_gpu):
+    with pytest.raises(UserError, match=r"device cuda needs nvidia-dali.*views\.backend=pillow"):
+        open_backend("auto", 2, "cuda")
+
+
+def test_pillow_by_name_may_serve_a_gpu(without_dali, a_gpu):
+    assert open_backend("pillow", 2, "cuda").device == torch.device("cuda")
+
+
+def test_dali_by_name_must_be_installed(without_dali):
+    with pytest.raises(UserError, match="nvidia-dali is not installed"):
+        open_backend("dali", 2)
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="torch finds no CUDA GPU"):
+        open_backend("auto", 2, "cuda")
+
+
+@pytest.mark.skipif("dali" not in views.installed_backends(), reason="nvidia-dali is not installed")
+@pytest.mark.parametrize(("of_torch", "of_dali"), [(0, 1), (4711, 4711)])
+def test_dali_gets_the_stream_of_torch_and_never_the_handle_0(monkeypatch, of_torch, of_dali):
+    from nvidia.dali.types import _raw_cuda_stream
+
+    from ccd_fast.views.dali import TorchStream
+
+    current = types.SimpleNamespace(device_index=2, cuda_stream=of_torch)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: current)
+    stream = TorchStream(torch.device("cuda:2"))
+    assert _raw_cuda_stream(stream) == of_dali
+    assert stream.device_id == 2
