@@ -15,6 +15,7 @@ import tomli_w
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from ccd_fast import prompts
 from ccd_fast.errors import UserError, nearest
 
 Positive = Annotated[float, Gt(0)]
@@ -35,17 +36,26 @@ class TeacherKnobs(Section):
     """The frozen CLIP that scores views (section 1)."""
 
     model: str = Field(description="open_clip's name, e.g. ViT-B-32/laion2b_s34b_b79k, hf-hub:org/name, or a folder")
-    templates: list[str] = Field(description="prompts, each with one {} for the class name", min_length=1)
+    templates: list[str] = Field(
+        description="prompts, each with one {} for the class name; a string names a file with one a line, or "
+        + " or ".join(prompts.ENSEMBLES),
+        min_length=1,
+    )
     image_size: Pixels | Literal["native"] = Field(description="side of the teacher's square input, in pixels")
     runtime: Literal["auto", "onnxruntime", "torch"] = Field(description="what runs the image tower")
     batch_size: Count = Field(description="views in one call of the engine")
+
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _found(cls, templates: object) -> object:
+        """Put the templates themselves in the place of a name: a run's recipe does not change with a file."""
+        return prompts.templates_from(templates, Path()) if isinstance(templates, str) else templates
 
     @field_validator("templates")
     @classmethod
     def _one_name_each(cls, templates: list[str]) -> list[str]:
         for template in templates:
-            if template.count("{}") != 1 or template.replace("{}", "").count("{"):
-                raise ValueError(f"{template!r} must hold {{}} once, where the class name goes")
+            prompts.refuse_bad_template(template)
         return templates
 
 
@@ -184,10 +194,19 @@ def _read(name_or_file: str, base: str) -> dict[str, Any]:
         table = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise UserError(f"recipe {name_or_file}: not valid TOML: {error}") from error
+    if Path(name_or_file).is_file():
+        _find_templates(table, Path(name_or_file).parent)
     below = table.pop("extends", base)
     if below and below not in built_in():
         raise UserError(f"recipe {name_or_file}: extends {below!r}, which is not one of {', '.join(built_in())}")
     return _merge(_read(below, ""), table) if below else table
+
+
+def _find_templates(table: dict[str, Any], folder: Path) -> None:
+    """Read a file of templates that a recipe file names; it is looked for beside the recipe."""
+    teacher = table.get("teacher")
+    if isinstance(teacher, dict) and isinstance(teacher.get("templates"), str):
+        teacher["templates"] = prompts.templates_from(teacher["templates"], folder)
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

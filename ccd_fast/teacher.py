@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,25 @@ from typing import Any
 
 import open_clip
 import torch
+from open_clip.modified_resnet import ModifiedResNet
 from torch import nn
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 
 from ccd_fast.engines import ImageEngine, ImageTower
 from ccd_fast.engines.batching import in_fixed_batches
 from ccd_fast.errors import UserError, nearest
+from ccd_fast.prompts import texts
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
+
+TWIN_ODDS = 2.0
+"""Two classes nearly coincide if the scores of a typical image differ by less than this factor. It parts synonyms from
+classes: for a CLIP trained on COCO's captions, tv and television have 1.87, cell phone and phone 1.48, and the closest
+two of COCO's 80 classes, bear and teddy bear, 2.14."""
+
+TWINS_SHOWN = 5
+"""Pairs that the warning names."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +87,22 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
         UserError: the name is unknown, the weights cannot be had, or they were trained with another activation.
     """
     identifier, weights = _resolve(name)
-    size = None if image_size == "native" else int(image_size)
     try:
         with _quiet():
-            model = open_clip.create_model(
-                identifier, pretrained=weights, force_image_size=size, require_pretrained=True
-            )
+            model = open_clip.create_model(identifier, pretrained=weights, require_pretrained=True)
+            if image_size != "native" and isinstance(model.visual, ModifiedResNet):
+                _resize_attention_pool(model.visual, int(image_size))  # open_clip resizes those of a ViT only
+            elif image_size not in ("native", _pair(model.visual.image_size)[0]):
+                model = open_clip.create_model(
+                    identifier, pretrained=weights, force_image_size=int(image_size), require_pretrained=True
+                )
             tokenize = open_clip.get_tokenizer(identifier)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         lines = str(error).strip().splitlines()
         raise UserError(f"teacher {name}: cannot be loaded: {lines[0] if lines else type(error).__name__}") from error
     model.eval().requires_grad_(False)
     preprocess = open_clip.get_model_preprocess_cfg(model)
-    height, width = _pair(preprocess["size"])
+    height, width = _pair(model.visual.image_size)
     if height != width:
         raise UserError(f"teacher {name}: its input is {height} x {width} pixels; only squares are supported")
     tower = ImageTower(
@@ -103,11 +117,11 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
 
 
 def class_embeddings(clip: Clip, prompt_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
-    """Embed class names: the mean over templates of unit text embeddings, made unit again (section 1).
+    """Embed class names: the mean over names and templates of unit text embeddings, made unit again (section 1).
 
     Args:
         clip: the teacher's CLIP.
-        prompt_names: C names.
+        prompt_names: C names; several names of one class are joined by a bar.
         templates: prompts with one ``{}`` each.
 
     Returns:
@@ -116,14 +130,91 @@ def class_embeddings(clip: Clip, prompt_names: Sequence[str], templates: Sequenc
     Raises:
         UserError: a prompt is longer than the text tower reads.
     """
-    prompts = [template.format(name) for name in prompt_names for template in templates]
+    by_class = [texts(prompt_name, list(templates)) for prompt_name in prompt_names]
+    prompts = [prompt for prompts_of_class in by_class for prompt in prompts_of_class]
     context = int(getattr(clip.tokenize, "context_length", 77))
     tokens = clip.tokenize(prompts, context_length=context)
     _refuse_truncated(clip, prompts, context)
     with torch.inference_mode():
         embedded = [normalize(clip.model.encode_text(chunk).float(), dim=-1) for chunk in tokens.split(256)]  # type: ignore[operator]
-    by_class = torch.cat(embedded).view(len(prompt_names), len(templates), -1)
-    return normalize(by_class.mean(dim=1), dim=-1).clone()
+    means = [each.mean(dim=0) for each in torch.cat(embedded).split([len(prompts) for prompts in by_class])]
+    return normalize(torch.stack(means), dim=-1).clone()
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two classes that the teacher can hardly tell apart.
+
+    Attributes:
+        first: index of a class.
+        second: index of another, larger.
+        odds: how far apart their scores typically lie, as a factor; 1 if they coincide.
+    """
+
+    first: int
+    second: int
+    odds: float
+
+
+def twins(classes: torch.Tensor, scale: float) -> list[Twins]:
+    """Find the pairs of classes whose embeddings nearly coincide, the closest first.
+
+    The scores of two classes have the odds p_c / p_d = exp(scale <e, t_c - t_d>). An image embedding that has no
+    reason to point along t_c - t_d has a cosine with it of about 1 / sqrt(D), so the odds are typically
+    exp(scale |t_c - t_d| / sqrt(D)). This counts the teacher's scale and width, which a limit on the cosine of
+    t_c and t_d would not: cosines that are alarming for one CLIP are common for another.
+
+    Args:
+        classes: t, (C, D) float32, rows of length 1.
+        scale: the teacher's.
+
+    Returns:
+        The pairs whose typical odds are below :data:`TWIN_ODDS`.
+    """
+    first, second = torch.triu_indices(len(classes), len(classes), offset=1)
+    distance = (classes[first].double() - classes[second].double()).norm(dim=1)
+    odds = torch.exp(scale * distance / classes.shape[1] ** 0.5)
+    close = [k for k in odds.argsort(stable=True).tolist() if odds[k] < TWIN_ODDS]
+    return [Twins(int(first[k]), int(second[k]), float(odds[k])) for k in close]
+
+
+def twins_warning(classes: torch.Tensor, scale: float, class_names: Sequence[str]) -> str:
+    """Say which classes the teacher can hardly tell apart, with their number; nothing if there are none."""
+    found = twins(classes, scale)
+    if not found:
+        return ""
+    shown = [f"{class_names[t.first]} / {class_names[t.second]} ({t.odds:.2f})" for t in found[:TWINS_SHOWN]]
+    more = f" and {len(found) - TWINS_SHOWN} more" if len(found) > TWINS_SHOWN else ""
+    pairs = "1 pair" if len(found) == 1 else f"{len(found)} pairs"
+    return (
+        f"warning: {pairs} of the {len(class_names)} classes nearly coincide for the teacher (typical odds below "
+        f"{TWIN_ODDS:g}): {', '.join(shown)}{more}; make them one class with several names, or say what sets them apart"
+    )
+
+
+def _resize_attention_pool(visual: ModifiedResNet, image_size: int) -> None:
+    """Make a ResNet of CLIP read squares of another size than it was trained on."""
+    side = image_size // 32
+    positions = visual.attnpool.positional_embedding
+    visual.attnpool.positional_embedding = nn.Parameter(resampled_positions(positions.detach(), side, side))
+    visual.image_size = image_size
+
+
+def resampled_positions(positions: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Resample the positional embeddings of an attention pool bilinearly (align_corners = False).
+
+    Args:
+        positions: (1 + g * g, E), that of the mean token first, then a square grid, row by row.
+        height: of the new grid.
+        width: of the new grid.
+
+    Returns:
+        (1 + height * width, E).
+    """
+    side = math.isqrt(len(positions) - 1)
+    grid = positions[1:].T.reshape(1, -1, side, side)
+    resized = interpolate(grid, size=(height, width), mode="bilinear", align_corners=False)
+    return torch.cat([positions[:1], resized.flatten(2)[0].T])
 
 
 def _refuse_truncated(clip: Clip, prompts: Sequence[str], context: int) -> None:

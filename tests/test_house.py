@@ -10,6 +10,7 @@ PACKAGE = ROOT / "ccd_fast"
 
 LEVELS = [
     {"", "errors", "randomness"},
+    {"prompts"},
     {"config", "datasets", "engines", "kernels", "views", "progress", "machine"},
     {"teacher", "student", "cam", "pseudo_labels", "losses"},
     {"predict", "run_folder"},

@@ -25,6 +25,14 @@ def train(
         ),
     ] = None,
     teacher: options.Teacher = None,
+    templates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="Prompts: a text file with one a line, each with {} for the class name; or openai-imagenet, "
+            "openai-imagenet-simple.",
+        ),
+    ] = None,
     student: Annotated[str | None, typer.Option(help="Any CNN of timm, e.g. resnet101.")] = None,
     student_weights: Annotated[
         str | None, typer.Option(metavar="FILE|imagenet|none", help="Weights that the student starts from.")
@@ -56,7 +64,7 @@ def train(
     if data_root is None and not resume:
         raise UserError("--data-root FOLDER is needed: the folder that holds the photographs")
     overrides = list(set_ or [])
-    named = {"teacher.model": teacher, "student.backbone": student, "student.weights": student_weights}
+    named = {"teacher.model": teacher, "teacher.templates": templates, "student.backbone": student, "student.weights": student_weights}
     overrides += [f"{key}={options.quoted(value)}" for key, value in named.items() if value is not None]
     if data_root is None:
         source, knobs = trained.origin(out)
