@@ -98,7 +98,11 @@ class ViewKnobs(Section):
     """How pixels become views."""
 
     backend: Literal["auto", "dali", "pillow"] = Field(description="what decodes, crops and resizes")
-    per_class: Count = Field(description="crops for each active class")
+    choice: Literal["cam", "whole", "grid", "random", "ground-truth", "near-ground-truth"] = Field(
+        description="where the teacher looks again; all but cam are for comparison"
+    )
+    grid: Annotated[int, Ge(1), Le(16)] = Field(description="cells along a side of the grid")
+    per_class: Count = Field(description="crops for each active class, or for each object")
     jitter: Share = Field(description="random shift of a crop's sides, as a share of its width or height")
 
 

@@ -137,7 +137,7 @@ def class_embeddings(clip: Clip, prompt_names: Sequence[str], templates: Sequenc
     _refuse_truncated(clip, prompts, context)
     with torch.inference_mode():
         embedded = [normalize(clip.model.encode_text(chunk).float(), dim=-1) for chunk in tokens.split(256)]  # type: ignore[operator]
-    means = [each.mean(dim=0) for each in torch.cat(embedded).split([len(prompts) for prompts in by_class])]
+    means = [each.mean(dim=0) for each in torch.split(torch.cat(embedded), [len(p) for p in by_class])]
     return normalize(torch.stack(means), dim=-1).clone()
 
 
