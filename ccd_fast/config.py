@@ -137,6 +137,9 @@ class Recipe(Section):
     """Every knob of a run. Section numbers are those of the method's description in docs/METHOD.md."""
 
     seed: Natural = Field(description="key of every random draw")
+    compat: Literal["none", "official"] = Field(
+        description="official: as the published code does it where that differs from the method, to compare; slow"
+    )
     teacher: TeacherKnobs
     student: StudentKnobs
     labels: LabelKnobs
@@ -291,7 +294,7 @@ def _nearest_key(where: list[str]) -> str:
 
 def _types(where: Sequence[str]) -> list[Any]:
     """List the alternatives of a knob's type, each with its limits, without None."""
-    field = _fields(Recipe).get(".".join(where[:2]) if where[0] != "seed" else "seed")
+    field = _fields(Recipe).get(".".join(where[:2]))
     if field is None:
         return []
     union = get_origin(field.annotation) in (Union, types.UnionType)

@@ -16,6 +16,8 @@ LEVELS = [
     {"predict", "run_folder", "object_boxes"},
     {"view_choice"},
     {"relabel", "fit", "evaluate", "trained"},
+    {"compat"},
+    {"passes"},
     {"train"},
     {"demo"},
     {"bench"},

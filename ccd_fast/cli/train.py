@@ -24,6 +24,13 @@ def train(
             help="Known labels, used for evaluation only: CSV or Parquet with path, labels (joined by |), and split.",
         ),
     ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Boxes of the objects, for views.choice=ground-truth: CSV with path, class, x0, y0, x1, y1.",
+        ),
+    ] = None,
     teacher: options.Teacher = None,
     templates: Annotated[
         str | None,
@@ -68,6 +75,7 @@ def train(
     overrides += [f"{key}={options.quoted(value)}" for key, value in named.items() if value is not None]
     if data_root is None:
         source, knobs = trained.origin(out)
+        boxes = trained.boxes(out)
     else:
         source, knobs = Source(dataset, data_root, classes, truth), config.load(recipe, overrides)
     folder = RunFolder(out)
@@ -79,6 +87,7 @@ def train(
         device=device,
         resume=resume,
         overwrite=overwrite,
+        boxes=boxes,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     show(summary, out)
@@ -107,4 +116,7 @@ def show(summary: dict[str, Any], out: Path) -> None:
     console.print(table)
     if summary["unreadable"]:
         console.print(f"{summary['unreadable']} images could not be read: {out / 'quarantine.csv'}")
-    console.print(f"{summary['epochs']} epochs; checkpoints/best is epoch {summary['chosen_epoch']}; all in {out}")
+    oracle = summary["oracle_epoch"]
+    known = "" if oracle is None else f"; the test labels would choose epoch {oracle}"
+    console.print(f"checkpoints/best is epoch {summary['chosen_epoch']}: {summary['choice']}{known}")
+    console.print(f"{summary['epochs']} epochs; all in {out}")
