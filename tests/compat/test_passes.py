@@ -91,6 +91,7 @@ def run(source, recipe, out, **options):
     return summary, said.getvalue()
 
 
+@pytest.mark.slow
 def test_a_whole_run(source, recipe, tmp_path):
     summary, said = run(source, recipe(), tmp_path / "run")
     assert summary["epochs"] == 2
