@@ -123,18 +123,15 @@ def active(number, probability=0.0605):
 
 
 def test_the_search_goes_upward_a_step_a_window_and_the_first_window_has_one_more():
-    # always 7 active until tau passes 0.0605: 11 steps of 0.001 from 0.05
-    visited = []
-
-    def rows(number):
-        for _ in range(number):
-            visited.append(0)
-            yield active(7)
-
-    assert quirks.searched_threshold(rows(100000), 0.05, 4) > 0.06 + 0.0405  # 0 active is no better: it never stops
-    visited.clear()
-    assert quirks.searched_threshold((active(5) for _ in iter(lambda: visited.append(0), 1)), 0.05, 4) == 0.05
-    assert len(visited) == 101
+    views = iter([active(5)] * 300)
+    assert quirks.searched_threshold(views, 0.05, 4) == 0.05
+    assert len(list(views)) == 300 - 101
+    # 7 are active at 0.05 and 5 at 0.051: the second window ends the search, at view 201
+    views = iter([torch.where(torch.arange(20) < 5, 0.9, torch.where(torch.arange(20) < 7, 0.0505, 0.0))] * 500)
+    assert quirks.searched_threshold(views, 0.05, 4) == pytest.approx(0.051)
+    assert len(list(views)) == 500 - 201
+    # with none left it goes on upward: it never comes back
+    assert quirks.searched_threshold([active(7)] * 2001, 0.05, 4) == pytest.approx(0.05 + 20 * 0.001)
 
 
 def test_the_bounds_of_the_search_are_strict():
