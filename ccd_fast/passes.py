@@ -1,6 +1,7 @@
 """How the passes over the images are done: as the method is described, or as the published code does them."""
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -88,15 +89,19 @@ class StandardPasses:
 
     absent_ap = math.nan
 
-    def __init__(self, recipe: Recipe, images: ImageSet, objects: ObjectBoxes | None, threads: int) -> None:
+    def __init__(
+        self, recipe: Recipe, images: ImageSet, objects: ObjectBoxes | None, threads: int, say: Callable[[str], None]
+    ) -> None:
         """Load the teacher and open its engine, building it where it is missing."""
         knobs = recipe.teacher
         clip = load_clip(knobs.model, knobs.image_size)
         embeddings = class_embeddings(clip, images.prompt_names, knobs.templates)
+        backend = open_backend(recipe.views.backend, threads)
+        say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
         engine = engines.open_engine(clip.tower, knobs.runtime, knobs.batch_size, threads, engines.Store())
         self.recipe = recipe
         self.objects = objects
-        self.backend = open_backend(recipe.views.backend, threads)
+        self.backend = backend
         self.teacher = Teacher(clip, engine, embeddings)
         self.engine = {"runtime": engine.runtime, "key": engine.key}
 
@@ -134,7 +139,9 @@ def settled(recipe: Recipe) -> Recipe:
     return rules.settled(recipe) if recipe.compat == "official" else recipe
 
 
-def open_passes(recipe: Recipe, images: ImageSet, objects: ObjectBoxes | None, threads: int) -> Passes:
+def open_passes(
+    recipe: Recipe, images: ImageSet, objects: ObjectBoxes | None, threads: int, say: Callable[[str], None]
+) -> Passes:
     """Open the passes that a recipe asks for.
 
     Args:
@@ -142,14 +149,20 @@ def open_passes(recipe: Recipe, images: ImageSet, objects: ObjectBoxes | None, t
         images: of the training.
         objects: boxes that people drew, where there are any.
         threads: of the runtime and the views.
+        say: shows a line, once nothing can be refused any more.
 
     Raises:
         UserError: something that the recipe asks for cannot be had.
     """
     view_choice.check(recipe, objects)
     if recipe.compat == "official":
-        return PublishedPasses(recipe, images)
-    return StandardPasses(recipe, images, objects, threads)
+        published = PublishedPasses(recipe, images)
+        say(
+            f"compat = 'official': teacher {recipe.teacher.model}, "
+            f"student {recipe.student.backbone}, one view at a time"
+        )
+        return published
+    return StandardPasses(recipe, images, objects, threads, say)
 
 
 def evaluation_conditions(recipe: Recipe, threads: int) -> tuple[ViewBackend, float]:

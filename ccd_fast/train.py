@@ -100,8 +100,7 @@ def train(
     student = students.build(
         recipe.student.backbone, len(images.class_names), recipe.student.alpha, recipe.student.weights, recipe.seed
     )
-    stages.say(f"teacher {recipe.teacher.model}: opening it (its engine is built once, then kept)")
-    passes = open_passes(recipe, images, objects, torch.get_num_threads())
+    passes = open_passes(recipe, images, objects, torch.get_num_threads(), stages.say)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
         stages.say(warning)

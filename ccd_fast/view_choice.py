@@ -117,11 +117,11 @@ class ViewChoice:
         return found.owner, found.boxes / view_size
 
     def _at_objects(self, photographs: Photographs) -> tuple[Owners, Boxes]:
-        """Take the boxes that people drew; what reaches out of the photograph is cut off."""
+        """Take the boxes that people drew."""
         if self.objects is None:
             raise ValueError("there are no boxes")
         owner, boxes = self.objects.of(photographs.rows)
-        return owner, (boxes / np.tile(photographs.sizes[owner][:, ::-1], 2)).clip(0, 1)
+        return owner, boxes / np.tile(photographs.sizes[owner][:, ::-1], 2)
 
 
 def grid_boxes(side: int) -> Boxes:
