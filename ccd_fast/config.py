@@ -15,6 +15,7 @@ import tomli_w
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from ccd_fast import prompts
 from ccd_fast.errors import UserError, nearest
 
 Positive = Annotated[float, Gt(0)]
@@ -36,7 +37,11 @@ class TeacherKnobs(Section):
     """The frozen CLIP that scores views (section 1)."""
 
     model: str = Field(description="open_clip's name, e.g. ViT-B-32/laion2b_s34b_b79k, hf-hub:org/name, or a folder")
-    templates: list[str] = Field(description="prompts, each with one {} for the class name", min_length=1)
+    templates: list[str] = Field(
+        description="prompts, each with one {} for the class name; a string names a file with one a line, or "
+        + " or ".join(prompts.ENSEMBLES),
+        min_length=1,
+    )
     image_size: Pixels | Literal["native"] = Field(description="side of the teacher's square input, in pixels")
     runtime: Literal["auto", "tensorrt", "onnxruntime", "torch", "torch-compiled"] = Field(
         description="what runs the image tower"
@@ -46,12 +51,17 @@ class TeacherKnobs(Section):
     )
     batch_size: Count = Field(description="views in one call of the engine")
 
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _found(cls, templates: object) -> object:
+        """Put the templates themselves in the place of a name: a run's recipe does not change with a file."""
+        return prompts.templates_from(templates, Path()) if isinstance(templates, str) else templates
+
     @field_validator("templates")
     @classmethod
     def _one_name_each(cls, templates: list[str]) -> list[str]:
         for template in templates:
-            if template.count("{}") != 1 or template.replace("{}", "").count("{"):
-                raise ValueError(f"{template!r} must hold {{}} once, where the class name goes")
+            prompts.refuse_bad_template(template)
         return templates
 
 
@@ -94,7 +104,11 @@ class ViewKnobs(Section):
     """How pixels become views."""
 
     backend: Literal["auto", "dali", "pillow"] = Field(description="what decodes, crops and resizes")
-    per_class: Count = Field(description="crops for each active class")
+    choice: Literal["cam", "whole", "grid", "random", "ground-truth", "near-ground-truth"] = Field(
+        description="where the teacher looks again; all but cam are for comparison"
+    )
+    grid: Annotated[int, Ge(1), Le(16)] = Field(description="cells along a side of the grid")
+    per_class: Count = Field(description="crops for each active class, or for each object")
     jitter: Share = Field(description="random shift of a crop's sides, as a share of its width or height")
     max_megapixels: Megapixels = Field(description="a photograph of more pixels (10^6) is refused; 3 MB of RGB each")
     max_bad_frac: Share = Field(description="a run stops where a larger share of the images cannot be read")
@@ -131,6 +145,9 @@ class Recipe(Section):
     """Every knob of a run. Section numbers are those of the method's description in docs/METHOD.md."""
 
     seed: Natural = Field(description="key of every random draw")
+    compat: Literal["none", "official"] = Field(
+        description="official: as the published code does it where that differs from the method, to compare; slow"
+    )
     teacher: TeacherKnobs
     student: StudentKnobs
     labels: LabelKnobs
@@ -192,10 +209,19 @@ def _read(name_or_file: str, base: str) -> dict[str, Any]:
         table = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise UserError(f"recipe {name_or_file}: not valid TOML: {error}") from error
+    if Path(name_or_file).is_file():
+        _find_templates(table, Path(name_or_file).parent)
     below = table.pop("extends", base)
     if below and below not in built_in():
         raise UserError(f"recipe {name_or_file}: extends {below!r}, which is not one of {', '.join(built_in())}")
     return _merge(_read(below, ""), table) if below else table
+
+
+def _find_templates(table: dict[str, Any], folder: Path) -> None:
+    """Read a file of templates that a recipe file names; it is looked for beside the recipe."""
+    teacher = table.get("teacher")
+    if isinstance(teacher, dict) and isinstance(teacher.get("templates"), str):
+        teacher["templates"] = prompts.templates_from(teacher["templates"], folder)
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,7 +302,7 @@ def _nearest_key(where: list[str]) -> str:
 
 def _types(where: Sequence[str]) -> list[Any]:
     """List the alternatives of a knob's type, each with its limits, without None."""
-    field = _fields(Recipe).get(".".join(where[:2]) if where[0] != "seed" else "seed")
+    field = _fields(Recipe).get(".".join(where[:2]))
     if field is None:
         return []
     union = get_origin(field.annotation) in (Union, types.UnionType)

@@ -38,28 +38,35 @@ class Metrics:
         return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in record.items()}
 
 
-def average_precision(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def average_precision(scores: torch.Tensor, truth: torch.Tensor, absent_ap: float = math.nan) -> torch.Tensor:
     """Compute the average precision of each class.
 
     Args:
         scores: (N, C) float32 in [0, 1].
         truth: (N, C) bool.
+        absent_ap: what a class without positives gets; NaN leaves it out of means.
 
     Returns:
-        (C,) float32, C at least 2; NaN for a class without positives.
+        (C,) float32, C at least 2.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of classes without positives, which are named in the result
         values = multilabel_average_precision(scores, truth.long(), num_labels=truth.shape[1], average=None)
-    return torch.where(truth.any(dim=0), values, math.nan)
+    return torch.where(truth.any(dim=0), values, absent_ap)
 
 
-def mean_average_precision(scores: torch.Tensor, truth: torch.Tensor) -> float:
-    """Compute mAP over the classes that have positives; NaN if none has. Shapes as in :func:`average_precision`."""
-    return float(average_precision(scores, truth).nanmean())
+def mean_average_precision(scores: torch.Tensor, truth: torch.Tensor, absent_ap: float = math.nan) -> float:
+    """Compute mAP over the classes that have positives; NaN if none has. Arguments: :func:`average_precision`."""
+    return float(average_precision(scores, truth, absent_ap).nanmean())
 
 
-def evaluate(scores: torch.Tensor, truth: torch.Tensor, class_names: Sequence[str], threshold: float) -> Metrics:
+def evaluate(
+    scores: torch.Tensor,
+    truth: torch.Tensor,
+    class_names: Sequence[str],
+    threshold: float,
+    absent_ap: float = math.nan,
+) -> Metrics:
     """Compare scores with the truth.
 
     Args:
@@ -67,8 +74,9 @@ def evaluate(scores: torch.Tensor, truth: torch.Tensor, class_names: Sequence[st
         truth: (N, C) bool.
         class_names: C names.
         threshold: a class is predicted from this score on.
+        absent_ap: average precision of a class without positives; NaN leaves it out of the mean.
     """
-    by_class = average_precision(scores, truth)
+    by_class = average_precision(scores, truth, absent_ap)
     predicted = scores >= threshold
     hits = (predicted & truth).sum(dim=0).double()
     claims, positives = predicted.sum(dim=0).double(), truth.sum(dim=0).double()
@@ -102,6 +110,15 @@ def choose_epoch(agreement: Sequence[float]) -> int | None:
         if agreement[epoch] - agreement[epoch - 1] > agreement[epoch - 1] - agreement[epoch - 2]:
             return epoch
     return None
+
+
+def oracle_epoch(test_maps: Sequence[float]) -> int | None:
+    """Give the epoch that the truth would choose, the first of the highest test mAP; None where none is defined.
+
+    For comparison with :func:`choose_epoch` only: it has seen the labels of the test images.
+    """
+    defined = [epoch for epoch, value in enumerate(test_maps) if not math.isnan(value)]
+    return max(defined, key=lambda epoch: test_maps[epoch], default=None)
 
 
 def _harmonic_mean(precision: float, recall: float) -> float:

@@ -3,17 +3,16 @@
 import numpy as np
 import torch
 
-from ccd_fast import randomness
-from ccd_fast.cam import CamBoxes, boxes_of_active_classes
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
+from ccd_fast.object_boxes import ObjectBoxes
 from ccd_fast.predict import STUDENT_FILTER, decoded
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels, update_labels
-from ccd_fast.randomness import Purpose
 from ccd_fast.student import Student
 from ccd_fast.teacher import Teacher
-from ccd_fast.views import Photographs, ViewBackend, to_image_boxes
+from ccd_fast.view_choice import ViewChoice
+from ccd_fast.views import ViewBackend
 
 
 def score_whole_images(
@@ -85,8 +84,9 @@ def relabel(
     epoch: int,
     recipe: Recipe,
     stage: Stage,
+    objects: ObjectBoxes | None = None,
 ) -> dict[int, str]:
-    """Update the pseudo-labels of all images from crops at the student's CAMs (section 4).
+    """Update the pseudo-labels of all images from crops, usually at the student's CAMs (section 4).
 
     Args:
         images: N images.
@@ -95,28 +95,28 @@ def relabel(
         student: says where to look; it is left in evaluation mode.
         labels: changed in place, all at once when the pass has ended.
         tau: a class is active where its probability is at or above this.
-        epoch: key of the random shift of boxes, where the recipe has one.
+        epoch: key of what is random in the choice of the crops.
         recipe: the knobs.
         stage: advanced by images and crops.
+        objects: boxes that people drew, for the choices of views that need them.
 
     Returns:
         Rows that could not be read, with the reason; they keep their labels.
     """
     student.eval()
     view_size = relabel_image_size(recipe)
-    shifts = _box_shifts(recipe, epoch, len(images))
+    looks = ViewChoice(recipe, epoch, len(images), len(images.class_names), objects)
     scorer, owners = CropScorer(teacher), [np.empty(0, dtype=np.int64)]
     unreadable: dict[int, str] = {}
     for photographs in decoded(images.files_of_all(), backend, stage):
         unreadable |= photographs.unreadable
         if len(photographs):
-            with stage.part("student"):
-                logits, cam = student(backend.whole(photographs, view_size, STUDENT_FILTER))
+            seen = None
+            if looks.asks_the_student:
+                with stage.part("student"):
+                    seen = student(backend.whole(photographs, view_size, STUDENT_FILTER))
             with stage.part("boxes"):
-                found = boxes_of_active_classes(
-                    logits, cam, tau, view_size, recipe.relabel.cam_threshold, recipe.relabel.margin
-                )
-                owner, boxes = _crop_boxes(found, photographs, view_size, shifts, recipe.views.per_class)
+                owner, boxes = looks.boxes(photographs, seen, view_size, tau)
             with stage.part("crops"):
                 crops = backend.crop(photographs, owner, boxes, teacher.image_size, teacher.interpolation)
             with stage.part("teacher"):
@@ -135,24 +135,3 @@ def relabel_image_size(recipe: Recipe) -> int:
     """Give the side of the views that the student's CAMs are computed on, in pixels."""
     size = recipe.student.relabel_image_size
     return recipe.student.image_size if size == "same" else int(size)
-
-
-def _box_shifts(recipe: Recipe, epoch: int, images: int) -> torch.Tensor | None:
-    """Draw how far each side of a box moves, (N, per_class, 4) in ± jitter; None where nothing moves."""
-    if recipe.views.jitter == 0:
-        return None
-    draws = randomness.uniform(recipe.seed, epoch, Purpose.BOX, images, 4 * recipe.views.per_class)
-    return torch.from_numpy((2 * draws - 1) * recipe.views.jitter).view(images, -1, 4)
-
-
-def _crop_boxes(
-    found: CamBoxes, photographs: Photographs, view_size: int, shifts: torch.Tensor | None, per_class: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Give the owners, (M,), and the boxes in their pixels, (M, 4), of all crops of a batch."""
-    owner = np.repeat(found.owner, per_class)
-    boxes = np.repeat(found.boxes, per_class, axis=0)
-    shift = None
-    if shifts is not None:
-        turn = np.tile(np.arange(per_class), len(found.owner))
-        shift = shifts.numpy()[photographs.rows[owner], turn]
-    return owner, to_image_boxes(boxes, photographs.sizes[owner], view_size, shift)

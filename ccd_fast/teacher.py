@@ -19,11 +19,20 @@ from ccd_fast.engines import ImageEngine, ImageTower
 from ccd_fast.engines.attention_pool import has_attention_pool, resize_attention_pool
 from ccd_fast.engines.batching import in_fixed_batches
 from ccd_fast.errors import UserError, nearest
+from ccd_fast.prompts import texts
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 RANDOM = "random"
 """Weights tag of a model as it is before training: good for measuring speed, and for nothing else."""
+
+TWIN_ODDS = 2.0
+"""Two classes nearly coincide if the scores of a typical image differ by less than this factor. It parts synonyms from
+classes: for a CLIP trained on COCO's captions, tv and television have 1.87, cell phone and phone 1.48, and the closest
+two of COCO's 80 classes, bear and teddy bear, 2.14."""
+
+TWINS_SHOWN = 5
+"""Pairs that the warning names."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +88,16 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
         UserError: the name is unknown, the weights cannot be had, or they were trained with another activation.
     """
     identifier, weights = _resolve(name)
-    size = None if image_size == "native" else int(image_size)
     try:
         with _quiet():
-            model = _create(identifier, None if weights == RANDOM else weights, size, weights != RANDOM)
+            model = _create(identifier, weights, None if image_size == "native" else int(image_size))
             tokenize = open_clip.get_tokenizer(identifier)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         lines = str(error).strip().splitlines()
         raise UserError(f"teacher {name}: cannot be loaded: {lines[0] if lines else type(error).__name__}") from error
     model.eval().requires_grad_(False)
     preprocess = open_clip.get_model_preprocess_cfg(model)
-    height, width = (size, size) if size is not None else _pair(preprocess["size"])
+    height, width = _pair(model.visual.image_size)
     if height != width:
         raise UserError(f"teacher {name}: its input is {height} x {width} pixels; only squares are supported")
     tower = ImageTower(
@@ -103,32 +111,24 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
     return Clip(name, model, tokenize, tower, float(model.logit_scale.exp()))
 
 
-def _create(identifier: str, weights: str | None, size: int | None, pretrained: bool) -> Any:
-    """Let open_clip create a model; of another image size than its own, with its positions resampled.
-
-    open_clip resamples the positions of ViTs; those of an attention pool it would refuse to load.
-    """
-    architecture = open_clip.get_model_config(identifier) or {}
-    pooled = isinstance(architecture.get("vision_cfg", {}).get("layers"), list)
-    if identifier.startswith(("local-dir:", "hf-hub:")) and size is not None:
-        pooled = has_attention_pool(
-            open_clip.create_model(identifier, pretrained=weights, require_pretrained=True).visual
-        )
-    forced = None if pooled else size
-    model = open_clip.create_model(
-        identifier, pretrained=weights, force_image_size=forced, require_pretrained=pretrained
-    )
-    if pooled and size is not None:
-        resize_attention_pool(model.visual, size)
+def _create(identifier: str, weights: str | None, size: int | None) -> Any:
+    """Let open_clip create a model; for another image size than its own, with its positions resampled."""
+    known = {"pretrained": None if weights == RANDOM else weights, "require_pretrained": weights != RANDOM}
+    model = open_clip.create_model(identifier, **known)
+    if size is None or size == _pair(model.visual.image_size)[0]:
+        return model
+    if not has_attention_pool(model.visual):
+        return open_clip.create_model(identifier, force_image_size=size, **known)
+    resize_attention_pool(model.visual, size)  # open_clip resamples the positions of a ViT only
     return model
 
 
 def class_embeddings(clip: Clip, prompt_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
-    """Embed class names: the mean over templates of unit text embeddings, made unit again (section 1).
+    """Embed class names: the mean over names and templates of unit text embeddings, made unit again (section 1).
 
     Args:
         clip: the teacher's CLIP.
-        prompt_names: C names.
+        prompt_names: C names; several names of one class are joined by a bar.
         templates: prompts with one ``{}`` each.
 
     Returns:
@@ -137,14 +137,66 @@ def class_embeddings(clip: Clip, prompt_names: Sequence[str], templates: Sequenc
     Raises:
         UserError: a prompt is longer than the text tower reads.
     """
-    prompts = [template.format(name) for name in prompt_names for template in templates]
+    by_class = [texts(prompt_name, list(templates)) for prompt_name in prompt_names]
+    prompts = [prompt for prompts_of_class in by_class for prompt in prompts_of_class]
     context = int(getattr(clip.tokenize, "context_length", 77))
     tokens = clip.tokenize(prompts, context_length=context)
     _refuse_truncated(clip, prompts, context)
     with torch.inference_mode():
         embedded = [normalize(clip.model.encode_text(chunk).float(), dim=-1) for chunk in tokens.split(256)]  # type: ignore[operator]
-    by_class = torch.cat(embedded).view(len(prompt_names), len(templates), -1)
-    return normalize(by_class.mean(dim=1), dim=-1).clone()
+    means = [each.mean(dim=0) for each in torch.split(torch.cat(embedded), [len(p) for p in by_class])]
+    return normalize(torch.stack(means), dim=-1).clone()
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two classes that the teacher can hardly tell apart.
+
+    Attributes:
+        first: index of a class.
+        second: index of another, larger.
+        odds: how far apart their scores typically lie, as a factor; 1 if they coincide.
+    """
+
+    first: int
+    second: int
+    odds: float
+
+
+def twins(classes: torch.Tensor, scale: float) -> list[Twins]:
+    """Find the pairs of classes whose embeddings nearly coincide, the closest first.
+
+    The scores of two classes have the odds p_c / p_d = exp(scale <e, t_c - t_d>). An image embedding that has no
+    reason to point along t_c - t_d has a cosine with it of about 1 / sqrt(D), so the odds are typically
+    exp(scale |t_c - t_d| / sqrt(D)). This counts the teacher's scale and width, which a limit on the cosine of
+    t_c and t_d would not: cosines that are alarming for one CLIP are common for another.
+
+    Args:
+        classes: t, (C, D) float32, rows of length 1.
+        scale: the teacher's.
+
+    Returns:
+        The pairs whose typical odds are below :data:`TWIN_ODDS`.
+    """
+    first, second = torch.triu_indices(len(classes), len(classes), offset=1)
+    distance = (classes[first].double() - classes[second].double()).norm(dim=1)
+    odds = torch.exp(scale * distance / classes.shape[1] ** 0.5)
+    close = [k for k in odds.argsort(stable=True).tolist() if odds[k] < TWIN_ODDS]
+    return [Twins(int(first[k]), int(second[k]), float(odds[k])) for k in close]
+
+
+def twins_warning(classes: torch.Tensor, scale: float, class_names: Sequence[str]) -> str:
+    """Say which classes the teacher can hardly tell apart, with their number; nothing if there are none."""
+    found = twins(classes, scale)
+    if not found:
+        return ""
+    shown = [f"{class_names[t.first]} / {class_names[t.second]} ({t.odds:.2f})" for t in found[:TWINS_SHOWN]]
+    more = f" and {len(found) - TWINS_SHOWN} more" if len(found) > TWINS_SHOWN else ""
+    pairs = "1 pair" if len(found) == 1 else f"{len(found)} pairs"
+    return (
+        f"warning: {pairs} of the {len(class_names)} classes nearly coincide for the teacher (typical odds below "
+        f"{TWIN_ODDS:g}): {', '.join(shown)}{more}; make them one class with several names, or say what sets them apart"
+    )
 
 
 def _refuse_truncated(clip: Clip, prompts: Sequence[str], context: int) -> None:

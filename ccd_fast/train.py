@@ -2,31 +2,26 @@
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from ccd_fast import engines, machine, teacher
+from ccd_fast import machine, object_boxes
 from ccd_fast import student as students
-from ccd_fast.cam import activity_threshold
-from ccd_fast.checked_engines import open_checked
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
-from ccd_fast.evaluate import Metrics, choose_epoch, evaluate, mean_average_precision
+from ccd_fast.evaluate import Metrics, choose_epoch, evaluate, mean_average_precision, oracle_epoch
 from ccd_fast.fit import adam, fit_epoch
-from ccd_fast.parity import Parity
+from ccd_fast.passes import Passes, open_passes, settled
 from ccd_fast.predict import predict
 from ccd_fast.progress import Stages
 from ccd_fast.pseudo_labels import PseudoLabels
-from ccd_fast.relabel import relabel, relabel_image_size, score_whole_images
 from ccd_fast.run_folder import SUMMARY, RunFolder
 from ccd_fast.student import Student
-from ccd_fast.teacher import Teacher
-from ccd_fast.views import ViewBackend, open_backend
+from ccd_fast.teacher import twins_warning
 
 
 @dataclass
@@ -37,7 +32,8 @@ class State:
         labels: the pseudo-labels.
         epoch: the next epoch.
         tau: the activity threshold; None before the first update.
-        agreement: m_e of each finished epoch (section 6).
+        agreement: m_e of each finished epoch (section 6); NaN where it is undefined.
+        test_maps: test mAP of each finished epoch, where there is any truth; to compare, never to choose.
         chosen: the epoch of ``checkpoints/best``; None while there is none.
         results: mAP by name, of everything that the truth allows to measure.
     """
@@ -46,6 +42,7 @@ class State:
     epoch: int = 0
     tau: float | None = None
     agreement: list[float] = field(default_factory=list)
+    test_maps: list[float] = field(default_factory=list)
     chosen: int | None = None
     results: dict[str, float] = field(default_factory=dict)
 
@@ -57,8 +54,7 @@ class Parts:
     recipe: Recipe
     images: ImageSet
     test: ImageSet | None
-    backend: ViewBackend
-    teacher: Teacher
+    passes: Passes
     student: Student
     optimizer: torch.optim.Optimizer
     folder: RunFolder
@@ -74,6 +70,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     command: str = "",
+    boxes: Path | None = None,
 ) -> dict[str, Any]:
     """Run the method of the paper on a data set.
 
@@ -86,6 +83,7 @@ def train(
         resume: go on with the run in the folder, from its last finished epoch.
         overwrite: replace the run in the folder.
         command: kept in ``run.json``.
+        boxes: CSV of the objects' boxes, for a ``views.choice`` that needs them.
 
     Returns:
         The summary: mAP by name, time and rate of each stage, the chosen epoch, unreadable images.
@@ -96,28 +94,21 @@ def train(
     """
     machine.check_device(device)
     folder.check_free(resume, overwrite)
+    recipe = settled(recipe)
     images, test = source.load("train"), source.load("test")
-    clip = teacher.load_clip(recipe.teacher.model, recipe.teacher.image_size)
-    embeddings = teacher.class_embeddings(clip, images.prompt_names, recipe.teacher.templates)
+    objects = object_boxes.read(boxes, images) if boxes else None
     student = students.build(
         recipe.student.backbone, len(images.class_names), recipe.student.alpha, recipe.student.weights, recipe.seed
     )
-    backend = open_backend(recipe.views.backend, torch.get_num_threads(), max_megapixels=recipe.views.max_megapixels)
-    stages.say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
-    wanted = recipe.teacher
-    engine, nearness = open_checked(
-        clip,
-        engines.settings(wanted.runtime, wanted.precision, wanted.batch_size, device),
-        engines.Store(),
-        embeddings,
-        partial(first_views, images, clip, backend),
-    )
+    passes = open_passes(recipe, images, objects, device, stages.say)
+    warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
+    if warning:
+        stages.say(warning)
     parts = Parts(
         recipe=recipe,
         images=images,
         test=test if len(test) else None,
-        backend=backend,
-        teacher=Teacher(clip, engine, embeddings),
+        passes=passes,
         student=student,
         optimizer=adam(student, recipe),
         folder=folder,
@@ -128,7 +119,7 @@ def train(
     else:
         folder.create(overwrite)
         folder.write_text("recipe.toml", recipe.dumps())
-        folder.write_json("run.json", _description(parts, source, command, nearness))
+        folder.write_json("run.json", _description(parts, source, command, boxes))
         folder.add_to_quarantine(images, {})
         state = _first_labels(parts)
         _save(parts, state)
@@ -157,9 +148,7 @@ def _first_labels(parts: Parts) -> State:
     """Score the whole images, and make the first pseudo-labels of them (sections 1 and 2)."""
     recipe, images = parts.recipe, parts.images
     with parts.stages.stage("first labels", len(images)) as stage:
-        gathered, unreadable = score_whole_images(
-            images, parts.backend, parts.teacher, recipe.labels.max_entropy, stage
-        )
+        gathered, unreadable = parts.passes.whole_images(images, stage)
     parts.folder.add_to_quarantine(images, unreadable)
     if unreadable:
         parts.stages.say(f"{len(unreadable)} of {len(images)} images cannot be read: see quarantine.csv")
@@ -171,15 +160,13 @@ def _first_labels(parts: Parts) -> State:
         f"bias from {confident} confident images; {rare} of {len(images.class_names)} classes are drawn to the mean"
     )
     state = State(labels)
-    _measure(state, "zero-shot teacher, train", gathered.scores, images, labels.readable)
-    _measure(state, "first pseudo-labels, train", labels.table, images, labels.readable)
+    _measure(parts, state, "zero-shot teacher, train", gathered.scores, images, labels.readable)
+    _measure(parts, state, "first pseudo-labels, train", labels.table, images, labels.readable)
     if parts.test is not None:
         with parts.stages.stage("zero-shot on the test images", len(parts.test)) as stage:
-            zero_shot, unreadable = score_whole_images(
-                parts.test, parts.backend, parts.teacher, recipe.labels.max_entropy, stage
-            )
+            zero_shot, unreadable = parts.passes.whole_images(parts.test, stage)
         parts.folder.add_to_quarantine(parts.test, unreadable)
-        _measure(state, "zero-shot teacher, test", zero_shot.scores, parts.test, zero_shot.readable)
+        _measure(parts, state, "zero-shot teacher, test", zero_shot.scores, parts.test, zero_shot.readable)
     parts.folder.save_labels(0, images, labels)
     return state
 
@@ -199,21 +186,18 @@ def _refuse_too_many_unreadable(parts: Parts, unreadable: int) -> None:
 
 def _update_labels(parts: Parts, state: State, epoch: int) -> None:
     """Set the activity threshold, at the first update, and update the labels (section 4)."""
-    recipe, images, labels = parts.recipe, parts.images, state.labels
+    images, labels = parts.images, state.labels
     if state.tau is None:
         with parts.stages.stage("activity threshold", len(images), epoch=epoch) as stage:
-            seen = predict(parts.student, images.files_of_all(), parts.backend, relabel_image_size(recipe), stage)
-        state.tau = activity_threshold(seen.probabilities[seen.readable], recipe.relabel.k, recipe.relabel.min_tau)
+            state.tau = parts.passes.activity_threshold(parts.student, images, epoch, stage)
     before = labels.table.clone()
     with parts.stages.stage("relabel", len(images), epoch=epoch) as stage:
-        unreadable = relabel(
-            images, parts.backend, parts.teacher, parts.student, labels, state.tau, epoch, recipe, stage
-        )
+        unreadable = parts.passes.relabel(parts.student, images, labels, state.tau, epoch, stage)
     parts.folder.add_to_quarantine(images, unreadable)
     parts.folder.save_labels(epoch, images, labels)
     changed = float((labels.table - before)[labels.readable].abs().mean())
     parts.stages.say(f"tau {state.tau:.4f}; labels changed by {changed:.4f} on average")
-    _measure(state, "pseudo-labels after the updates, train", labels.table, images, labels.readable)
+    _measure(parts, state, "pseudo-labels after the updates, train", labels.table, images, labels.readable)
 
 
 def _fit(parts: Parts, state: State, epoch: int) -> None:
@@ -225,15 +209,18 @@ def _fit(parts: Parts, state: State, epoch: int) -> None:
             parts.optimizer,
             images,
             labels,
-            parts.backend,
+            parts.passes.backend,
             epoch,
             is_consistent(recipe, epoch),
             recipe,
             stage,
         )
     parts.folder.add_to_quarantine(images, unreadable)
-    agreement = mean_average_precision(predicted[labels.readable], labels.table[labels.readable] == 1)
+    sure = labels.table[labels.readable] == 1
+    agreement = mean_average_precision(predicted[labels.readable], sure, parts.passes.absent_ap)
     state.agreement.append(agreement)
+    if math.isnan(agreement):
+        parts.stages.say(f"epoch {epoch}: the agreement with the pseudo-labels is undefined: none of them is 1")
     record: dict[str, Any] = {"epoch": epoch, "loss": loss, "agreement": _number(agreement)}
     if "pseudo-labels after the updates, train" in state.results:
         record["pseudo_label_map"] = state.results["pseudo-labels after the updates, train"]
@@ -241,6 +228,8 @@ def _fit(parts: Parts, state: State, epoch: int) -> None:
     if metrics is not None:
         state.results["student, last epoch, test"] = metrics.mean_average_precision
         record["test"] = metrics.record()
+        state.test_maps.append(metrics.mean_average_precision)
+        _compare_with_the_oracle(state)
     is_last = epoch == recipe.train.epochs - 1
     fires = recipe.train.choose == "label-free" and choose_epoch(state.agreement) == epoch
     if state.chosen is None and (fires or is_last):
@@ -254,25 +243,36 @@ def _fit(parts: Parts, state: State, epoch: int) -> None:
     state.epoch = epoch + 1
 
 
+def _compare_with_the_oracle(state: State) -> None:
+    """Keep the test mAP of the epoch that the truth would choose so far, beside those that are chosen without it."""
+    oracle = oracle_epoch(state.test_maps)
+    if oracle is not None:
+        state.results["student, best epoch by the test labels (oracle), test"] = state.test_maps[oracle]
+
+
 def test_metrics(parts: Parts, epoch: int) -> Metrics | None:
     """Evaluate the student on the test images; None where there are none."""
     test = parts.test
     if test is None or test.truth is None:
         return None
     with parts.stages.stage("evaluate", len(test), epoch=epoch) as stage:
-        seen = predict(parts.student, test.files_of_all(), parts.backend, parts.recipe.student.image_size, stage)
+        size = parts.recipe.student.image_size
+        seen = predict(parts.student, test.files_of_all(), parts.passes.backend, size, stage)
     rows = seen.readable.numpy() & test.known
-    return evaluate(
-        seen.probabilities[rows], torch.from_numpy(test.truth[rows]), test.class_names, parts.recipe.evaluate.threshold
-    )
+    truth = torch.from_numpy(test.truth[rows])
+    threshold = parts.recipe.evaluate.threshold
+    return evaluate(seen.probabilities[rows], truth, test.class_names, threshold, parts.passes.absent_ap)
 
 
-def _measure(state: State, name: str, scores: torch.Tensor, images: ImageSet, readable: torch.Tensor) -> None:
+def _measure(
+    parts: Parts, state: State, name: str, scores: torch.Tensor, images: ImageSet, readable: torch.Tensor
+) -> None:
     """Keep the mAP of a table of scores, over the rows whose truth is known."""
     if images.truth is None:
         return
     rows = readable.numpy() & images.known
-    state.results[name] = mean_average_precision(scores[rows], torch.from_numpy(images.truth[rows]))
+    truth = torch.from_numpy(images.truth[rows])
+    state.results[name] = mean_average_precision(scores[rows], truth, parts.passes.absent_ap)
 
 
 def _save(parts: Parts, state: State) -> None:
@@ -304,16 +304,9 @@ def _digest(images: ImageSet) -> str:
     return hashlib.sha256("\n".join([*images.paths, "", *images.class_names]).encode()).hexdigest()
 
 
-def first_views(images: ImageSet, clip: teacher.Clip, backend: ViewBackend, count: int) -> torch.Tensor:
-    """Give the teacher's views of the first images that can be read, for the check of its engine."""
-    rows = np.arange(min(count, len(images)))
-    photographs = backend.decode(images.files(rows), rows)
-    return backend.whole(photographs, clip.tower.image_size, clip.tower.interpolation)
-
-
-def _description(parts: Parts, source: Source, command: str, nearness: Parity | None) -> dict[str, Any]:
+def _description(parts: Parts, source: Source, command: str, boxes: Path | None) -> dict[str, Any]:
     """Say what the run is, for ``run.json``."""
-    files = {"root": source.root, "classes": source.classes, "truth": source.truth}
+    files = {"root": source.root, "classes": source.classes, "truth": source.truth, "boxes": boxes}
     return {
         "command": command,
         "dataset": source.dataset,
@@ -321,12 +314,8 @@ def _description(parts: Parts, source: Source, command: str, nearness: Parity | 
         "class_names": list(parts.images.class_names),
         "images": {"train": len(parts.images), "test": len(parts.test) if parts.test else 0},
         "teacher": parts.recipe.teacher.model,
-        "engine": {
-            "runtime": parts.teacher.engine.runtime,
-            "key": parts.teacher.engine.key,
-            "parity": asdict(nearness) if nearness else None,
-        },
-        "views": parts.backend.name,
+        "engine": parts.passes.engine,
+        "views": parts.passes.backend.name,
         "machine": machine.describe(),
     }
 
@@ -337,9 +326,22 @@ def _summary(parts: Parts, state: State) -> dict[str, Any]:
         "results": {name: _number(value) for name, value in state.results.items()},
         "stages": parts.folder.stage_totals(),
         "chosen_epoch": state.chosen,
+        "choice": _reason(parts.recipe, state),
+        "oracle_epoch": oracle_epoch(state.test_maps),
         "epochs": state.epoch,
         "unreadable": len(parts.folder.quarantine),
     }
+
+
+def _reason(recipe: Recipe, state: State) -> str:
+    """Say why the epoch was chosen."""
+    if recipe.train.choose == "last":
+        return "the last, as asked"
+    if choose_epoch(state.agreement) is not None:
+        return "chosen without labels"
+    undefined = [str(epoch) for epoch, value in enumerate(state.agreement) if math.isnan(value)]
+    why = f" (undefined in epoch {', '.join(undefined)}: no pseudo-label is 1)" if undefined else ""
+    return f"the last, as the agreement with the pseudo-labels never grew faster{why}"
 
 
 def _number(value: float) -> float | None:

@@ -54,6 +54,12 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
     return Trained(student.eval(), recipe, class_names, source)
 
 
+def boxes(run: Path) -> Path | None:
+    """Give the file of the objects' boxes that a run was started with, if any."""
+    file = RunFolder(run).read_json("run.json").get("boxes")
+    return Path(file) if file else None
+
+
 def origin(run: Path) -> tuple[Source, Recipe]:
     """Read what a run was started with: its data set and its recipe.
 

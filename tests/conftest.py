@@ -63,6 +63,29 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def resnet_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as open_clip reads it: a small ResNet with attention pool, 224 pixels, and random weights."""
+    folder = tmp_path_factory.mktemp("resnet-clip")
+    vision = {"image_size": 224, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64}
+    write_random_clip(folder, vision, embed_dim=32)
+    return folder
+
+
+def write_random_clip(folder: Path, vision: dict, embed_dim: int) -> None:
+    """Write a CLIP with random weights and a small text tower."""
+    import open_clip
+
+    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    preprocess = {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28], "interpolation": "bicubic"}
+    model_cfg = {"embed_dim": embed_dim, "vision_cfg": vision, "text_cfg": text}
+    torch.manual_seed(0)
+    model = open_clip.model.CLIP(**model_cfg)
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": preprocess}))
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    safetensors.torch.save_file(state, folder / "open_clip_model.safetensors")
+
+
+@pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as open_clip reads it: a small ViT and text tower with random weights that tell pictures apart."""
     import open_clip

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from ccd_fast.evaluate import average_precision, choose_epoch, evaluate, mean_average_precision
+from ccd_fast.evaluate import average_precision, choose_epoch, evaluate, mean_average_precision, oracle_epoch
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -51,6 +51,20 @@ def test_the_chosen_epoch_is_the_first_whose_agreement_grows_faster_than_before(
     assert choose_epoch([0.2, 0.5, 0.6, 0.61]) is None
     assert choose_epoch([0.2, 0.9]) is None
     assert choose_epoch([math.nan, 0.2, 0.9]) is None
+
+
+def test_the_oracle_takes_the_first_epoch_with_the_highest_test_map():
+    assert oracle_epoch([0.2, 0.5, 0.4, 0.5]) == 1
+    assert oracle_epoch([math.nan, 0.1, math.nan]) == 1
+    assert oracle_epoch([math.nan]) is None
+    assert oracle_epoch([]) is None
+
+
+def test_a_class_without_positives_may_count_as_zero():
+    scores, truth = torch.tensor([[0.9, 0.2], [0.1, 0.8]]), torch.tensor([[True, False], [False, False]])
+    metrics = evaluate(scores, truth, ["cat", "dog"], 0.5, absent_ap=0.0)
+    assert metrics.mean_average_precision == 0.5
+    assert metrics.average_precision == {"cat": 1.0, "dog": 0.0}
 
 
 def test_scores_at_random_give_about_the_share_of_positives():

@@ -10,11 +10,14 @@ PACKAGE = ROOT / "ccd_fast"
 
 LEVELS = [
     {"", "errors", "randomness"},
+    {"prompts"},
     {"config", "datasets", "engines", "kernels", "views", "progress", "machine"},
     {"teacher", "student", "cam", "pseudo_labels", "losses"},
-    {"predict", "run_folder", "parity"},
-    {"checked_engines"},
+    {"predict", "run_folder", "object_boxes", "parity"},
+    {"checked_engines", "view_choice"},
     {"relabel", "fit", "evaluate", "trained"},
+    {"compat"},
+    {"passes"},
     {"train"},
     {"ablate"},
     {"demo"},

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 
 import pytest
@@ -31,6 +32,61 @@ def test_templates_are_averaged_and_made_unit_again(tiny_clip):
     each = torch.stack([teacher.class_embeddings(clip, ["cat", "dog"], [t]) for t in templates]).mean(dim=0)
     expected = each / each.norm(dim=1, keepdim=True)
     torch.testing.assert_close(teacher.class_embeddings(clip, ["cat", "dog"], templates), expected)
+
+
+def test_the_names_of_a_class_are_averaged_and_made_unit_again(tiny_clip):
+    clip = teacher.load_clip(str(tiny_clip))
+    templates = ["a photo of the {}", "a drawing of a {}"]
+    each = teacher.class_embeddings(clip, ["cat", "kitten"], templates[:1]).double()
+    both = teacher.class_embeddings(clip, ["dog", "cat | kitten"], templates[:1]).double()
+    torch.testing.assert_close(both[1], torch.nn.functional.normalize(each.sum(dim=0), dim=0), atol=1e-6, rtol=0)
+    singly = [teacher.class_embeddings(clip, [n], [t]) for n in ("cat", "kitten") for t in templates]
+    expected = torch.nn.functional.normalize(torch.cat(singly).mean(dim=0), dim=0)
+    torch.testing.assert_close(teacher.class_embeddings(clip, ["dog", "cat | kitten"], templates)[1], expected)
+
+
+def test_classes_that_nearly_coincide_are_found_closest_first():
+    # In 4 dimensions with scale 2 the typical odds are exp(distance): twins are closer than ln 2 = 0.693.
+    angles = torch.tensor([0.0, 0.69, 3.0, 3.1])
+    zeros = torch.zeros(4)
+    found = teacher.twins(torch.stack([angles.cos(), angles.sin(), zeros, zeros], dim=1), scale=2.0)
+    assert [(t.first, t.second) for t in found] == [(2, 3), (0, 1)]
+    assert found[0].odds == pytest.approx(math.exp(2 * math.sin(0.05)), rel=1e-5)
+    apart = torch.tensor([0.0, 0.72])  # 2 sin(0.36) = 0.7046
+    assert teacher.twins(torch.stack([apart.cos(), apart.sin(), zeros[:2], zeros[:2]], dim=1), scale=2.0) == []
+
+
+def test_the_warning_counts_the_pairs_and_names_the_closest(tiny_clip):
+    classes = torch.eye(8)[[0, 0, 0, 0, 1, 2]]
+    said = teacher.twins_warning(classes, 100.0, ["a", "b", "c", "d", "e", "f"])
+    assert said.startswith("warning: 6 pairs of the 6 classes nearly coincide")
+    assert "a / b (1.00), a / c (1.00)" in said
+    assert "and 1 more" in said
+    assert teacher.twins_warning(torch.eye(8)[[0, 1]], 100.0, ["a", "b"]) == ""
+    assert teacher.twins_warning(torch.eye(8)[[0, 0]], 100.0, ["a", "b"]).startswith("warning: 1 pair of the 2 classes")
+
+
+def test_synonyms_nearly_coincide_and_the_classes_of_coco_do_not(shared):
+    clip = teacher.load_clip(str(shared / "models" / "mini-clip"))
+    names = (shared / "data" / "coco592" / "classes.txt").read_text().split("\n")
+    names = [name for name in names if name]
+    assert teacher.twins(teacher.class_embeddings(clip, names, ["a photo of the {}"]), clip.scale) == []
+    names += ["television", "bike", "mobile phone"]
+    found = teacher.twins(teacher.class_embeddings(clip, names, ["a photo of the {}"]), clip.scale)
+    pairs = {frozenset((names[t.first], names[t.second])) for t in found}
+    assert pairs == {frozenset(p) for p in (("tv", "television"), ("bicycle", "bike"), ("cell phone", "mobile phone"))}
+
+
+@pytest.mark.parametrize("size", [256, 160])
+def test_a_resnet_of_clip_reads_another_size_than_its_own(resnet_clip, size):
+    native, other = teacher.load_clip(str(resnet_clip)), teacher.load_clip(str(resnet_clip), size)
+    assert other.tower.image_size == size
+    positions = other.model.visual.attnpool.positional_embedding
+    assert positions.shape == (1 + (size // 32) ** 2, native.model.visual.attnpool.positional_embedding.shape[1])
+    with torch.inference_mode():
+        embeddings = other.tower.module(torch.randn(2, 3, size, size))
+    assert embeddings.shape == (2, 32)
+    assert embeddings.isfinite().all()
 
 
 def test_a_prompt_that_would_be_cut_is_refused(tiny_clip):

@@ -172,6 +172,55 @@ def test_a_trained_student_predicts_as_it_did_at_the_end_of_the_run(source, reci
     assert again == pytest.approx(last["test"]["mean_average_precision"])
 
 
+def test_the_summary_sets_the_chosen_epoch_beside_the_one_that_the_truth_would_choose(source, recipe, tmp_path):
+    summary = run(source, recipe("train.epochs=3", "train.choose=last"), tmp_path / "run")
+    test_maps = [line["test"]["mean_average_precision"] for line in lines(tmp_path / "run") if "test" in line]
+    oracle = summary["oracle_epoch"]
+    assert test_maps[oracle] == max(test_maps)
+    results = summary["results"]
+    assert results["student, best epoch by the test labels (oracle), test"] == max(test_maps)
+    assert results["student, chosen epoch, test"] == test_maps[summary["chosen_epoch"]]
+    assert summary["choice"] == "the last, as asked"
+
+
+def test_an_undefined_agreement_is_said_and_the_last_epoch_is_kept(source, recipe, tmp_path):
+    out, said = RunFolder(tmp_path / "run"), io.StringIO()
+    # without debiasing no score reaches 1, so that no pseudo-label is positive
+    knobs = recipe("train.epochs=2", "bias.debias=false", "relabel.epochs=0")
+    summary = train(source, knobs, out, Stages(Console(file=said, width=200), out.add_metrics))
+    assert "epoch 1: the agreement with the pseudo-labels is undefined: none of them is 1" in said.getvalue()
+    assert [line["agreement"] for line in lines(tmp_path / "run") if "agreement" in line] == [None, None]
+    assert summary["chosen_epoch"] == 1
+    assert "the last, as the agreement" in summary["choice"]
+    assert "undefined in epoch 0, 1" in summary["choice"]
+
+
+def test_the_teacher_may_look_at_the_boxes_that_people_drew(source, recipe, tmp_path):
+    images = source.load("train")
+    boxes = "".join(f"{path},cat,5,5,40,40\n" for path in images.paths[:20])
+    (tmp_path / "boxes.csv").write_text("path,class,x0,y0,x1,y1\n" + boxes)
+    knobs = recipe("train.epochs=3", "views.choice=ground-truth")
+    with pytest.raises(UserError, match="needs boxes of the objects: give them with --boxes"):
+        run(source, knobs, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    summary = run(source, knobs, tmp_path / "run", boxes=tmp_path / "boxes.csv")
+    assert summary["stages"]["relabel"]["crops"] == 20
+    first, second = (label_table(tmp_path / "run", epoch)[1] for epoch in (0, 2))
+    changed = (first != second).any(axis=1)
+    assert not changed[20:].any()  # no box, no crop: the labels stay
+    assert changed[:20].sum() > 10
+    assert trained.boxes(tmp_path / "run") == (tmp_path / "boxes.csv").resolve()
+
+
+def test_classes_that_nearly_coincide_are_warned_of(photo_folder, recipe, tmp_path):
+    (tmp_path / "classes.txt").write_text("traffic light\ntraffic  light\nboat\n")
+    source = Source("folder", photo_folder, tmp_path / "classes.txt", None)
+    out, said = RunFolder(tmp_path / "run"), io.StringIO()
+    train(source, recipe("train.epochs=1"), out, Stages(Console(file=said, width=400), out.add_metrics))
+    assert "warning: 1 pair of the 3 classes nearly coincide for the teacher" in said.getvalue()
+    assert "traffic light / traffic  light (1.00)" in said.getvalue()
+
+
 def test_labels_are_not_needed(source, recipe, tmp_path):
     summary = run(dataclasses.replace(source, truth=None), recipe("train.epochs=3"), tmp_path / "run")
     assert summary["results"] == {}

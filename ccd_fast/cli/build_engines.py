@@ -105,7 +105,7 @@ def _to_compare(
     from ccd_fast.demo import story
     from ccd_fast.errors import UserError
     from ccd_fast.progress import Stages
-    from ccd_fast.train import first_views
+    from ccd_fast.passes import first_views
     from ccd_fast.views import open_backend
 
     if images is not None and not images.is_dir():

@@ -37,9 +37,9 @@ def evaluate(
     from ccd_fast import evaluate as metrics
     from ccd_fast import machine, trained
     from ccd_fast.errors import UserError
+    from ccd_fast.passes import evaluation_conditions
     from ccd_fast.predict import predict
     from ccd_fast.progress import Stages
-    from ccd_fast.views import open_backend
 
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
@@ -52,8 +52,7 @@ def evaluate(
         raise UserError(f"{source.classes}: its classes are no longer those of {run}")
     if images.truth is None:
         raise UserError(f"no known labels for the {split} images: give them with --truth FILE")
-    views = model.recipe.views
-    backend = open_backend(views.backend, torch.get_num_threads(), max_megapixels=views.max_megapixels)
+    backend, absent_ap = evaluation_conditions(model.recipe)
     with Stages(Console(stderr=True)).stage("evaluate", len(images)) as stage:
         seen = predict(model.student, images.files_of_all(), backend, model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
@@ -62,7 +61,8 @@ def evaluate(
     if not rows.any():
         raise UserError(f"none of the {len(images)} images with known labels can be read")
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
-    result = metrics.evaluate(seen.probabilities[rows], torch.from_numpy(images.truth[rows]), images.class_names, limit)
+    known = torch.from_numpy(images.truth[rows])
+    result = metrics.evaluate(seen.probabilities[rows], known, images.class_names, limit, absent_ap)
     show(result)
 
 

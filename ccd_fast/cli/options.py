@@ -36,7 +36,7 @@ Recipe = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE",
-        help="A built-in recipe (folder, demo, paper-voc12, paper-voc07, paper-coco, paper-nus) or a TOML file.",
+        help="A built-in recipe (folder, demo, paper-voc12, paper-voc07, paper-coco, paper-nus, paper-voc12-official) or a TOML file.",
     ),
 ]
 Set = Annotated[

@@ -24,7 +24,22 @@ def train(
             help="Known labels, used for evaluation only: CSV or Parquet with path, labels (joined by |), and split.",
         ),
     ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Boxes of the objects, for views.choice=ground-truth: CSV with path, class, x0, y0, x1, y1.",
+        ),
+    ] = None,
     teacher: options.Teacher = None,
+    templates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="Prompts: a text file with one a line, each with {} for the class name; or openai-imagenet, "
+            "openai-imagenet-simple.",
+        ),
+    ] = None,
     student: Annotated[str | None, typer.Option(help="Any CNN of timm, e.g. resnet101.")] = None,
     student_weights: Annotated[
         str | None, typer.Option(metavar="FILE|imagenet|none", help="Weights that the student starts from.")
@@ -60,11 +75,12 @@ def train(
     if data_root is None and not resume:
         raise UserError("--data-root FOLDER is needed: the folder that holds the photographs")
     overrides = list(set_ or [])
-    named = {"teacher.model": teacher, "student.backbone": student, "student.weights": student_weights}
+    named = {"teacher.model": teacher, "teacher.templates": templates, "student.backbone": student, "student.weights": student_weights}
     overrides += [f"{key}={options.quoted(value)}" for key, value in named.items() if value is not None]
     overrides += [] if max_bad_frac is None else [f"views.max_bad_frac={max_bad_frac}"]
     if data_root is None:
         source, knobs = trained.origin(out)
+        boxes = trained.boxes(out)
     else:
         source, knobs = Source(dataset, data_root, classes, truth), config.load(recipe, overrides)
     folder = RunFolder(out)
@@ -76,6 +92,7 @@ def train(
         device=device,
         resume=resume,
         overwrite=overwrite,
+        boxes=boxes,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     show(summary, out)
@@ -104,4 +121,7 @@ def show(summary: dict[str, Any], out: Path) -> None:
     console.print(table)
     if summary["unreadable"]:
         console.print(f"{summary['unreadable']} images could not be read: {out / 'quarantine.csv'}")
-    console.print(f"{summary['epochs']} epochs; checkpoints/best is epoch {summary['chosen_epoch']}; all in {out}")
+    oracle = summary["oracle_epoch"]
+    known = "" if oracle is None else f"; the test labels would choose epoch {oracle}"
+    console.print(f"checkpoints/best is epoch {summary['chosen_epoch']}: {summary['choice']}{known}")
+    console.print(f"{summary['epochs']} epochs; all in {out}")

@@ -20,6 +20,7 @@ import pyarrow.parquet
 
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.errors import UserError, nearest
+from ccd_fast.prompts import names_of
 
 SUFFIXES = frozenset(
     [
@@ -47,7 +48,8 @@ def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> Im
     """
     if classes is None:
         raise UserError("a folder needs --classes FILE, a text file of class names, one a line")
-    names = read_class_names(classes)
+    prompt_names = read_class_names(classes)
+    names = tuple(names_of(prompt_name)[0] for prompt_name in prompt_names)
     labels = read_truth(truth, names) if truth else {}
     images = find_images(root)
     if not images:
@@ -72,7 +74,7 @@ def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> Im
         root=root,
         paths=tuple(paths),
         class_names=names,
-        prompt_names=names,
+        prompt_names=prompt_names,
         truth=matrix if known.any() else None,
         known=known,
     )
@@ -90,10 +92,16 @@ def find_images(root: Path) -> list[str]:
 
 
 def read_class_names(file: Path) -> tuple[str, ...]:
-    """Read class names, one a line; blank lines do not count.
+    """Read class names, one class a line; blank lines do not count.
+
+    A line may give a class several names, ``person | man | woman``: labels know it by the first, and the teacher
+    reads them all.
+
+    Returns:
+        The lines, as :attr:`ImageSet.prompt_names` holds them.
 
     Raises:
-        UserError: the file is missing, empty, not text, or names a class twice.
+        UserError: the file is missing, empty, not text, or gives a name twice.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -102,19 +110,21 @@ def read_class_names(file: Path) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--classes {file}: cannot be read as text: {error}") from error
     seen: dict[str, int] = {}
+    classes: list[str] = []
     for number, line in enumerate(lines, start=1):
-        name = line.strip()
-        if not name:
+        if not line.strip():
             continue
-        if name.lower() in seen:
-            raise UserError(f"--classes {file}: {name!r} stands twice, in lines {seen[name.lower()]} and {number}")
-        if "|" in name:
-            raise UserError(f"--classes {file}: line {number}: a class name must not hold a bar: {name!r}")
-        seen[name.lower()] = number
-    if len(seen) < 2:
-        problem = "is empty" if not seen else "names one class only"
+        for name in names_of(line):
+            if not name:
+                raise UserError(f"--classes {file}: line {number}: a name is missing beside a bar: {line.strip()!r}")
+            if name.lower() in seen:
+                raise UserError(f"--classes {file}: {name!r} stands twice, in lines {seen[name.lower()]} and {number}")
+            seen[name.lower()] = number
+        classes.append(" | ".join(names_of(line)))
+    if len(classes) < 2:
+        problem = "is empty" if not classes else "names one class only"
         raise UserError(f"--classes {file}: {problem}; it must name two classes or more, one a line")
-    return tuple(lines[number - 1].strip() for number in seen.values())
+    return tuple(classes)
 
 
 def read_truth(file: Path, names: tuple[str, ...]) -> dict[str, tuple[str, list[int]]]:

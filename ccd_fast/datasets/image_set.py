@@ -17,7 +17,7 @@ class ImageSet:
         root: the folder that the paths are relative to.
         paths: N paths with forward slashes, relative to ``root``.
         class_names: C names, as labels name them.
-        prompt_names: C names, as prompts name them.
+        prompt_names: C names, as prompts name them; several names of a class are joined by `` | ``.
         truth: (N, C) bool, the known labels, or None where nothing is known.
         known: (N,) bool, the rows of ``truth`` that are known.
     """

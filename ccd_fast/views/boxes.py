@@ -5,14 +5,17 @@ from numpy.typing import NDArray
 
 
 def to_image_boxes(
-    boxes: NDArray[np.int64], sizes: NDArray[np.int64], view_size: int, shift: NDArray[np.float64] | None = None
+    boxes: NDArray[np.int64] | NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    view_size: int,
+    shift: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
     """Carry boxes from the view's pixels to the photograph's.
 
     Args:
-        boxes: (M, 4) int64, x0, y0, x1, y1 in the view's pixels, half-open.
+        boxes: (M, 4) int64 or float64, x0, y0, x1, y1 in the view's pixels, half-open.
         sizes: (M, 2) int64, height and width of each box's photograph in pixels.
-        view_size: side of the view in pixels.
+        view_size: side of the view in pixels; 1 for boxes in shares of the view.
         shift: (M, 4) float64 or None: how far each side moves, as a share of the box's width or height.
 
     Returns:

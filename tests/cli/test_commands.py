@@ -61,6 +61,8 @@ def test_training_says_what_it_does_and_ends_with_a_summary(trained):
     for row in ("zero-shot teacher, test", "first pseudo-labels, train", "pseudo-labels after the updates, train"):
         assert row in printed
     assert "checkpoints/best is epoch" in printed
+    assert "the test labels would choose epoch" in printed
+    assert "(oracle), test" in printed
     assert str(out) in printed
     assert "Warning" not in progress
 
@@ -152,6 +154,11 @@ MISTAKES = {
     "no such root": (["--data-root", "{tmp}/gone"], "no such folder"),
     "an unknown student": (["--student", "resnet_50"], "did you mean 'resnet50'"),
     "another device": (["--device", "cuda"], "CPU only"),
+    "no such templates": (["--templates", "{tmp}/gone.txt"], "no such file, and no ensemble"),
+    "a template without a place for the name": (["--templates", "{tmp}/empty.txt"], "{tmp}/empty.txt: is empty"),
+    "no such boxes": (["--boxes", "{tmp}/gone.csv"], "--boxes {tmp}/gone.csv: no such file"),
+    "a choice of views that lacks boxes": (["--set", "views.choice=ground-truth"], "give them with --boxes FILE"),
+    "a knob that compat mode does not heed": (["--set", "compat=official"], "set teacher.image_size=64"),
     "a student without its weights": (["--student-weights", "{tmp}/gone.safetensors"], "no such file"),
 }
 

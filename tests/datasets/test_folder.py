@@ -67,6 +67,16 @@ def test_labels_may_be_parquet(tree):
     assert load("folder", tree, "test", tree / "classes.txt", file).paths == ("a.PNG",)
 
 
+def test_a_class_may_have_several_names_and_labels_know_it_by_the_first(tree):
+    (tree / "classes.txt").write_text("person|man |  woman\ndog\n")
+    images = folder(tree, "train", "path,labels\na.PNG,person|dog\n")
+    assert images.class_names == ("person", "dog")
+    assert images.prompt_names == ("person | man | woman", "dog")
+    np.testing.assert_array_equal(images.truth[0], [True, True])
+    with pytest.raises(UserError, match="class 'man' is not in the class file"):
+        folder(tree, "train", "path,labels\na.PNG,man\n")
+
+
 @pytest.mark.parametrize(
     ("truth", "said"),
     [
@@ -94,7 +104,10 @@ def test_labels_that_do_not_fit_are_refused_with_the_row(tree, truth, said):
         ("\n \n", "is empty"),
         ("cat\n", "one class only"),
         ("cat\ndog\nCat\n", "'Cat' stands twice, in lines 1 and 3"),
-        ("cat|dog\nbird\n", "must not hold a bar"),
+        ("cat||kitten\nbird\n", "line 1: a name is missing beside a bar: 'cat||kitten'"),
+        ("cat\nbird|\n", "line 2: a name is missing beside a bar"),
+        ("cat | kitten\ndog | Kitten\n", "'Kitten' stands twice, in lines 1 and 2"),
+        ("cat | kitten\n", "one class only"),
     ],
 )
 def test_class_files_that_make_no_sense_are_refused(tree, classes, said):

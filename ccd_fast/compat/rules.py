@@ -1,0 +1,48 @@
+"""Which knobs compat mode allows: a knob that the published code does not heed must not look as if it were."""
+
+from ccd_fast.compat import quirks
+from ccd_fast.config import Recipe
+from ccd_fast.errors import UserError
+from ccd_fast.relabel import relabel_image_size
+
+SMALLEST_CROP = 31
+"""Pixels of a side below which the attention pool has no position."""
+
+
+def settled(recipe: Recipe) -> Recipe:
+    """Give the recipe that the published code runs whatever it is asked: ResNet-50, and one way for the pixels.
+
+    Raises:
+        UserError: in one line, all knobs that have to be set to another value.
+    """
+    problems = [f"{key}={wanted}" for key, value, wanted in _wanted(recipe) if value != wanted]
+    if problems:
+        raise UserError(f"compat = 'official' does not heed every knob: set {', '.join(problems)}")
+    if margin_pixels(recipe) < SMALLEST_CROP:
+        raise UserError(
+            f"compat = 'official': a crop may be as narrow as the margin, {margin_pixels(recipe)} pixels here, and "
+            f"the teacher's attention pool needs {SMALLEST_CROP}: raise student.relabel_image_size or relabel.margin"
+        )
+    student = recipe.student.model_copy(update={"backbone": quirks.BACKBONE})
+    teacher = recipe.teacher.model_copy(update={"runtime": "torch"})
+    views = recipe.views.model_copy(update={"backend": "pillow"})
+    return recipe.model_copy(update={"student": student, "teacher": teacher, "views": views})
+
+
+def margin_pixels(recipe: Recipe) -> int:
+    """Give the growth of a box in pixels of the relabel view."""
+    return round(recipe.relabel.margin * relabel_image_size(recipe))
+
+
+def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
+    """List knob, value, and the value that it must have."""
+    auto_or = {"teacher.runtime": (recipe.teacher.runtime, "torch"), "views.backend": (recipe.views.backend, "pillow")}
+    return [
+        *((key, wanted if value == "auto" else value, wanted) for key, (value, wanted) in auto_or.items()),
+        ("teacher.image_size", recipe.teacher.image_size, relabel_image_size(recipe)),
+        ("bias.min_count", recipe.bias.min_count, 1),
+        ("relabel.min_tau", recipe.relabel.min_tau, quirks.start_of_search(recipe.labels.floor)),
+        ("views.choice", recipe.views.choice, "cam"),
+        ("views.per_class", recipe.views.per_class, 1),
+        ("views.jitter", recipe.views.jitter, 0.0),
+    ]

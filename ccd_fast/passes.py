@@ -1,0 +1,194 @@
+"""How the passes over the images are done: as the method is described, or as the published code does them."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from ccd_fast import engines, view_choice
+from ccd_fast.cam import activity_threshold
+from ccd_fast.checked_engines import open_checked
+from ccd_fast.compat import quirks, rules
+from ccd_fast.compat.passes import PublishedPasses
+from ccd_fast.compat.views import PublishedViews
+from ccd_fast.config import Recipe
+from ccd_fast.datasets import ImageSet
+from ccd_fast.object_boxes import ObjectBoxes
+from ccd_fast.predict import predict
+from ccd_fast.progress import Stage
+from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels
+from ccd_fast.relabel import relabel, relabel_image_size, score_whole_images
+from ccd_fast.student import Student
+from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
+from ccd_fast.views import ViewBackend, open_backend
+
+
+class ClassEmbeddings(Protocol):
+    """What a run asks of its teacher outside the passes: t, (C, D) float32, and the scale."""
+
+    classes: torch.Tensor
+    scale: float
+
+
+class WholeImages(Protocol):
+    """What the teacher's scores of the whole images gave.
+
+    Attributes:
+        scores: p, (N, C) float32; zero in unreadable rows.
+        readable: (N,) bool.
+    """
+
+    scores: torch.Tensor
+    readable: torch.Tensor
+
+    def finish(self, floor: float, min_count: int, debias: bool) -> PseudoLabels:
+        """Compute bias and first labels; see :meth:`ccd_fast.pseudo_labels.FirstLabels.finish`."""
+        ...
+
+
+class Passes(Protocol):
+    """The teacher's and the student's passes over an ImageSet.
+
+    Attributes:
+        backend: of the views, in training and evaluation too.
+        teacher: its class embeddings.
+        engine: what the teacher runs on, for ``run.json``.
+        absent_ap: average precision of a class without positives; NaN leaves it out of the mean.
+    """
+
+    @property
+    def backend(self) -> ViewBackend:
+        """Give the backend of the views."""
+        ...
+
+    @property
+    def teacher(self) -> ClassEmbeddings:
+        """Give the teacher."""
+        ...
+
+    engine: dict[str, Any]
+    absent_ap: float
+
+    def whole_images(self, images: ImageSet, stage: Stage) -> tuple[WholeImages, dict[int, str]]:
+        """Let the teacher score every whole image; also gives the unreadable rows with the reason (section 1)."""
+        ...
+
+    def activity_threshold(self, student: Student, images: ImageSet, epoch: int, stage: Stage) -> float:
+        """Set tau from the student's probabilities (section 4)."""
+        ...
+
+    def relabel(
+        self, student: Student, images: ImageSet, labels: PseudoLabels, tau: float, epoch: int, stage: Stage
+    ) -> dict[int, str]:
+        """Update the labels in place; gives the unreadable rows with the reason (section 4)."""
+        ...
+
+
+class StandardPasses:
+    """The passes as the method describes them: through an engine, in batches."""
+
+    absent_ap = math.nan
+
+    def __init__(
+        self, recipe: Recipe, images: ImageSet, objects: ObjectBoxes | None, device: str, say: Callable[[str], None]
+    ) -> None:
+        """Load the teacher and open its engine, building it where it is missing."""
+        knobs = recipe.teacher
+        clip = load_clip(knobs.model, knobs.image_size)
+        embeddings = class_embeddings(clip, images.prompt_names, knobs.templates)
+        backend = _backend(recipe)
+        say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
+        engine, parity = open_checked(
+            clip,
+            engines.settings(knobs.runtime, knobs.precision, knobs.batch_size, device),
+            engines.Store(),
+            embeddings,
+            partial(first_views, images, clip, backend),
+        )
+        self.recipe = recipe
+        self.objects = objects
+        self.backend = backend
+        self.teacher = Teacher(clip, engine, embeddings)
+        self.engine = {"runtime": engine.runtime, "key": engine.key, "parity": asdict(parity) if parity else None}
+
+    def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
+        """Score the whole images; see :func:`ccd_fast.relabel.score_whole_images`."""
+        return score_whole_images(images, self.backend, self.teacher, self.recipe.labels.max_entropy, stage)
+
+    def activity_threshold(
+        self,
+        student: Student,
+        images: ImageSet,
+        epoch: int,  # noqa: ARG002 - nothing here is random
+        stage: Stage,
+    ) -> float:
+        """Set tau on the relabel views of all images, in one pass."""
+        size = relabel_image_size(self.recipe)
+        seen = predict(student, images.files_of_all(), self.backend, size, stage)
+        return activity_threshold(seen.probabilities[seen.readable], self.recipe.relabel.k, self.recipe.relabel.min_tau)
+
+    def relabel(
+        self, student: Student, images: ImageSet, labels: PseudoLabels, tau: float, epoch: int, stage: Stage
+    ) -> dict[int, str]:
+        """Update the labels; see :func:`ccd_fast.relabel.relabel`."""
+        return relabel(
+            images, self.backend, self.teacher, student, labels, tau, epoch, self.recipe, stage, self.objects
+        )
+
+
+def settled(recipe: Recipe) -> Recipe:
+    """Give the recipe that will be run: in compat mode, with what the published code does whatever it is asked.
+
+    Raises:
+        UserError: a knob would not be heeded.
+    """
+    return rules.settled(recipe) if recipe.compat == "official" else recipe
+
+
+def open_passes(
+    recipe: Recipe, images: ImageSet, objects: ObjectBoxes | None, device: str, say: Callable[[str], None]
+) -> Passes:
+    """Open the passes that a recipe asks for.
+
+    Args:
+        recipe: as :func:`settled` gives it.
+        images: of the training.
+        objects: boxes that people drew, where there are any.
+        device: where the teacher runs.
+        say: shows a line, once nothing can be refused any more.
+
+    Raises:
+        UserError: something that the recipe asks for cannot be had.
+    """
+    view_choice.check(recipe, objects)
+    if recipe.compat == "official":
+        published = PublishedPasses(recipe, images)
+        say(
+            f"compat = 'official': teacher {recipe.teacher.model}, "
+            f"student {recipe.student.backbone}, one view at a time"
+        )
+        return published
+    return StandardPasses(recipe, images, objects, device, say)
+
+
+def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int) -> torch.Tensor:
+    """Give the teacher's views of the first images that can be read, for the check of its engine."""
+    rows = np.arange(min(count, len(images)))
+    photographs = backend.decode(images.files(rows), rows)
+    return backend.whole(photographs, clip.tower.image_size, clip.tower.interpolation)
+
+
+def _backend(recipe: Recipe) -> ViewBackend:
+    knobs = recipe.views
+    return open_backend(knobs.backend, torch.get_num_threads(), max_megapixels=knobs.max_megapixels)
+
+
+def evaluation_conditions(recipe: Recipe) -> tuple[ViewBackend, float]:
+    """Give what a trained student is evaluated with: the backend of the views, and ``absent_ap`` of :class:`Passes`."""
+    if recipe.compat == "official":
+        return PublishedViews(), quirks.ABSENT_CLASS_AP
+    return _backend(recipe), math.nan

@@ -1,0 +1,80 @@
+"""Prompts: from class names and templates to the texts that the teacher reads (section 1)."""
+
+from pathlib import Path
+
+from ccd_fast.errors import UserError, nearest
+
+ENSEMBLES = {"openai-imagenet": "OPENAI_IMAGENET_TEMPLATES", "openai-imagenet-simple": "SIMPLE_IMAGENET_TEMPLATES"}
+"""Template ensembles that open_clip ships, by the name that a recipe gives them."""
+
+BAR = "|"
+"""Stands between the names of one class."""
+
+
+def names_of(prompt_name: str) -> tuple[str, ...]:
+    """Split the names of one class: ``person | man | woman`` is three names, and most classes have one."""
+    return tuple(name.strip() for name in prompt_name.split(BAR))
+
+
+def texts(prompt_name: str, templates: list[str]) -> list[str]:
+    """Give all prompts of one class: every name in every template."""
+    return [template.format(name) for name in names_of(prompt_name) for template in templates]
+
+
+def refuse_bad_template(template: str) -> None:
+    """Check a template.
+
+    Raises:
+        ValueError: it does not hold ``{}`` once, and no other brace.
+    """
+    if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
+        raise ValueError(f"{template!r} must hold {{}} once, where the class name goes")
+
+
+def templates_from(said: str, folder: Path) -> list[str]:
+    """Find the templates that a single string means.
+
+    Args:
+        said: a template, a name of :data:`ENSEMBLES`, or a text file with a template a line.
+        folder: what a relative file name is relative to.
+
+    Raises:
+        UserError: it is none of them, or the file holds a line that is no template.
+    """
+    if "{" in said:
+        return [said]
+    if said in ENSEMBLES:
+        return _shipped(ENSEMBLES[said])
+    file = folder / said
+    if not file.is_file():
+        raise UserError(
+            f"teacher.templates = {said!r}: no template (it has no {{}}), no such file, "
+            f"and no ensemble ({', '.join(ENSEMBLES)})" + nearest(said, ENSEMBLES)
+        )
+    return _read(file)
+
+
+def _shipped(name: str) -> list[str]:
+    """Turn open_clip's functions of a name into templates."""
+    from open_clip import zero_shot_metadata  # here, as it loads torch, and most recipes do without
+
+    return [function("{}") for function in getattr(zero_shot_metadata, name)]
+
+
+def _read(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"templates {file}: cannot be read as text: {error}") from error
+    templates = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            refuse_bad_template(line.strip())
+        except ValueError as error:
+            raise UserError(f"templates {file}: line {number}: {error}") from error
+        templates.append(line.strip())
+    if not templates:
+        raise UserError(f"templates {file}: is empty; give one a line, each with {{}} where the class name goes")
+    return templates
