@@ -58,7 +58,9 @@ def test_a_run_leaves_behind_what_it_promises(source, recipe, tmp_path):
     found = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
     checkpoints = {f"checkpoints/{name}" for name in ("best.safetensors", "last.safetensors", "state.pt")}
     labels = {f"labels/epoch-{epoch:03d}.parquet" for epoch in (0, 2, 3)}
-    assert found == {"recipe.toml", "run.json", "metrics.jsonl", "quarantine.csv"} | checkpoints | labels
+    assert (
+        found == {"recipe.toml", "run.json", "summary.json", "metrics.jsonl", "quarantine.csv"} | checkpoints | labels
+    )
     assert config.load(out / "recipe.toml") == recipe("train.epochs=4")
     description = json.loads((out / "run.json").read_text())
     assert description["command"] == "ccd-fast train …"

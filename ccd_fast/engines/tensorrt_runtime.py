@@ -16,8 +16,8 @@ from ccd_fast.errors import RunError, UserError
 
 FILE = "tower.plan"
 MODULES = ("tensorrt", "tensorrt_rtx")
-RTX_TARGETS = ("SM75", "SM80", "SM86", "SM89", "SM120")
-"""What an RTX plan is built for where no card is there to say: every generation from Turing to Blackwell."""
+RTX_TARGETS = ("SM80", "SM86", "SM89", "SM120")
+"""What an RTX plan is built for where no card is there to say: Ampere to Blackwell. Turing has no fp32 products."""
 
 
 def module_name() -> str:

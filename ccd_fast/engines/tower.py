@@ -91,7 +91,7 @@ class EmbedPixels(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map (M, S, S, 3) uint8 to (M, D) float32 of length 1."""
-        normalised = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        normalised = (pixels.float().permute(0, 3, 1, 2) - self.mean) / self.std  # TensorRT permutes no uint8
         return normalize(self.tower(normalised.to(self.dtype)).float(), dim=-1)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from ccd_fast.engines import ImageTower
-from ccd_fast.engines.attention_pool import resize_attention_pool
+from ccd_fast.engines.attention_pool import has_attention_pool, resize_attention_pool
 from tests.conftest import picture
 
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
@@ -47,19 +47,31 @@ def random_model(architecture: str, image_size: int | None = None, seed: int = 0
 
 
 def tower_of(model: Any, name: str) -> ImageTower:
-    """Its image tower; what brings the picture in is scaled up until different pictures have a cosine below 0.9."""
+    """Its image tower, what all pictures have in common taken out of its last bias, as training would."""
     size = to_pair(model.visual.image_size)[0]
     norms = [module for module in model.visual.modules() if isinstance(module, nn.LayerNorm)]
-    mixing = [m.out_proj for m in model.visual.modules() if isinstance(m, nn.MultiheadAttention)]
-    mixing += [m for n, m in model.visual.named_modules() if n.endswith(("conv_dw", "mlp.fc1", "mlp.fc2"))]
-    for _ in range(6):
-        if norms:
-            _centre(norms[-1], lambda: embed(model.visual, pictures(12, size, seed=6)))
-        if alike(embed(model.visual, pictures(6, size))) < 0.9:
-            return ImageTower(name, model.visual, size, MEAN, STD, "bicubic")
-        for module in mixing:
-            module.weight.data *= 2
-    raise AssertionError(f"{name}: different pictures still look alike")
+    for module in model.visual.modules():
+        if isinstance(module, nn.MultiheadAttention):
+            module.out_proj.weight.data *= 8  # otherwise a class token sees little of the picture
+    if norms:
+        _centre(norms[-1], lambda: embed(model.visual, pictures(12, size, seed=6)))
+    if has_attention_pool(model.visual):
+        with torch.no_grad():
+            common = model.visual(normalised(pictures(12, size, seed=6), MEAN, STD)).mean(dim=0)
+        model.visual.attnpool.c_proj.bias.data -= common
+    return ImageTower(name, model.visual, size, MEAN, STD, "bicubic")
+
+
+def distinct(tower: ImageTower, number: int) -> torch.Tensor:
+    """Pictures that the tower tells apart: every two have a cosine below 0.9."""
+    pool = pictures(12 * number, tower.image_size)
+    cosine = (embeddings := embed(tower.module, pool, tower.mean, tower.std)) @ embeddings.T
+    chosen: list[int] = []
+    for row in range(len(pool)):
+        if len(chosen) < number and all(cosine[row, other] < 0.9 for other in chosen):
+            chosen.append(row)
+    assert len(chosen) == number, f"{tower.name}: {number - len(chosen)} of {number} pictures look like another"
+    return pool[chosen]
 
 
 def _centre(norm: nn.LayerNorm, run: Callable[[], object]) -> None:
