@@ -52,14 +52,19 @@ def update(
     floor: float,
     ema: float,
 ) -> None:
-    """Maximum over crops, floor, debias, moving average, clip; see :func:`ccd_fast.kernels.update`."""
-    labels, bounds = table.numpy(), offsets.numpy()
-    with_crops = bounds[1:] > bounds[:-1]
+    """Maximum over crops, floor, debias, moving average, clip; see :func:`ccd_fast.kernels.update`.
+
+    The maximum is torch's: numpy.maximum.reduceat is several times slower along the first axis.
+    """
+    crops = offsets.diff()
+    with_crops = (crops > 0).numpy()
     if not with_crops.any():
         return
-    images = rows.numpy()[with_crops]
-    best = np.maximum.reduceat(crop_scores.numpy()[: bounds[-1]], bounds[:-1][with_crops], axis=0)
-    fresh = np.maximum(best.astype(np.float32, copy=False), np.float32(floor)) / bias.numpy()
+    owner = torch.repeat_interleave(crops)[:, None].expand(-1, table.shape[1])
+    best = torch.empty((len(rows), table.shape[1]), dtype=crop_scores.dtype)  # stays so where there is no crop
+    best.scatter_reduce_(0, owner, crop_scores[offsets[0] : offsets[-1]], "amax", include_self=False)
+    seen, images, labels = best.float().numpy()[with_crops], rows.numpy()[with_crops], table.numpy()
+    fresh = np.maximum(seen, np.float32(floor)) / bias.numpy()
     labels[images] = np.clip(np.float32(ema) * labels[images] + np.float32(1 - ema) * fresh, 0, 1)
 
 
