@@ -23,34 +23,26 @@ def similarities(rows: int, classes: int, dtype: torch.dtype, seed: int = 0) -> 
     return torch.from_numpy(values).to(dtype)
 
 
-def entropy_limit(rows: torch.Tensor) -> float:
-    """A limit with no row near it: the middle of a wide gap between the entropies of the rows, not of the lowest."""
-    entropies = torch.special.entr(torch.softmax(rows.double(), dim=1)).sum(dim=1).sort().values
-    if len(entropies) < 2:
-        return 10.0
-    lowest = len(entropies) // 2 - 1
-    gap = lowest + int(entropies[lowest:].diff().argmax())
-    return float(entropies[gap : gap + 2].mean())
-
-
 def check_score(kernels, rows: torch.Tensor) -> None:
-    """Compare scores, flags and bias sums with the twin's; the sums exactly with the kernel's own scores."""
-    classes, limit = rows.shape[1], entropy_limit(rows.cpu())
+    """Compare scores and flags with the twin's, and the bias sums, exactly, with what scores and flags say."""
+    given, classes = rows.cpu(), rows.shape[1]
+    entropies = torch.special.entr(torch.softmax(given.double(), dim=1)).sum(dim=1)
+    limit = float(entropies.median()) + 0.01
     start = torch.arange(classes, dtype=torch.int64) + 2**40
-    sums, counts, twin_sums, twin_counts = (start.clone() for _ in range(4))
-    sums, counts = sums.to(rows.device), counts.to(rows.device)
+    sums, counts = (start.clone().to(rows.device) for _ in range(2))
     scores, confident = (t.cpu() for t in kernels.score(rows, limit, sums, counts))
-    sums, counts, rows = sums.cpu(), counts.cpu(), rows.cpu()
-    twin_scores, twin_confident = numpy_twins.score(rows, limit, twin_sums, twin_counts)
+    twin_scores, twin_confident = numpy_twins.score(given, limit, start.clone(), start.clone())
     np.testing.assert_allclose(scores, twin_scores, rtol=2e-5, atol=1e-30)
-    np.testing.assert_array_equal(confident, twin_confident)
-    np.testing.assert_array_equal(counts, twin_counts)
-    np.testing.assert_allclose((sums - start).double(), (twin_sums - start).double(), rtol=1e-5)
-    top = rows.float().argmax(dim=1)
-    own = torch.zeros(classes, dtype=torch.int64)
+    clear = (entropies - limit).abs() > 1e-4
+    assert clear.float().mean() > 0.8
+    np.testing.assert_array_equal(confident[clear], twin_confident[clear])
+    top = given.float().argmax(dim=1)
     fixed = torch.round(scores.gather(1, top[:, None])[:, 0].double() * 2**32).long()
-    own.index_add_(0, top[confident], fixed[confident])
-    np.testing.assert_array_equal(sums - start, own)
+    own_sums, own_counts = start.clone(), start.clone()
+    own_sums.index_add_(0, top[confident], fixed[confident])
+    own_counts.index_add_(0, top[confident], torch.ones_like(top[confident]))
+    np.testing.assert_array_equal(sums.cpu(), own_sums)
+    np.testing.assert_array_equal(counts.cpu(), own_counts)
 
 
 def update_case(images: int, classes: int, dtype: torch.dtype, seed: int = 0) -> tuple[torch.Tensor, ...]:
