@@ -42,6 +42,12 @@ def test_no_score_depends_on_where_its_row_stands(host, classes):
     np.testing.assert_array_equal(scores_of(rows[4:].contiguous()), alone[4:])
 
 
+@pytest.mark.parametrize(("rows", "classes"), [(300, 7), (20, 600)])
+def test_rows_that_a_block_takes_one_after_the_other_do_not_mix(host, rows, classes):
+    # The similarities start elsewhere than the scores, so that other threads store than load.
+    agreement.check_score(host, shifted(agreement.similarities(rows, classes, torch.float32), 1))
+
+
 def test_of_equal_similarities_the_lowest_class_is_on_top(host):
     for classes in (81, 600):
         rows = torch.zeros((1, classes))
