@@ -1,86 +1,163 @@
-"""The kernels in NumPy: what runs on a CPU, and what the other implementations are tested against."""
+"""The kernels in NumPy: what runs on a CPU, and what the CUDA kernels are tested against."""
+
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 FIXED_POINT = 2**32
 """Bias sums count in units of 1 / FIXED_POINT: integers add up to the same bits in any order."""
 
-FLAT = 1e-5
+FLAT = np.float32(1e-5)
 """Added to max - min when a map is normalised (the published code's value), so that a flat map has no region."""
 
+LOWEST = np.float32(-1000)
+"""exp() of it is 0, and 0 * LOWEST is 0 where 0 * -inf would be NaN."""
+
 MAPS_AT_ONCE = 64
-"""Maps upsampled at a time: 64 views of 640 pixels are 100 MB."""
+"""Maps looked at together, so that what is computed of them stays in the cache."""
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 
 def score(
-    similarities: Floats, max_entropy: float, bias_sums: Integers, bias_counts: Integers
-) -> tuple[Floats, NDArray[np.bool_]]:
+    similarities: torch.Tensor, max_entropy: float, bias_sums: torch.Tensor, bias_counts: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Softmax, entropy, top-1 and bias sums; see :func:`ccd_fast.kernels.score`."""
-    shifted = similarities - similarities.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    total = exponentials.sum(axis=1, keepdims=True)
-    scores = exponentials / total
+    given = similarities.numpy().astype(np.float32, copy=False)
+    top = given.argmax(axis=1)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        shifted = given - np.take_along_axis(given, top[:, None], axis=1)
+    np.maximum(shifted, LOWEST, out=shifted)
+    scores = np.exp(shifted)
+    total = scores.sum(axis=1)
     # H = -sum p ln p = ln Z - sum p x: no logarithm of a score, so 0 ln 0 = 0 needs no care.
-    entropy = np.log(total[:, 0]) - (scores * shifted).sum(axis=1)
-    confident = entropy <= max_entropy
-    top = scores.argmax(axis=1)[confident]
-    top_scores = scores.max(axis=1)[confident].astype(np.float64)
-    np.add.at(bias_sums, top, np.rint(top_scores * FIXED_POINT).astype(np.int64))
-    np.add.at(bias_counts, top, 1)
-    return scores, confident
+    entropy = np.log(total) - np.einsum("mc,mc->m", scores, shifted) / total
+    scores /= total[:, None]
+    confident = entropy <= np.float32(max_entropy)
+    top, top_scores = top[confident], (1 / total[confident]).astype(np.float64)
+    np.add.at(bias_sums.numpy(), top, np.rint(top_scores * FIXED_POINT).astype(np.int64))
+    np.add.at(bias_counts.numpy(), top, 1)
+    return torch.from_numpy(scores), torch.from_numpy(confident)
 
 
 def update(
-    table: Floats, rows: Integers, offsets: Integers, crop_scores: Floats, bias: Floats, floor: float, ema: float
+    table: torch.Tensor,
+    rows: torch.Tensor,
+    offsets: torch.Tensor,
+    crop_scores: torch.Tensor,
+    bias: torch.Tensor,
+    floor: float,
+    ema: float,
 ) -> None:
-    """Maximum over crops, floor, debias, moving average, clip; see :func:`ccd_fast.kernels.update`."""
-    if not len(rows):
+    """Maximum over crops, floor, debias, moving average, clip; see :func:`ccd_fast.kernels.update`.
+
+    The maximum is torch's: numpy.maximum.reduceat is several times slower along the first axis.
+    """
+    crops = offsets.diff()
+    with_crops = (crops > 0).numpy()
+    if not with_crops.any():
         return
-    best = np.maximum.reduceat(crop_scores, offsets[:-1], axis=0)
-    fresh = np.maximum(best, np.float32(floor)) / bias
-    table[rows] = np.clip(np.float32(ema) * table[rows] + np.float32(1 - ema) * fresh, 0, 1)
+    owner = torch.repeat_interleave(crops)[:, None].expand(-1, table.shape[1])
+    best = torch.empty((len(rows), table.shape[1]), dtype=crop_scores.dtype)  # stays so where there is no crop
+    best.scatter_reduce_(0, owner, crop_scores[offsets[0] : offsets[-1]], "amax", include_self=False)
+    seen, images, labels = best.float().numpy()[with_crops], rows.numpy()[with_crops], table.numpy()
+    fresh = np.maximum(seen, np.float32(floor)) / bias.numpy()
+    labels[images] = np.clip(np.float32(ema) * labels[images] + np.float32(1 - ema) * fresh, 0, 1)
 
 
-def cam_boxes(maps: Floats, view_size: int, threshold: float, margin: float) -> Integers:
+def cam_boxes(maps: torch.Tensor, view_size: int, threshold: float, margin: float) -> torch.Tensor:
     """Bilinear upsampling, min-max normalisation, box, margin; see :func:`ccd_fast.kernels.cam_boxes`."""
-    rows, columns = (bilinear_matrix(extent, view_size) for extent in maps.shape[1:])
-    boxes = np.empty((len(maps), 4), dtype=np.int64)
-    for first in range(0, len(maps), MAPS_AT_ONCE):
-        chunk = slice(first, first + MAPS_AT_ONCE)
-        upsampled: Floats = np.matmul(rows @ maps[chunk], columns.T, dtype=np.float32)
-        boxes[chunk] = _hot_boxes(upsampled, threshold)
+    given = maps.numpy()
+    rows, columns = (Axis.of(extent, view_size) for extent in given.shape[1:])
+    boxes = np.empty((len(given), 4), dtype=np.int64)
+    for first in range(0, len(given), MAPS_AT_ONCE):
+        chunk = given[first : first + MAPS_AT_ONCE].transpose(1, 2, 0).astype(np.float32, order="C")
+        boxes[first : first + MAPS_AT_ONCE] = _hot_boxes(chunk, rows, columns, np.float32(threshold))
     grow = round(margin * view_size)
     boxes += np.array([-grow, -grow, grow, grow])
-    return boxes.clip(0, view_size)
+    return torch.from_numpy(boxes.clip(0, view_size))
 
 
-def bilinear_matrix(extent: int, size: int) -> Floats:
-    """Give the (size, extent) matrix that upsamples one axis bilinearly (align_corners = False)."""
-    centres = np.maximum((np.arange(size) + 0.5) * extent / size - 0.5, 0)
-    low = np.minimum(centres.astype(np.int64), extent - 1)
-    high = np.minimum(low + 1, extent - 1)
-    matrix = np.zeros((size, extent), dtype=np.float32)
-    np.add.at(matrix, (np.arange(size), low), 1 - (centres - low))
-    np.add.at(matrix, (np.arange(size), high), centres - low)
-    return matrix
+@dataclass(frozen=True)
+class Axis:
+    """Where the pixels of a view lie between the samples of a map, along one axis (align_corners = False).
+
+    Attributes:
+        low: (S,) the sample before each pixel.
+        high: (S,) the sample after it, or the last one.
+        part: (S,) float32, how far the pixel is from low to high: a fraction of integers, rounded once.
+        corners: the first and the last pixel of each cell between two samples.
+    """
+
+    low: Integers
+    high: Integers
+    part: Floats
+    corners: Integers
+
+    @staticmethod
+    def of(extent: int, size: int) -> "Axis":
+        """Lay ``size`` pixels over ``extent`` samples."""
+        position = np.maximum((2 * np.arange(size) + 1) * extent - size, 0)  # in units of 1 / (2 size) samples
+        low, rest = np.divmod(position, 2 * size)
+        new_cell = np.flatnonzero(np.diff(low, prepend=-1))
+        corners = np.union1d(new_cell, np.append(new_cell[1:] - 1, size - 1))
+        part = rest.astype(np.float32) / np.float32(2 * size)
+        return Axis(low, np.minimum(low + 1, extent - 1), part, corners)
+
+    def at(self, pixels: Integers) -> "Axis":
+        """Give the same for some of the pixels."""
+        return Axis(self.low[pixels], self.high[pixels], self.part[pixels], np.empty(0, dtype=np.int64))
 
 
-def _hot_boxes(maps: Floats, threshold: float) -> Integers:
-    """Enclose each map's normalised region above the threshold: (M, 4) half-open; the whole map if there is none."""
-    low = maps.min(axis=(1, 2), keepdims=True)
-    span = maps.max(axis=(1, 2), keepdims=True) - low
-    hot = (maps - low) / (span + np.float32(FLAT)) > threshold
-    sides = []
-    for axis in (1, 2):  # any over the rows leaves the columns: x; then y
-        line = hot.any(axis=axis)
-        extent = line.shape[1]
-        found = line.any(axis=1)
-        first = np.where(found, line.argmax(axis=1), 0)
-        last = np.where(found, extent - line[:, ::-1].argmax(axis=1), extent)
-        sides.append((first, last))
+def _hot_boxes(maps: Floats, rows: Axis, columns: Axis, threshold: np.float32) -> Integers:
+    """Enclose each map's normalised region above the threshold: (M, 4) half-open; the whole view if there is none.
+
+    Between neighbouring samples the upsampled map is bilinear, and on a rectangle of pixels a bilinear function is
+    largest and smallest in a corner. So minimum and maximum need only the first and last pixel of each cell along both
+    axes, and whether a column (row) of the view is hot only the corner rows (columns).
+
+    Args:
+        maps: (h, w, M): maps last, so that every step runs along memory.
+        rows: of the view.
+        columns: of the view.
+        threshold: the box encloses what is above.
+    """
+    corner_rows, corner_columns = rows.at(rows.corners), columns.at(columns.corners)
+    with np.errstate(invalid="ignore", over="ignore"):  # a map with inf has NaN in it, and so no region
+        upper = _along_rows(maps, corner_rows)
+        corners = _along_columns(upper, corner_columns)
+        low = corners.min(axis=(0, 1))
+        span = corners.max(axis=(0, 1)) - low + FLAT
+        by_column = _along_columns(upper, columns).max(axis=0)
+        by_row = _along_columns(_along_rows(maps, rows), corner_columns).max(axis=1)
+        sides = [_first_and_end((peaks - low) / span > threshold) for peaks in (by_column, by_row)]
     (x0, x1), (y0, y1) = sides
     return np.stack([x0, y0, x1, y1], axis=1)
+
+
+def _along_rows(maps: Floats, rows: Axis) -> Floats:
+    """Interpolate (h, w, M) to (S, w, M)."""
+    above, below = maps[rows.low], maps[rows.high]
+    below -= above
+    below *= rows.part[:, None, None]
+    below += above
+    return below
+
+
+def _along_columns(maps: Floats, columns: Axis) -> Floats:
+    """Interpolate (h, w, M) to (h, S, M)."""
+    left, right = maps[:, columns.low], maps[:, columns.high]
+    right -= left
+    right *= columns.part[:, None]
+    right += left
+    return right
+
+
+def _first_and_end(hot: NDArray[np.bool_]) -> tuple[Integers, Integers]:
+    """Give where the hot pixels of each column of (S, M) begin and end; the whole where there is none."""
+    size = len(hot)
+    found = hot.any(axis=0)
+    return np.where(found, hot.argmax(axis=0), 0), np.where(found, size - hot[::-1].argmax(axis=0), size)

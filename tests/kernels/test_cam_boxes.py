@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
 from ccd_fast import kernels
+from ccd_fast.kernels.numpy_twins import Axis
 
 
 def by_brute_force(cam: np.ndarray, size: int, threshold: float, margin: float) -> list[int]:
@@ -52,3 +55,28 @@ def test_many_maps_are_the_same_as_one_at_a_time():
     together = kernels.cam_boxes(maps, 48, 0.9, 0.1)
     alone = torch.cat([kernels.cam_boxes(one[None], 48, 0.9, 0.1) for one in maps])
     assert torch.equal(together, alone)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9), st.integers(1, 40), st.booleans())
+def test_any_map_in_any_view_agrees_with_brute_force(seed, height, width, size, half):
+    rng = np.random.default_rng(seed)
+    maps = rng.normal(size=(3, height, width)).astype(np.float16 if half else np.float32)
+    ours = kernels.cam_boxes(torch.from_numpy(maps), size, 0.8, 0.125)
+    expected = [by_brute_force(cam.astype(np.float32), size, 0.8, 0.125) for cam in maps]
+    np.testing.assert_array_equal(ours, expected)
+
+
+@given(st.integers(1, 200), st.integers(1, 700))
+def test_corners_are_the_first_and_last_pixel_of_each_cell(extent, size):
+    axis = Axis.of(extent, size)
+    expected = set()
+    for cell in set(axis.low.tolist()):
+        pixels = np.flatnonzero(axis.low == cell)
+        expected |= {int(pixels[0]), int(pixels[-1])}
+    assert axis.corners.tolist() == sorted(expected)
+
+
+def test_a_map_with_a_nan_gives_the_whole_view():
+    cam = torch.zeros(1, 4, 4)
+    cam[0, 1, 1], cam[0, 3, 0] = 1.0, float("nan")
+    assert kernels.cam_boxes(cam, 32, 0.95, 0.1).tolist() == [[0, 0, 32, 32]]

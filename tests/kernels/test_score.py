@@ -1,5 +1,6 @@
+import math
+
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +61,34 @@ def test_adding_a_constant_to_all_similarities_changes_no_score(seed, constant):
     np.testing.assert_allclose(scored(rows)[0], scored(rows + np.float32(constant))[0], atol=1e-5)
 
 
-def test_a_device_without_an_implementation_is_refused():
-    with pytest.raises(RuntimeError, match="meta"):
-        kernels.cam_boxes(torch.zeros(1, 2, 2, device="meta"), 32, 0.9, 0.1)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.floats(0, 2.5), st.booleans())
+def test_against_a_loop_over_rows_and_classes(seed, classes, max_entropy, half):
+    rng = np.random.default_rng(seed)
+    rows = torch.from_numpy(rng.normal(0, 3, (9, classes))).to(torch.float16 if half else torch.float32)
+    sums, counts = (torch.zeros(classes, dtype=torch.int64) for _ in range(2))
+    scores, confident = kernels.score(rows, max_entropy, sums, counts)
+    expected_sums, expected_counts = np.zeros(classes), np.zeros(classes)
+    for row, similarities in enumerate(rows.tolist()):
+        exponentials = [math.exp(s) for s in similarities]
+        expected = [e / sum(exponentials) for e in exponentials]
+        np.testing.assert_allclose(scores[row], expected, rtol=1e-5)
+        entropy = -sum(p * math.log(p) for p in expected)
+        assert confident[row] == (entropy <= max_entropy) or abs(entropy - max_entropy) < 1e-5
+        if confident[row]:
+            top = similarities.index(max(similarities))
+            expected_sums[top] += expected[top]
+            expected_counts[top] += 1
+    np.testing.assert_array_equal(counts, expected_counts)
+    np.testing.assert_allclose(sums.double() / kernels.FIXED_POINT, expected_sums, rtol=1e-5)
+
+
+def test_of_equal_similarities_the_lowest_class_is_on_top():
+    assert scored([[0.0, 9.0, 9.0]])[3].tolist() == [0, 1, 0]
+
+
+def test_a_row_with_nan_is_not_confident_and_a_similarity_of_minus_infinity_is_a_score_of_zero():
+    scores, confident, _, counts = scored([[np.nan, 1.0], [np.inf, 1.0], [-np.inf, 1.0]])
+    assert scores.isnan().all(dim=1).tolist() == [True, True, False]
+    assert scores[2].tolist() == [0, 1]
+    assert confident.tolist() == [False, False, True]
+    assert counts.tolist() == [0, 1]

@@ -40,17 +40,34 @@ def test_without_any_crop_nothing_changes():
     np.testing.assert_array_equal(updated([[0.5]], [], [0], np.zeros((0, 1)), [1.0]), np.float32([[0.5]]))
 
 
+def test_an_image_without_crops_keeps_its_labels():
+    table = np.float32([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6], [0.7, 0.8]])
+    result = updated(table, [3, 1, 0], [0, 0, 2, 2], [[0.4, 0.1], [0.2, 0.3]], [1.0, 1.0], ema=0.0)
+    np.testing.assert_array_equal(result, np.float32([[0.1, 0.2], [0.4, 0.3], [0.5, 0.6], [0.7, 0.8]]))
+
+
+def test_crops_before_the_first_offset_and_after_the_last_belong_to_nobody():
+    scores = [[9.0], [0.2], [0.3], [9.0]]
+    assert updated([[0.0]], [0], [1, 3], scores, [1.0], ema=0.0)[0, 0] == np.float32(0.3)
+
+
+def test_a_nan_score_makes_a_nan_label():
+    assert np.isnan(updated([[0.5]], [0], [0, 2], [[0.4], [np.nan]], [1.0]))[0, 0]
+
+
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 0.5))
 def test_against_a_loop_over_images_and_classes(seed, ema, floor):
     rng = np.random.default_rng(seed)
     images, classes = 8, 5
     crops = rng.integers(0, 4, images)
-    rows = np.flatnonzero(crops)
-    offsets = np.concatenate([[0], crops[rows].cumsum()])
+    rows = rng.permutation(images + 2)[:images]
+    offsets = np.concatenate([[0], crops.cumsum()])
     scores = rng.random((offsets[-1], classes))
-    table, bias = rng.random((images, classes)), rng.uniform(0.1, 1, classes)
+    table, bias = rng.random((images + 2, classes)), rng.uniform(0.1, 1, classes)
     expected = table.copy()
     for place, row in enumerate(rows):
+        if not crops[place]:
+            continue
         for c in range(classes):
             best = max(scores[offsets[place] : offsets[place + 1], c])
             expected[row, c] = min(max(ema * table[row, c] + (1 - ema) * max(best, floor) / bias[c], 0), 1)

@@ -1,0 +1,124 @@
+"""How each CUDA kernel is launched: name, grid, shared memory, arguments.
+
+Told apart from the one who launches, so that the tests can run the same launches without a GPU.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+Argument = torch.Tensor | np.int32 | np.int64 | np.float32
+
+THREADS = 128
+"""Threads of a block: four warps, so that many blocks share a multiprocessor and one that waits costs little."""
+BLOCKS_A_PROCESSOR = 16
+"""Blocks that a multiprocessor holds at once: 2,048 threads. More than that many go through the rows in strides."""
+WARP = 32
+WARPS = THREADS // WARP
+ROWS_A_WARP = 4
+WARP_CLASSES = 512
+"""Up to so many classes a row of similarities is scored by a warp, beyond by a block: 40 KiB of shared memory."""
+CLASSES_A_WARP = 128
+FOUR = 4
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch of a kernel.
+
+    Attributes:
+        kernel: its name in the source.
+        blocks: number of blocks.
+        shared_bytes: dynamic shared memory of each block.
+        arguments: in the kernel's order; a tensor stands for its address.
+    """
+
+    kernel: str
+    blocks: int
+    shared_bytes: int
+    arguments: tuple[Argument, ...]
+
+
+def score(
+    similarities: torch.Tensor,
+    max_entropy: float,
+    scores: torch.Tensor,
+    confident: torch.Tensor,
+    bias_sums: torch.Tensor,
+    bias_counts: torch.Tensor,
+    processors: int,
+) -> Launch:
+    """Plan :func:`ccd_fast.kernels.score` for a GPU of so many multiprocessors."""
+    rows, classes = similarities.shape
+    if classes <= WARP_CLASSES:
+        layout, wanted = "warps", _ceil_div(rows, WARPS * ROWS_A_WARP)
+        shared_floats = WARPS * _up_to_four(ROWS_A_WARP * classes + FOUR - 1) + 2 * 2 * classes  # rows; two int64
+    else:
+        layout, wanted = "blocks", rows
+        shared_floats = 2 * WARP + _up_to_four(classes + FOUR - 1)
+    return Launch(
+        f"score_by_{layout}_{_type_name(similarities)}",
+        min(wanted, processors * BLOCKS_A_PROCESSOR),
+        4 * shared_floats,
+        (
+            *(similarities, np.int64(rows), np.int32(classes), np.float32(max_entropy)),
+            *(scores, confident, bias_sums, bias_counts),
+        ),
+    )
+
+
+def update(
+    table: torch.Tensor,
+    rows: torch.Tensor,
+    offsets: torch.Tensor,
+    crop_scores: torch.Tensor,
+    bias: torch.Tensor,
+    floor: float,
+    ema: float,
+    processors: int,
+) -> Launch:
+    """Plan :func:`ccd_fast.kernels.update` for a GPU of so many multiprocessors."""
+    classes = table.shape[1]
+    wide = classes % FOUR == 0 and all(_starts_on_four(t) for t in (table, crop_scores, bias))
+    tasks = len(rows) * _ceil_div(classes, CLASSES_A_WARP)
+    return Launch(
+        f"update_{'wide_' if wide else ''}{_type_name(crop_scores)}",
+        min(_ceil_div(tasks, WARPS), processors * BLOCKS_A_PROCESSOR),
+        0,
+        (
+            *(table, rows, offsets, np.int64(len(rows)), crop_scores, bias, np.int32(classes)),
+            *(np.float32(floor), np.float32(ema), np.float32(1 - ema)),
+        ),
+    )
+
+
+def cam_boxes(maps: torch.Tensor, view_size: int, threshold: float, grow: int, boxes: torch.Tensor) -> Launch:
+    """Plan :func:`ccd_fast.kernels.cam_boxes`; ``grow`` is the margin in pixels."""
+    count, height, width = maps.shape
+    corners = 2 * (height + width)
+    before = _up_to_four(2 * WARP + 4 + 3 * corners)  # a range a warp, the box, three numbers a corner
+    shared_floats = before + _up_to_four(height * width + FOUR - 1)
+    sizes = (np.int32(height), np.int32(width), np.int32(view_size))
+    return Launch(
+        f"cam_boxes_{_type_name(maps)}",
+        count,
+        4 * shared_floats,
+        (maps, *sizes, np.float32(threshold), np.int32(grow), boxes),
+    )
+
+
+def _type_name(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _starts_on_four(tensor: torch.Tensor) -> bool:
+    return tensor.data_ptr() % (FOUR * tensor.element_size()) == 0
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _up_to_four(count: int) -> int:
+    return _ceil_div(count, FOUR) * FOUR

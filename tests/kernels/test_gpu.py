@@ -1,0 +1,127 @@
+"""The CUDA kernels on a GPU, through CuPy, against the NumPy twins."""
+
+import pytest
+import torch
+
+from ccd_fast import kernels
+from ccd_fast.kernels import cupy_kernels
+from tests.kernels import agreement
+
+if not torch.cuda.is_available():
+    pytest.skip("no NVIDIA GPU here", allow_module_level=True)
+if not cupy_kernels.available():
+    pytest.skip("CuPy is not installed: pip install 'ccd_fast[cuda]'", allow_module_level=True)
+
+pytestmark = pytest.mark.gpu
+dtypes = pytest.mark.parametrize("dtype", agreement.HALF_AND_FLOAT, ids=["float32", "float16"])
+
+
+def on_gpu(tensors):
+    return [tensor.cuda() for tensor in tensors]
+
+
+@pytest.fixture
+def poison(monkeypatch):
+    """Fill what torch.empty gives with garbage, so that an output that is not written is seen."""
+    empty, empty_like = torch.empty, torch.empty_like
+
+    def filled(tensor):
+        tensor.view(torch.uint8).fill_(0xFF) if tensor.numel() else None
+        return tensor
+
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: filled(empty(*a, **k)))
+    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: filled(empty_like(*a, **k)))
+
+
+@dtypes
+@pytest.mark.parametrize("rows", [1, 4, 37, 2001, 40_000])
+@pytest.mark.parametrize("classes", [*agreement.CLASSES, 8192])
+def test_scores_and_bias_sums_agree_with_the_twin(poison, rows, classes, dtype):
+    if rows * classes > 2**25:
+        pytest.skip("too large for the twin")
+    agreement.check_score(kernels, agreement.similarities(rows, classes, dtype, seed=rows).cuda())
+
+
+@dtypes
+@pytest.mark.parametrize("classes", [1, 81, 700])
+def test_bias_sums_are_the_same_bits_in_every_run_and_in_any_order(classes, dtype):
+    rows = agreement.similarities(20_000, classes, dtype)
+    orders = [torch.arange(len(rows)), torch.arange(len(rows)), torch.randperm(len(rows))]
+    results = []
+    for order in orders:
+        sums, counts = (torch.zeros(classes, dtype=torch.int64, device="cuda") for _ in range(2))
+        kernels.score(rows[order].cuda(), 2.0, sums, counts)
+        results.append((sums.cpu(), counts.cpu()))
+    for sums, counts in results[1:]:
+        assert torch.equal(sums, results[0][0])
+        assert torch.equal(counts, results[0][1])
+
+
+@dtypes
+@pytest.mark.parametrize("images", [1, 5, 3000])
+@pytest.mark.parametrize("classes", [1, 3, 20, 80, 81, 127, 128, 129, 1001, 4100])
+def test_updated_labels_are_the_twins_bit_by_bit(images, classes, dtype):
+    agreement.check_update(kernels, *on_gpu(agreement.update_case(images, classes, dtype, seed=classes)))
+
+
+@dtypes
+@pytest.mark.parametrize(("height", "width", "size"), [*agreement.CAM_SHAPES, (13, 11, 4096), (120, 120, 3840)])
+def test_boxes_are_the_twins(poison, height, width, size, dtype):
+    maps = agreement.cams(8 if size > 1000 else 2000, height, width, dtype, seed=size).cuda()
+    agreement.check_cam_boxes(kernels, maps, size)
+    agreement.check_cam_boxes(kernels, maps, size, threshold=0.5, margin=0.0)
+
+
+@dtypes
+def test_memory_that_starts_anywhere_is_taken(dtype):
+    memory = agreement.similarities(50, 81, dtype).cuda()
+    agreement.check_score(kernels, memory[1:])
+    table, rows, offsets, scores, bias = on_gpu(agreement.update_case(40, 80, dtype))
+    odd = torch.empty(scores.numel() + 1, dtype=dtype, device="cuda")[1:].view(scores.shape).copy_(scores)
+    agreement.check_update(kernels, table, rows, offsets, odd, bias)
+
+
+def test_kernels_run_in_the_order_of_torchs_current_stream():
+    case = agreement.update_case(500, 81, torch.float32)
+    expected, others = case[0].clone(), case[1:]
+    kernels.update(expected, *others, 0.05, 0.2)
+    table, *others = on_gpu(case)
+    late = torch.zeros_like(others[2])
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(200_000_000)  # about a tenth of a second: the scores come after the launch was queued
+        late.copy_(others[2])
+        kernels.update(table, others[0], others[1], late, others[3], 0.05, 0.2)
+        busy = not stream.query()
+        result = table.clone()
+    assert busy, "the launch waited for the GPU"
+    stream.synchronize()
+    assert torch.equal(result.cpu(), expected)
+
+
+def test_no_kernel_waits_for_the_gpu():
+    sums = torch.zeros(81, dtype=torch.int64, device="cuda")
+    rows, case = torch.zeros((10, 81), device="cuda"), on_gpu(agreement.update_case(10, 81, torch.float32))
+    maps = torch.zeros((3, 7, 7), device="cuda")
+
+    def all_three():
+        kernels.score(rows, 2.0, sums, sums.clone())
+        kernels.update(*case, 0.05, 0.2)
+        kernels.cam_boxes(maps, 224, 0.95, 0.1)
+
+    all_three()  # compiles
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        all_three()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_what_is_not_contiguous_or_elsewhere_is_refused():
+    maps = torch.zeros((2, 8, 8), device="cuda")
+    with pytest.raises(ValueError, match="maps is not contiguous"):
+        kernels.cam_boxes(maps[:, :, ::2], 32, 0.9, 0.1)
+    sums = torch.zeros(8, dtype=torch.int64)
+    with pytest.raises(ValueError, match="bias_sums is on cpu"):
+        kernels.score(maps[0], 2.0, sums, sums)
