@@ -11,7 +11,7 @@ PACKAGE = ROOT / "ccd_fast"
 LEVELS = [
     {"", "errors", "randomness"},
     {"config", "datasets", "engines", "kernels", "views", "progress", "machine"},
-    {"teacher", "student", "cam", "pseudo_labels", "losses"},
+    {"teacher", "student", "cam", "pseudo_labels", "losses", "verify"},
     {"predict", "run_folder"},
     {"relabel", "fit", "evaluate", "trained"},
     {"train"},
