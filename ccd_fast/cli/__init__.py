@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from ccd_fast.cli import build_engines, demo, evaluate, options, predict, train
+from ccd_fast.cli import build_engines, datasets, demo, evaluate, options, predict, train, verify
 from ccd_fast.errors import RunError, UserError
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("build-engines")(build_engines.build_engines)
+app.command("datasets")(datasets.datasets)
+app.command("verify")(verify.verify)
 
 
 @app.callback()
