@@ -1,7 +1,6 @@
 """Makers of small trees in exactly the layouts of VOC, COCO and NUS-WIDE: real JPEG files, real annotations."""
 
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -161,9 +160,3 @@ def make_nus_recrawled(root: Path, class_names: tuple[str, ...], train: Photos, 
         np.save(root / f"formatted_{split}_images.npy", np.array(paths).astype(dtype))
         np.save(root / f"formatted_{split}_labels.npy", labels)
     return root
-
-
-def real(name: str) -> Path | None:
-    """The folder of a real data set below ``$CCD_DATA``, or None where it is not there."""
-    home = os.environ.get("CCD_DATA")
-    return next((p for p in (Path(home) / name, Path(home)) if p.is_dir()), None) if home else None
