@@ -7,6 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ccd_fast.datasets import coco, nuswide, voc
+
+TRAIN, TEST = 24, 12
+BENCHMARKS = ("voc07", "voc12", "coco", "coco2017", "nus", "nus re-crawled")
+
 VOC_OBJECT = """\t<object>
 \t\t<name>{name}</name>
 \t\t<pose>Unspecified</pose>
@@ -160,3 +165,18 @@ def make_nus_recrawled(root: Path, class_names: tuple[str, ...], train: Photos, 
         np.save(root / f"formatted_{split}_images.npy", np.array(paths).astype(dtype))
         np.save(root / f"formatted_{split}_labels.npy", labels)
     return root
+
+
+def make_benchmark(root: Path, name: str) -> Path:
+    """Write the small tree of a benchmark under a folder, and give the root to name in ``--data-root``."""
+    if name.startswith("voc"):
+        train, test = (things(voc.CLASS_NAMES, n, seed) for seed, n in enumerate((TRAIN, TEST)))
+        return make_voc(root, 2007 if name == "voc07" else 2012, train, test)
+    if name.startswith("coco"):
+        categories = {class_name: 1 + 3 * c for c, class_name in enumerate(coco.CLASS_NAMES)}
+        train, test = (things(coco.CLASS_NAMES, n, seed) for seed, n in enumerate((TRAIN, TEST)))
+        return make_coco(root / "coco", 2014 if name == "coco" else 2017, categories, train, test).parent
+    train, test = (things(nuswide.CLASS_NAMES, n, seed) for seed, n in enumerate((TRAIN, TEST)))
+    train[3] = []
+    make = make_nus_release if name == "nus" else make_nus_recrawled
+    return make(root, nuswide.CLASS_NAMES, train, test)

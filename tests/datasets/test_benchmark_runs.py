@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from conftest import BENCHMARKS, TEST, TRAIN
+from benchmark_trees import BENCHMARKS, TEST, TRAIN
 
 from ccd_fast import trained
 from ccd_fast.cli import main

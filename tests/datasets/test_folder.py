@@ -129,6 +129,13 @@ def test_boxes_beside_the_labels_are_read_for_the_split_they_belong_to(tree):
     assert train.of(0)[1].tolist() == [[0, 0, 9, 9]]
 
 
+def test_boxes_are_sorted_by_image_and_keep_their_order_within_one(tree):
+    (tree / "boxes.csv").write_text(BOXES)
+    both = folder(tree, "test", "path,labels\na.PNG,cat\nb.jpg,cat|dog\n").boxes
+    assert both.offsets.tolist() == [0, 1, 3]
+    assert [both.of(row)[0].tolist() for row in (0, 1)] == [[0], [1, 0]]
+
+
 def test_boxes_without_labels_are_not_looked_for(tree):
     (tree / "boxes.csv").write_text("rubbish")
     assert folder(tree).boxes is None
