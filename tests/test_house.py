@@ -12,7 +12,7 @@ LEVELS = [
     {"", "errors", "randomness"},
     {"prompts"},
     {"config", "datasets", "engines", "kernels", "views", "progress", "machine"},
-    {"teacher", "student", "cam", "pseudo_labels", "losses"},
+    {"teacher", "student", "cam", "pseudo_labels", "losses", "verify"},
     {"predict", "run_folder", "object_boxes", "parity"},
     {"checked_engines", "view_choice"},
     {"relabel", "fit", "evaluate", "trained"},

@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from ccd_fast.cli import bench, build_engines, demo, doctor, evaluate, options, predict, train
+from ccd_fast.cli import bench, build_engines, datasets, demo, doctor, evaluate, options, predict, train, verify
 from ccd_fast.errors import RunError, UserError
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app.command("predict")(predict.predict)
 app.command("build-engines")(build_engines.build_engines)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.command("datasets")(datasets.datasets)
+app.command("verify")(verify.verify)
 
 
 @app.callback()

@@ -9,8 +9,6 @@ from rich.table import Table
 
 from ccd_fast.cli import options
 
-from ccd_fast.cli import options
-
 app = typer.Typer(
     help="Measure what each part does a second on this machine, beside what the machine could do at most.",
     no_args_is_help=True,

@@ -51,6 +51,25 @@ Teacher = Annotated[
         "or a folder with open_clip_config.json and open_clip_model.safetensors.",
     ),
 ]
+Dataset = Annotated[
+    str,
+    typer.Option(
+        help="folder (any tree of images), voc07, voc12, coco (2014), coco2017 or nus; `ccd-fast datasets` shows "
+        "what each must look like on disk."
+    ),
+]
+Classes = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Class names, one a line, for a folder of your own.")
+]
+Truth = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Known labels of a folder of your own, used for evaluation only: CSV or Parquet with path, labels "
+        "(joined by |), and split.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="Where to run: cpu.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train --out` wrote it.")]
 Checkpoint = Annotated[str, typer.Option(help="best (the epoch chosen without labels) or last.")]

@@ -15,15 +15,9 @@ from ccd_fast.cli import options
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run; made anew.")],
     data_root: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None,
-    dataset: Annotated[str, typer.Option(help="Kind of data set: folder (any tree of images).")] = "folder",
-    classes: Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line.")] = None,
-    truth: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Known labels, used for evaluation only: CSV or Parquet with path, labels (joined by |), and split.",
-        ),
-    ] = None,
+    dataset: options.Dataset = "folder",
+    classes: options.Classes = None,
+    truth: options.Truth = None,
     boxes: Annotated[
         Path | None,
         typer.Option(

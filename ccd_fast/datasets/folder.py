@@ -8,16 +8,24 @@ joined by a bar) and optionally ``split`` (train, val or test). They serve evalu
 - without one, every image is for training and the labelled ones serve for testing as well.
 
 Images that the file does not name are for training, with unknown labels.
+
+A ``boxes.csv`` beside the labels, with the columns ``path,class,x0,y0,x1,y1`` (pixels, half-open), is read as the
+ground-truth boxes; rows of images that are not in the split are passed over.
 """
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow
+import pyarrow.compute
+import pyarrow.csv
 import pyarrow.parquet
 
+from ccd_fast.datasets import tree
+from ccd_fast.datasets.boxes import Boxes, by_image
+from ccd_fast.datasets.description import Description, Form
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.errors import UserError, nearest
 from ccd_fast.prompts import names_of
@@ -32,6 +40,9 @@ SUFFIXES = frozenset(
     ]
 )
 SPLITS = ("train", "val", "test")
+BOX_COLUMNS = ("path", "class", "x0", "y0", "x1", "y1")
+MAX_COORDINATE = 100_000.0
+"""Pixels; no photograph is larger."""
 
 
 def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> ImageSet:
@@ -44,7 +55,7 @@ def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> Im
         truth: CSV or Parquet of known labels, or None.
 
     Raises:
-        UserError: no images, no classes, a class name twice, or labels that do not fit.
+        UserError: no images, no classes, a class name twice, or labels or boxes that do not fit.
     """
     if classes is None:
         raise UserError("a folder needs --classes FILE, a text file of class names, one a line")
@@ -68,6 +79,7 @@ def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> Im
     matrix = np.zeros((len(paths), len(names)), dtype=bool)
     for row, path in enumerate(paths):
         matrix[row, labels[path][1] if path in labels else []] = True
+    beside = truth.with_name("boxes.csv") if truth else None
     return ImageSet(
         name="folder",
         split=split,
@@ -77,6 +89,7 @@ def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> Im
         prompt_names=prompt_names,
         truth=matrix if known.any() else None,
         known=known,
+        boxes=read_boxes(beside, paths, names) if beside is not None and beside.is_file() else None,
     )
 
 
@@ -137,10 +150,9 @@ def read_truth(file: Path, names: tuple[str, ...]) -> dict[str, tuple[str, list[
     labels: dict[str, tuple[str, list[int]]] = {}
     for number, path, split, joined in _rows(file):
         where = f"--truth {file}: row {number}"
-        pure = PurePosixPath(path)
-        if not path or pure.is_absolute() or ".." in pure.parts:
+        if tree.leads_out(path):
             raise UserError(f"{where}: {path!r} must be a path inside --data-root")
-        path = str(pure)
+        path = str(PurePosixPath(path))
         if path in labels:
             raise UserError(f"{where}: {path!r} stands twice")
         if split and split not in SPLITS:
@@ -174,3 +186,60 @@ def _rows(file: Path) -> Iterable[tuple[int, str, str, str]]:
             raise UserError(f"--truth {file}: no column {column!r}; it has {', '.join(columns) or 'none'}")
     for number, row in enumerate(rows, start=2):
         yield number, (row["path"] or "").strip(), (row.get("split") or "").strip(), row["labels"] or ""
+
+
+def read_boxes(file: Path, paths: Sequence[str], names: tuple[str, ...]) -> Boxes:
+    """Read the ground-truth boxes of some images.
+
+    Args:
+        file: CSV with the columns of :data:`BOX_COLUMNS`.
+        paths: N paths; rows that name another one are passed over.
+        names: C class names.
+
+    Raises:
+        UserError: the file has other columns, an unknown class, or a box that cannot be one.
+    """
+    types = {name: pyarrow.string() if name in ("path", "class") else pyarrow.float64() for name in BOX_COLUMNS}
+    try:
+        table = pyarrow.csv.read_csv(file, convert_options=pyarrow.csv.ConvertOptions(column_types=types))
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"{file}: cannot be read as boxes: {error}") from error
+    missing = [name for name in BOX_COLUMNS if name not in table.column_names]
+    if missing:
+        raise UserError(
+            f"{file}: no column {missing[0]!r}: a boxes.csv beside the labels must have the columns "
+            f"{','.join(BOX_COLUMNS)}; call the file something else if it is none"
+        )
+    find = pyarrow.compute.index_in
+    owner = find(table["path"], pyarrow.array(paths, pyarrow.string())).fill_null(-1).to_numpy()
+    classes = find(table["class"], pyarrow.array(names, pyarrow.string())).fill_null(-1).to_numpy().astype(np.int64)
+    corners = np.stack([table[name].to_numpy() for name in BOX_COLUMNS[2:]], axis=1)
+    if (classes < 0).any():
+        row = int((classes < 0).argmax())
+        name = str(table["class"][row].as_py())
+        raise UserError(f"{file}: row {row + 2}: class {name!r} is not in the class file" + nearest(name, names))
+    fits = ((corners >= 0) & (corners <= MAX_COORDINATE)).all(axis=1) & (corners[:, :2] <= corners[:, 2:]).all(axis=1)
+    if not fits.all():
+        row = int((~fits).argmax())
+        raise UserError(f"{file}: row {row + 2}: no such box in a photograph: {corners[row].tolist()}")
+    here = owner >= 0
+    return by_image(owner[here].astype(np.int64), classes[here], corners[here].astype(np.float32), len(paths))
+
+
+DESCRIPTION = Description(
+    name="folder",
+    title="a folder of one's own",
+    class_names=(),
+    prompt_names=(),
+    forms=(
+        Form(
+            name="any tree of images",
+            images={},
+            source="your own photographs",
+            tree="any/tree/of/images.jpg\nclasses.txt (--classes)\nlabels.csv (--truth, optional)\n"
+            "boxes.csv (beside the labels, optional)",
+        ),
+    ),
+    rules="labels serve evaluation only; images that they do not name are for training, with unknown labels",
+    load=None,
+)

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ccd_fast.datasets.boxes import Boxes
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -20,6 +22,8 @@ class ImageSet:
         prompt_names: C names, as prompts name them; several names of a class are joined by `` | ``.
         truth: (N, C) bool, the known labels, or None where nothing is known.
         known: (N,) bool, the rows of ``truth`` that are known.
+        boxes: of the objects that make their class positive, or None where the data set has none. For evaluation only.
+        official: how many images the official split has, or None where there is none.
     """
 
     name: str
@@ -30,6 +34,8 @@ class ImageSet:
     prompt_names: tuple[str, ...]
     truth: NDArray[np.bool_] | None
     known: NDArray[np.bool_]
+    boxes: Boxes | None = None
+    official: int | None = None
 
     def __len__(self) -> int:
         """Give N, the number of images."""

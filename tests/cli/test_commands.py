@@ -67,7 +67,7 @@ def test_training_says_what_it_does_and_ends_with_a_summary(trained):
     assert "Warning" not in progress
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "predict", "build-engines"])
+@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "predict", "build-engines", "datasets", "verify"])
 def test_every_command_explains_itself_with_an_example(ccd, command):
     code, out, _ = ccd(command, "--help")
     assert code == 0

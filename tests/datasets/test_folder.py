@@ -126,3 +126,55 @@ def test_a_folder_without_images_is_refused(tmp_path):
 def test_an_unknown_data_set_is_refused_with_the_nearest(tmp_path):
     with pytest.raises(UserError, match="did you mean 'folder'"):
         load("foldr", tmp_path, "train")
+
+
+BOXES = "path,class,x0,y0,x1,y1\nb.jpg,dog,1,2,30,40.5\na.PNG,cat,0,0,9,9\nb.jpg,cat,5,5,6,6\n"
+TRUTH = "path,split,labels\na.PNG,train,cat\nb.jpg,test,cat|dog\n"
+
+
+def test_boxes_beside_the_labels_are_read_for_the_split_they_belong_to(tree):
+    assert folder(tree, "train", TRUTH).boxes is None
+    (tree / "boxes.csv").write_text(BOXES)
+    test = folder(tree, "test", TRUTH).boxes
+    assert [part.tolist() for part in test.of(0)] == [[1, 0], [[1, 2, 30, 40.5], [5, 5, 6, 6]]]
+    train = folder(tree, "train", TRUTH).boxes
+    assert train.offsets.tolist() == [0, 1, 1]
+    assert train.of(0)[1].tolist() == [[0, 0, 9, 9]]
+
+
+def test_boxes_are_sorted_by_image_and_keep_their_order_within_one(tree):
+    (tree / "boxes.csv").write_text(BOXES)
+    both = folder(tree, "test", "path,labels\na.PNG,cat\nb.jpg,cat|dog\n").boxes
+    assert both.offsets.tolist() == [0, 1, 3]
+    assert [both.of(row)[0].tolist() for row in (0, 1)] == [[0], [1, 0]]
+
+
+def test_boxes_without_labels_are_not_looked_for(tree):
+    (tree / "boxes.csv").write_text("rubbish")
+    assert folder(tree).boxes is None
+
+
+@pytest.mark.parametrize(
+    ("boxes", "said"),
+    [
+        ("", "cannot be read as boxes"),
+        ("path,x,y\na.PNG,1,2\n", "no column 'class'"),
+        (BOXES.replace("dog", "dgo"), "row 2: class 'dgo' is not in the class file; did you mean 'dog'"),
+        (BOXES.replace("40.5", "forty"), "cannot be read as boxes"),
+        (BOXES.replace("40.5", "nan"), "row 2: no such box"),
+        (BOXES.replace("40.5", "-4"), "row 2: no such box"),
+        (BOXES.replace("1,2,30", "99,2,30"), "row 2: no such box"),
+    ],
+)
+def test_boxes_that_do_not_fit_are_refused(tree, boxes, said):
+    (tree / "boxes.csv").write_text(boxes)
+    with pytest.raises(UserError) as caught:
+        folder(tree, "test", TRUTH)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("dataset", ["voc07", "voc12", "coco", "coco2017", "nus"])
+def test_data_sets_with_classes_and_labels_of_their_own_take_no_others(tree, dataset):
+    for option in ("classes", "truth"):
+        with pytest.raises(UserError, match=f"--{option} .* has its own"):
+            load(dataset, tree, "train", **{option: tree / "classes.txt"})

@@ -1,0 +1,92 @@
+"""``ccd-fast verify``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ccd_fast.cli import options
+
+if TYPE_CHECKING:
+    from ccd_fast.verify import Report
+
+
+def verify(
+    data_root: Annotated[Path, typer.Option(help="Folder that holds the data set.")],
+    dataset: options.Dataset = "folder",
+    classes: options.Classes = None,
+    truth: options.Truth = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only look whether the files are there; decode none.")] = False,
+    subset: Annotated[
+        bool, typer.Option("--subset", help="A part of the official images is meant: do not compare their number.")
+    ] = False,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Check a data set on disk: missing and unreadable images, counts, duplicates, labels by class.
+
+    The exit code is 0 if all is well, 1 if something is wrong, 2 if there is no such data set.
+
+    Example: `ccd-fast verify --dataset voc12 --data-root data`
+    """
+    import torch
+
+    from ccd_fast.datasets import Source
+    from ccd_fast.progress import Stages
+    from ccd_fast.verify import verify as check
+    from ccd_fast.views import open_backend
+
+    threads = torch.get_num_threads()
+    source = Source(dataset, data_root, classes, truth)
+    report = check(source, open_backend("auto", threads), Stages(Console(stderr=True)), threads, quick, subset)
+    if json_:
+        typer.echo(json.dumps(report.record(), indent=2))
+    else:
+        show(report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+def show(report: Report) -> None:
+    """Print a report as tables, and what is wrong below them."""
+    console = Console()
+    table = Table(title=f"{report.dataset} in {report.root}")
+    table.add_column("images")
+    rows: dict[str, list[object]] = {
+        "named by the annotations": [s.images for s in report.splits],
+        "in the official split": ["" if s.official is None else s.official for s in report.splits],
+        "missing": [len(s.missing) for s in report.splits],
+        "cannot be decoded": ["not tried" if report.quick else len(s.unreadable) for s in report.splits],
+        "named more than once": [len(s.listed_twice) for s in report.splits],
+        "without a label": [s.without_label for s in report.splits],
+        "with unknown labels": [s.unknown for s in report.splits],
+        "ground-truth boxes": ["none" if s.boxes is None else s.boxes for s in report.splits],
+    }
+    for split in report.splits:
+        table.add_column(split.split, justify="right")
+    for name, cells in rows.items():
+        table.add_row(name, *(str(cell) for cell in cells))
+    console.print(table)
+    labels = Table(title="images by class")
+    labels.add_column("class")
+    for split in report.splits:
+        labels.add_column(split.split, justify="right")
+    for name in dict.fromkeys(name for split in report.splits for name in split.labels):
+        labels.add_row(name, *(str(split.labels.get(name, "")) for split in report.splits))
+    if labels.row_count:
+        console.print(labels)
+    if report.same_content:
+        example = " and ".join(report.same_content[0][:2])
+        _say(console, f"note: {len(report.same_content)} groups of files with the same bytes, for example {example}")
+    for problem in report.problems:
+        _say(console, f"wrong: {problem}")
+    _say(console, "something is wrong; --json lists every path" if report.problems else "all is well")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

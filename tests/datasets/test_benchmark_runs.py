@@ -1,0 +1,57 @@
+"""The whole method on small trees of the benchmarks, by the command itself, and what a trained run can do then."""
+
+import json
+import sys
+
+import pytest
+from benchmark_trees import BENCHMARKS, TEST, TRAIN
+
+from ccd_fast import trained
+from ccd_fast.cli import main
+
+SMALL = (
+    "student.image_size=64",
+    "train.batch_size=8",
+    "teacher.batch_size=8",
+    "train.epochs=2",
+    "labels.max_entropy=5",
+)
+
+
+@pytest.fixture
+def ccd(monkeypatch, capfd, cache):
+    """Run ``ccd-fast`` in this process; give its exit code, its output and its error output."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ccd-fast", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capfd.readouterr()
+        return int(exit_.value.code or 0), out, err
+
+    return call
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_is_trained_on_and_evaluated(name, benchmark_root, tiny_clip, ccd, tmp_path):
+    dataset, root, out = name.split()[0], benchmark_root(name), tmp_path / "run"
+    knobs = [part for knob in (*SMALL, "train.warmup_epochs=1") for part in ("--set", knob)]
+    model = ["--teacher", tiny_clip, "--student", "test_efficientnet", "--student-weights", "none"]
+    code, printed, said = ccd("train", "--dataset", dataset, "--data-root", root, "--out", out, *model, *knobs)
+    assert code == 0, said
+    assert "student, chosen epoch, test" in printed
+    description = json.loads((out / "run.json").read_text())
+    assert description["dataset"] == dataset
+    assert description["images"] == {"train": TRAIN, "test": TEST}
+    assert (out / "quarantine.csv").read_text() == "path,reason\n"
+
+    assert [len(trained.load(out).source.load(split)) for split in ("train", "test")] == [TRAIN, TEST]
+    for split, images in (("test", TEST), ("train", TRAIN)):
+        code, printed, said = ccd("evaluate", out, "--split", split)
+        assert code == 0, said
+        assert f"{images} images" in printed
+    code, _, said = ccd("evaluate", out, "--truth", tmp_path / "labels.csv")
+    assert code == 2
+    assert "has its own" in said
+    assert ccd("train", "--resume", "--out", out)[0] == 0
