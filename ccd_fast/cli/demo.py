@@ -28,8 +28,7 @@ def demo(
 ) -> None:
     """Run the whole method on a world that the package draws itself: nothing is downloaded.
 
-    Draws the scenes (once), lets the tiny CLIP that comes with the package label them, trains a tiny student from
-    scratch; then leaves out one part of the method after the other, and prints what each is worth. A toy: its figures
+    Draws the scenes (once), lets the tiny CLIP that comes with the package label them, trains a tiny student; then leaves out one part of the method after the other, and prints what each is worth. A toy: its figures
     say that the method works, not how well it does on photographs.
 
     Example: `ccd-fast demo --quick`
@@ -57,7 +56,7 @@ def demo(
         shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     show(folder.read_json("summary.json"), out)
-    show_cells(cells, f"what each part is worth: demo world, seed {seed}; the student starts from scratch")
+    show_cells(cells, f"demo world, seed {seed}; the student starts from the weights of the package")
     folder.write_text("ablation.csv", ablate.as_csv(cells))
 
 

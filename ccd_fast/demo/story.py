@@ -1,12 +1,11 @@
 """The demo: the whole method on scenes that the package draws, with the tiny CLIP that it brings."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ccd_fast import config
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import Source
-from ccd_fast.demo import tiny_clip
+from ccd_fast.demo import tiny_clip, tiny_student
 from ccd_fast.demo.scenes import WORLD_VERSION, write_world
 from ccd_fast.engines.store import default_folder
 from ccd_fast.progress import Stages
@@ -37,11 +36,12 @@ def draw(seed: int, stages: Stages, train: int = TRAIN, test: int = TEST) -> Sou
 
 
 def recipe(seed: int, overrides: Sequence[str]) -> Recipe:
-    """Give the demo's recipe, its teacher being the tiny CLIP, which is put into the cache.
+    """Give the demo's recipe; the tiny CLIP and the student's first weights are put into the cache.
 
     Args:
         seed: of the run.
         overrides: as :func:`ccd_fast.config.load` takes them.
     """
-    teacher: Path = tiny_clip.install()
-    return config.load("demo", [f"teacher.model='''{teacher}'''", f"seed={seed}", *overrides])
+    files = {"teacher.model": tiny_clip.install(), "student.weights": tiny_student.install()}
+    given = [f"{knob}='''{file}'''" for knob, file in files.items()]
+    return config.load("demo", [*given, f"seed={seed}", *overrides])
