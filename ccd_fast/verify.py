@@ -12,7 +12,7 @@ import numpy as np
 
 from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.progress import Stage, Stages
-from ccd_fast.views import ViewBackend
+from ccd_fast.views import open_backend
 
 CHUNK = 64
 """Images decoded at a time."""
@@ -75,16 +75,16 @@ class Report:
         return asdict(self)
 
 
-def verify(
-    source: Source, backend: ViewBackend, stages: Stages, threads: int, quick: bool = False, subset: bool = False
-) -> Report:
+def verify(source: Source, stages: Stages, threads: int, quick: bool = False, subset: bool = False) -> Report:
     """Check a data set.
+
+    Images are decoded by Pillow, whatever a run would use: trees with broken images are what this is for, and DALI was
+    seen to crash the process (a segmentation fault) after images that it could not decode.
 
     Args:
         source: where it is.
-        backend: decodes the images.
         stages: shows the progress and the rate.
-        threads: for a backend that has no threads of its own.
+        threads: that decode.
         quick: only look whether the files are there.
         subset: a part of the official images is meant: their number is not compared.
 
@@ -100,7 +100,7 @@ def verify(
         if not quick:
             present = [path for path in dict.fromkeys(images.paths) if path not in missing]
             with stages.stage(f"decode the {images.split} images", len(present)) as stage:
-                unreadable = _unreadable(images.root, present, backend, threads, stage)
+                unreadable = _unreadable(images.root, present, threads, stage)
         reports.append(_describe(images, sorted(missing), unreadable))
     # A folder whose labels have no split column tests on images that it also trains on, and says so (folder.py).
     may_share = source.dataset == "folder"
@@ -126,16 +126,17 @@ def _missing(images: ImageSet, stage: Stage) -> set[str]:
     return missing
 
 
-def _unreadable(root: Path, paths: Sequence[str], backend: ViewBackend, threads: int, stage: Stage) -> dict[str, str]:
+def _unreadable(root: Path, paths: Sequence[str], threads: int, stage: Stage) -> dict[str, str]:
     """Decode images, and give the reason for each that cannot be."""
+    backend = open_backend("pillow", threads)
 
     def decode(start: int) -> tuple[int, dict[int, str]]:
         files = [root / path for path in paths[start : start + CHUNK]]
         return len(files), backend.decode(files, np.arange(start, start + len(files))).unreadable
 
     found: dict[int, str] = {}
-    # Pillow decodes on the thread that calls it and lets the others run; DALI has a pool of its own.
-    with ThreadPoolExecutor(threads if backend.name == "pillow" else 1) as pool:
+    # Pillow decodes on the thread that calls it and lets the others run.
+    with ThreadPoolExecutor(threads) as pool:
         for done, unreadable in pool.map(decode, range(0, len(paths), CHUNK)):
             found |= unreadable
             stage.advance(done)

@@ -13,7 +13,6 @@ from ccd_fast.cli import main
 from ccd_fast.datasets import Source
 from ccd_fast.progress import Stages
 from ccd_fast.verify import CHUNK, verify
-from ccd_fast.views import open_backend
 
 
 @pytest.fixture
@@ -22,9 +21,9 @@ def photos(photo_folder, tmp_path):
     return tmp_path / "photos"
 
 
-def check(root, backend="auto", **options):
+def check(root, **options):
     source = Source("folder", root, root / "classes.txt", root / "labels.csv")
-    return verify(source, open_backend(backend, 2), Stages(Console(file=io.StringIO())), 2, **options)
+    return verify(source, Stages(Console(file=io.StringIO())), 2, **options)
 
 
 def rows(root):
@@ -43,24 +42,21 @@ def test_all_is_well_and_the_labels_are_counted(photos):
         assert split.without_label == split.unknown == 0
 
 
-@pytest.mark.parametrize("backend", ["dali", "pillow"])
-def test_missing_and_unreadable_images_are_told_apart(photos, backend):
-    if backend == "dali":
-        pytest.importorskip("nvidia.dali")
+def test_missing_and_unreadable_images_are_told_apart(photos):
     jpegs = (row["path"] for row in rows(photos) if row["path"].endswith(".jpg") and row["split"] == "train")
     first, second, third = sorted(jpegs)[:3]
     (photos / first).unlink()
     (photos / second).write_bytes((photos / second).read_bytes()[:400])
     (photos / third).write_bytes(b"")
-    train = check(photos, backend).splits[0]
+    train = check(photos).splits[0]
     assert train.missing == [first]
     assert train.unreadable == {second: "cannot be decoded", third: "empty file"}
-    report = check(photos, backend)
+    report = check(photos)
     assert report.problems == [
         f"train: 1 missing, for example {first}",
         f"train: 2 cannot be decoded, for example {second}",
     ]
-    quick = check(photos, backend, quick=True)
+    quick = check(photos, quick=True)
     assert quick.problems == [f"train: 1 missing, for example {first}"]
 
 
@@ -92,7 +88,7 @@ def test_images_that_train_and_test_share_and_wrong_counts_are_problems(photos, 
     sets = {"train": leaking, "test": dataclasses.replace(test, official=13)}
     monkeypatch.setattr(Source, "load", lambda self, split: sets[split])
     stages = Stages(Console(file=io.StringIO()))
-    report = verify(source, open_backend("pillow", 1), stages, 1, quick=True)
+    report = verify(source, stages, 1, quick=True)
     assert report.splits[0].listed_twice == [train.paths[1]]
     assert report.in_both_splits == [test.paths[0]]
     assert report.problems == [
@@ -100,7 +96,7 @@ def test_images_that_train_and_test_share_and_wrong_counts_are_problems(photos, 
         "test: 12 images, but the official split has 13 (--subset if a part of them is meant)",
         f"1 in both splits, for example {test.paths[0]}",
     ]
-    subset = verify(source, open_backend("pillow", 1), stages, 1, quick=True, subset=True)
+    subset = verify(source, stages, 1, quick=True, subset=True)
     assert not any("official" in problem for problem in subset.problems)
 
 

@@ -34,16 +34,15 @@ def verify(
 
     Example: `ccd-fast verify --dataset voc12 --data-root data`
     """
-    import torch
+    import os
 
     from ccd_fast.datasets import Source
     from ccd_fast.progress import Stages
     from ccd_fast.verify import verify as check
-    from ccd_fast.views import open_backend
 
-    threads = torch.get_num_threads()
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     source = Source(dataset, data_root, classes, truth)
-    report = check(source, open_backend("auto", threads), Stages(Console(stderr=True)), threads, quick, subset)
+    report = check(source, Stages(Console(stderr=True)), threads, quick, subset)
     if json_:
         typer.echo(json.dumps(report.record(), indent=2))
     else:
