@@ -50,7 +50,7 @@ def test_missing_and_unreadable_images_are_told_apart(photos):
     (photos / third).write_bytes(b"")
     train = check(photos).splits[0]
     assert train.missing == [first]
-    assert train.unreadable == {second: "cannot be decoded", third: "empty file"}
+    assert train.unreadable == {second: "truncated", third: "empty file"}
     report = check(photos)
     assert report.problems == [
         f"train: 1 missing, for example {first}",
@@ -67,7 +67,7 @@ def test_more_images_than_are_decoded_at_a_time_keep_their_names(photos):
     train = check(photos).splits[0]
     assert train.images == 24 + CHUNK + 9
     assert train.unknown == CHUNK + 9
-    assert train.unreadable == {f"extra{CHUNK + 3:03d}.jpg": "cannot be decoded"}
+    assert train.unreadable == {f"extra{CHUNK + 3:03d}.jpg": "not an image (starts with 'rubbish')"}
 
 
 def test_files_with_the_same_bytes_are_told_but_no_mistake(photos):
