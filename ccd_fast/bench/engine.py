@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -55,7 +56,7 @@ def operations(tower: ImageTower) -> int:
     A multiplication and an addition are two; only products and convolutions count, and of an attention pool only the
     query that is used.
     """
-    module = EmbedPixels(tower).to("meta")
+    module = deepcopy(EmbedPixels(tower)).to("meta")  # a copy: to() would empty the tower itself
     pixels = torch.zeros((1, tower.image_size, tower.image_size, 3), dtype=torch.uint8, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(pixels)

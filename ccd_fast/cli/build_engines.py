@@ -88,7 +88,8 @@ def build_engines(
     if built.parity is None:
         typer.echo(f"not compared with open_clip: {built.why_no_parity}")
         return
-    table = Table(title=f"against open_clip in fp32, on {built.parity.images} images and {built.parity.classes} classes")
+    typer.echo(f"against open_clip in fp32, on {built.parity.images} images and {built.parity.classes} classes:")
+    table = Table()
     for column in PARITY:
         table.add_column(column, justify="right")
     table.add_row(*_figures(vars(built.parity)))

@@ -67,7 +67,7 @@ def test_training_says_what_it_does_and_ends_with_a_summary(trained):
     assert "Warning" not in progress
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "predict", "build-engines", "datasets", "verify"])
+@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "predict", "build-engines", "datasets", "verify", "doctor"])
 def test_every_command_explains_itself_with_an_example(ccd, command):
     code, out, _ = ccd(command, "--help")
     assert code == 0
@@ -138,6 +138,30 @@ def test_build_engines_says_whether_it_had_to_build(ccd, tiny_clip):
     assert code == 0
     assert "was there already" in out
     assert "built in" in ccd("build-engines", "--teacher", tiny_clip, "--force")[1]
+
+
+def test_build_engines_compares_with_open_clip_and_keeps_a_list(ccd, tiny_clip, photo_folder):
+    views = ["--images", photo_folder / "images", "--classes", photo_folder / "classes.txt"]
+    code, out, err = ccd("build-engines", "--teacher", tiny_clip, "--force", *views)
+    assert code == 0, err
+    assert "on 32 images and 4 classes" in out
+    assert "top-1 changed" in out
+    entries = json.loads(ccd("build-engines", "--list", "--json")[1])
+    own = next(entry for entry in entries if entry["identity"]["teacher"] == str(tiny_clip))
+    assert own["parity"]["onnxruntime cpu"]["cosine_min"] > 0.9999
+    assert own["key"] in ccd("build-engines", "--list")[1]
+    code, _, err = ccd("build-engines", "--remove", own["key"][:-1] + "x")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no such engine" in err
+    assert own["key"] not in ccd("build-engines", "--remove", own["key"])[1]
+
+
+def test_a_plan_is_built_without_a_card_and_said_not_to_have_been_compared(ccd, tiny_clip):
+    pytest.importorskip("tensorrt_rtx")
+    code, out, err = ccd("build-engines", "--teacher", tiny_clip, "--runtime", "tensorrt", "--batch-size", 4)
+    assert code == 0, err
+    assert "tensorrt, fp16: built in" in out
+    assert "not compared with open_clip: it runs on an NVIDIA GPU only" in out
 
 
 MISTAKES = {
