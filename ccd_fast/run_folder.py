@@ -139,7 +139,8 @@ class RunFolder:
         file = self.path / "checkpoints" / f"{name}.safetensors"
         if not file.is_file():
             have = sorted(f.stem for f in file.parent.glob("*.safetensors"))
-            raise UserError(f"{self.path}: no checkpoint {name!r}; it has {', '.join(have) or 'none yet'}")
+            mend = "" if self.summary() else f": the run has not ended; go on with --resume --out {self.path}"
+            raise UserError(f"{self.path}: no checkpoint {name!r}; it has {', '.join(have) or 'none yet'}{mend}")
         return safetensors.torch.load_file(file)
 
     def save_state(self, state: Mapping[str, Any]) -> None:
@@ -166,6 +167,7 @@ def _write(target: Path, write: Callable[[Path], object]) -> None:
     """Write to a temporary name, flush to the disk, and rename."""
     temporary = target.with_name(f".{target.name}.tmp")
     write(temporary)
+    temporary.chmod(0o644)  # safetensors keeps its files from everyone else
     with temporary.open("rb+") as handle:
         os.fsync(handle.fileno())
     temporary.replace(target)

@@ -11,6 +11,9 @@ import typer
 from ccd_fast.cli import bench, build_engines, datasets, demo, doctor, evaluate, options, predict, train, verify
 from ccd_fast.errors import RunError, UserError
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended."""
+
 app = typer.Typer(
     help="Photographs and class names in, a small fast multi-label classifier out. No labels needed.",
     no_args_is_help=True,
@@ -38,13 +41,21 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        _fail("interrupted; a run goes on with --resume, from its last finished epoch", 130)
+        _interrupted()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer takes Ctrl-C and says nothing
+            _interrupted()
+        raise
     except UserError as error:
         _fail(str(error), 2)
     except RunError as error:
         _fail(str(error), 1)
     except Exception as error:  # noqa: BLE001  the last resort: one line, and how to see more
         _fail(f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
+
+
+def _interrupted() -> None:
+    _fail("interrupted; a run goes on with --resume --out RUN, from its last finished epoch", INTERRUPTED)
 
 
 def _fail(message: str, code: int) -> None:

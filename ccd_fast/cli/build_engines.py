@@ -39,7 +39,7 @@ def build_engines(
     force: Annotated[bool, typer.Option("--force", help="Build it anew even if it is there.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the engines that are kept, and stop.")] = False,
     remove: Annotated[
-        list[str] | None, typer.Option(metavar="KEY|all", help="Remove an engine by its key, or all, and stop.")
+        list[str] | None, typer.Option(metavar="KEY|all", help="Remove an engine by its key or its beginning, or all; stop.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     recipe: options.Recipe = "folder",
@@ -121,10 +121,12 @@ def _remove(store: Any, keys: list[str]) -> None:
     from ccd_fast.errors import UserError, nearest
 
     there = store.keys()
-    for key in there if keys == ["all"] else keys:
-        if key not in there:
-            raise UserError(f"--remove {key}: no such engine; see --list" + nearest(key, there))
-        store.remove(key)
+    for wanted in there if keys == ["all"] else keys:
+        found = [key for key in there if key.startswith(wanted)]
+        if len(found) != 1:
+            problem = "no such engine" if not found else f"{len(found)} engines begin so"
+            raise UserError(f"--remove {wanted}: {problem}; see --list" + nearest(wanted, there))
+        store.remove(found[0])
 
 
 def _entry(store: Any, key: str) -> dict[str, Any]:
@@ -139,13 +141,14 @@ def _show_store(store: Any, as_json: bool) -> None:
         return
     table = Table(title=f"engines in {store.folder}")
     for column in ("key", "teacher", "px", "kind", "MiB", *PARITY):
-        table.add_column(column, justify="right" if column in ("px", "MiB", *PARITY) else "left")
+        right = column in ("px", "MiB", *PARITY)
+        table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=column == "key")
     for entry in entries:
         identity = entry.get("identity", {})
         kind = " ".join([str(identity.get("format", "?")), str(identity.get("precision", "?"))])
         parities = list(entry.get("parity", {}).values())
         teacher = Path(str(identity.get("teacher", "?"))).name
-        row = (entry["key"], teacher, str(identity.get("image_size", "?")), kind, f"{entry['bytes'] / 2**20:.0f}")
+        row = (entry["key"][:8], teacher, str(identity.get("image_size", "?")), kind, f"{entry['bytes'] / 2**20:.0f}")
         table.add_row(*row, *(_figures(parities[0]) if parities else ["–"] * len(PARITY)))
     Console().print(table)
     typer.echo(f"{len(entries)} engines, {sum(e['bytes'] for e in entries) / 2**20:.0f} MiB")

@@ -20,7 +20,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder of the run; made anew.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and of the run.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="The full method only, without leaving parts out.")] = False,
-    scenes: Annotated[int, typer.Option(min=50, help="Training scenes; a quarter as many for testing.")] = 2000,
+    scenes: Annotated[int, typer.Option(min=50, help="Training scenes; a quarter as many for testing. A few hundred are too few for the student.")] = 2000,
     set_: options.Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,

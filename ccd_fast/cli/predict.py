@@ -15,17 +15,20 @@ from ccd_fast.cli import options
 
 Ranked = list[tuple[str, float]]
 
+TOP_K = 3
+"""Classes shown of each photograph, at least."""
+
 
 def predict(
     run: options.Run,
     paths: Annotated[list[Path], typer.Argument(metavar="PATHS…", help="Photographs, and folders of them.")],
     checkpoint: options.Checkpoint = "best",
-    top_k: Annotated[int, typer.Option(min=1, help="Show at least this many classes of each photograph.")] = 3,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Show at least this many classes of each photograph: 3.")] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Show every class from this probability on.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write .csv (a column a class) or .jsonl instead.")
+        Path | None, typer.Option(metavar="FILE", help="Write .csv or .jsonl with every class instead.")
     ] = None,
     debug: options.Debug = False,
 ) -> None:
@@ -46,6 +49,8 @@ def predict(
 
     if out is not None and out.suffix not in (".csv", ".jsonl"):
         raise UserError(f"--out {out}: must end in .csv or .jsonl")
+    if out is not None and top_k is not None:
+        raise UserError("--top-k is for the table on the screen: a file of --out holds every class")
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
     files = find(paths)
@@ -62,7 +67,7 @@ def predict(
         text = as_csv if out.suffix == ".csv" else as_json_lines
         out.write_text(text(probabilities, model.class_names), encoding="utf-8")
     elif probabilities:
-        show({file: ranked(p, model.class_names, top_k, limit) for file, p in probabilities.items()}, limit)
+        show({file: ranked(p, model.class_names, top_k or TOP_K, limit) for file, p in probabilities.items()}, limit)
     if seen.unreadable:
         raise typer.Exit(2)
 
@@ -71,7 +76,7 @@ def find(paths: Sequence[Path]) -> list[Path]:
     """List the photographs that the user named, those of folders in order.
 
     Raises:
-        UserError: a path is not there, or a folder holds no images.
+        UserError: a folder holds no images. A path that is not there is left for the decoder to name.
     """
     from ccd_fast.datasets.folder import find_images
     from ccd_fast.errors import UserError
@@ -79,8 +84,6 @@ def find(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         inside = [path / name for name in find_images(path)] if path.is_dir() else [path]
-        if not path.exists():
-            raise UserError(f"{path}: no such file or folder")
         if not inside:
             raise UserError(f"{path}: no images in this folder")
         files += inside

@@ -111,7 +111,7 @@ def show(summary: dict[str, Any], out: Path) -> None:
         crops = f"{total['crops'] / seconds:.1f}" if total["crops"] else ""
         table.add_row(name, f"{total['images']:.0f}", f"{seconds:.1f}", f"{total['images'] / seconds:.1f}", crops)
     whole = sum(total["seconds"] for total in summary["stages"].values())
-    table.add_row("all", "", f"{whole:.1f}", "", "", end_section=True)
+    table.add_row("all stages", "", f"{whole:.1f}", "", "", end_section=True)
     console.print(table)
     if summary["unreadable"]:
         console.print(f"{summary['unreadable']} images could not be read: {out / 'quarantine.csv'}")
