@@ -64,7 +64,7 @@ def tower_of(model: Any, name: str) -> ImageTower:
 
 def distinct(tower: ImageTower, number: int) -> torch.Tensor:
     """Pictures that the tower tells apart: every two have a cosine below 0.9."""
-    pool = pictures(12 * number, tower.image_size)
+    pool = pictures(6 * number, tower.image_size)
     cosine = (embeddings := embed(tower.module, pool, tower.mean, tower.std)) @ embeddings.T
     chosen: list[int] = []
     for row in range(len(pool)):
