@@ -144,10 +144,6 @@ def is_consistent(recipe: Recipe, epoch: int) -> bool:
     return epoch >= recipe.train.warmup_epochs and recipe.consistency.mu > 0
 
 
-def _first_consistent(recipe: Recipe, epoch: int) -> bool:
-    return is_consistent(recipe, epoch) and not (epoch > 0 and is_consistent(recipe, epoch - 1))
-
-
 def _first_labels(parts: Parts) -> State:
     """Score the whole images, and make the first pseudo-labels of them (sections 1 and 2)."""
     recipe, images = parts.recipe, parts.images
@@ -243,7 +239,8 @@ def _fit(parts: Parts, state: State, epoch: int) -> None:
             state.results["student, chosen epoch, test"] = metrics.mean_average_precision
     parts.folder.add_metrics(record)
     shown = "" if metrics is None else f", test mAP {100 * metrics.mean_average_precision:.1f}"
-    of_both = " (with the consistency loss from here on)" if _first_consistent(recipe, epoch) else ""
+    starts = is_consistent(recipe, epoch) and epoch == recipe.train.warmup_epochs
+    of_both = " (with the consistency loss from here on)" if starts else ""
     parts.stages.say(f"epoch {epoch}: loss {loss:.4f}{of_both}{shown}")
     state.epoch = epoch + 1
 
