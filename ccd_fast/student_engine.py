@@ -135,7 +135,11 @@ def graph(student: Student, image_size: int, store: Store) -> Path:
 
 
 def _write(student: Student, image_size: int, file: Path) -> None:
-    onnx_export.export(student, image_size, OUTPUTS, file, keep_weights=True)
+    try:
+        onnx_export.export(student, image_size, OUTPUTS, file, keep_weights=True)
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"the student cannot be exported to ONNX: {reason}; set student.runtime=torch") from error
     model, own = onnx.load(file), student.state_dict()
     for tensor in model.graph.initializer:
         if tensor.name in own:
