@@ -73,6 +73,9 @@ class StudentKnobs(Section):
     alpha: Positive = Field(description="piecewise boost of the positive part of the maps (alpha)")
     image_size: Pixels = Field(description="side of the square training and test views, in pixels")
     relabel_image_size: Pixels | Literal["same"] = Field(description="side of the relabel views")
+    runtime: Literal["auto", "torch", "onnxruntime"] = Field(
+        description="what runs the student outside training; auto is onnxruntime on a CPU where that pays"
+    )
 
 
 class LabelKnobs(Section):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from ccd_fast import engines, view_choice
+from ccd_fast import engines, student_engine, view_choice
 from ccd_fast.cam import activity_threshold
 from ccd_fast.checked_engines import open_checked
 from ccd_fast.compat import quirks, rules
@@ -22,7 +22,7 @@ from ccd_fast.predict import predict
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels
 from ccd_fast.relabel import relabel, relabel_image_size, score_whole_images
-from ccd_fast.student import Student
+from ccd_fast.student import PixelClassifier, Student
 from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
 from ccd_fast.views import ViewBackend, open_backend
 
@@ -57,6 +57,7 @@ class Passes(Protocol):
         backend: of the views, in training and evaluation too.
         teacher: its class embeddings.
         engine: what the teacher runs on, for ``run.json``.
+        student_runtime: what the student runs on outside training, for ``run.json``.
         absent_ap: average precision of a class without positives; NaN leaves it out of the mean.
     """
 
@@ -71,10 +72,19 @@ class Passes(Protocol):
         ...
 
     engine: dict[str, Any]
+    student_runtime: student_engine.Runtime
     absent_ap: float
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[WholeImages, dict[int, str]]:
         """Let the teacher score every whole image; also gives the unreadable rows with the reason (section 1)."""
+        ...
+
+    def prepare(self, student: Student) -> None:
+        """Build what :meth:`at_work` needs, before any work is done."""
+        ...
+
+    def at_work(self, student: Student, image_size: int, stage: Stage) -> PixelClassifier:
+        """Give what runs the student outside training, with the weights that it has now."""
         ...
 
     def activity_threshold(self, student: Student, images: ImageSet, epoch: int, stage: Stage) -> float:
@@ -113,11 +123,22 @@ class StandardPasses:
         self.objects = objects
         self.backend = backend
         self.teacher = Teacher(clip, engine, embeddings)
+        self.student_runtime = student_engine.choose(recipe.student.runtime, looks_of_the_student(recipe, len(images)))
         self.engine = {"runtime": engine.runtime, "key": engine.key, "parity": asdict(parity) if parity else None}
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
         """Score the whole images; see :func:`ccd_fast.relabel.score_whole_images`."""
         return score_whole_images(images, self.backend, self.teacher, self.recipe.labels.max_entropy, stage)
+
+    def prepare(self, student: Student) -> None:
+        """Export the student's graphs where the store lacks them, and compare them with eager PyTorch."""
+        for size in {self.recipe.student.image_size, relabel_image_size(self.recipe)}:
+            student_engine.open_student(student, self.student_runtime, size, engines.Store())
+
+    def at_work(self, student: Student, image_size: int, stage: Stage) -> PixelClassifier:
+        """Open the student; see :func:`ccd_fast.student_engine.open_student`. A refit is part of the stage's time."""
+        with stage.part("refit"):
+            return student_engine.open_student(student, self.student_runtime, image_size, engines.Store())
 
     def activity_threshold(
         self,
@@ -128,16 +149,27 @@ class StandardPasses:
     ) -> float:
         """Set tau on the relabel views of all images, in one pass."""
         size = relabel_image_size(self.recipe)
-        seen = predict(student, images.files_of_all(), self.backend, size, stage)
+        seen = predict(self.at_work(student, size, stage), images.files_of_all(), self.backend, size, stage)
         return activity_threshold(seen.probabilities[seen.readable], self.recipe.relabel.k, self.recipe.relabel.min_tau)
 
     def relabel(
         self, student: Student, images: ImageSet, labels: PseudoLabels, tau: float, epoch: int, stage: Stage
     ) -> dict[int, str]:
         """Update the labels; see :func:`ccd_fast.relabel.relabel`."""
-        return relabel(
-            images, self.backend, self.teacher, student, labels, tau, epoch, self.recipe, stage, self.objects
-        )
+        seer = self.at_work(student, relabel_image_size(self.recipe), stage)
+        return relabel(images, self.backend, self.teacher, seer, labels, tau, epoch, self.recipe, stage, self.objects)
+
+
+def updates_labels(recipe: Recipe, epoch: int) -> bool:
+    """Tell whether an epoch starts with a label update: ``relabel.epochs`` of them after the warm-up."""
+    warmup, updates = recipe.train.warmup_epochs, recipe.relabel.epochs
+    return epoch >= warmup and (updates == "every" or epoch < warmup + int(updates))
+
+
+def looks_of_the_student(recipe: Recipe, images: int) -> int:
+    """Count the forward passes of a run's label updates, one for the activity threshold and one an update."""
+    updates = sum(updates_labels(recipe, epoch) for epoch in range(recipe.train.epochs))
+    return images * (updates + 1) if updates else 0
 
 
 def settled(recipe: Recipe) -> Recipe:

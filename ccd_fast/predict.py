@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ccd_fast.progress import Stage
-from ccd_fast.student import Student
+from ccd_fast.student import PixelClassifier
 from ccd_fast.views import Interpolation, Photographs, ViewBackend
 
 LOAD_BATCH = 32
@@ -46,11 +46,13 @@ def decoded(
 
 
 @torch.inference_mode()
-def predict(student: Student, files: list[Path], backend: ViewBackend, image_size: int, stage: Stage) -> Predictions:
+def predict(
+    student: PixelClassifier, files: list[Path], backend: ViewBackend, image_size: int, stage: Stage
+) -> Predictions:
     """Predict probabilities, the sigmoid of the logits, in evaluation mode.
 
     Args:
-        student: the model; it is left in evaluation mode.
+        student: the model, or its engine; it is left in evaluation mode.
         files: N photographs.
         backend: of the views.
         image_size: side of the square view in pixels.
@@ -60,7 +62,7 @@ def predict(student: Student, files: list[Path], backend: ViewBackend, image_siz
         Nothing for a photograph that cannot be read: it is in ``unreadable``.
     """
     student.eval()
-    probabilities = torch.zeros((len(files), student.head.out_channels))
+    probabilities = torch.zeros((len(files), student.classes))
     readable = torch.zeros(len(files), dtype=torch.bool)
     unreadable: dict[int, str] = {}
     for photographs in decoded(files, backend, stage):

@@ -9,7 +9,7 @@ from ccd_fast.object_boxes import ObjectBoxes
 from ccd_fast.predict import STUDENT_FILTER, decoded
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels, update_labels
-from ccd_fast.student import Student
+from ccd_fast.student import PixelClassifier
 from ccd_fast.teacher import Teacher
 from ccd_fast.view_choice import ViewChoice
 from ccd_fast.views import ViewBackend
@@ -78,7 +78,7 @@ def relabel(
     images: ImageSet,
     backend: ViewBackend,
     teacher: Teacher,
-    student: Student,
+    student: PixelClassifier,
     labels: PseudoLabels,
     tau: float,
     epoch: int,

@@ -15,7 +15,7 @@ from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
 from ccd_fast.evaluate import Metrics, choose_epoch, evaluate, mean_average_precision, oracle_epoch
 from ccd_fast.fit import adam, fit_epoch
-from ccd_fast.passes import Passes, open_passes, settled
+from ccd_fast.passes import Passes, open_passes, settled, updates_labels
 from ccd_fast.predict import predict
 from ccd_fast.progress import Stages
 from ccd_fast.pseudo_labels import PseudoLabels
@@ -101,6 +101,7 @@ def train(
         recipe.student.backbone, len(images.class_names), recipe.student.alpha, recipe.student.weights, recipe.seed
     )
     passes = open_passes(recipe, images, objects, device, stages.say)
+    passes.prepare(student)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
         stages.say(warning)
@@ -131,12 +132,6 @@ def train(
     summary = _summary(parts, state)
     folder.write_json(SUMMARY, summary)
     return summary
-
-
-def updates_labels(recipe: Recipe, epoch: int) -> bool:
-    """Tell whether an epoch starts with a label update: ``relabel.epochs`` of them after the warm-up."""
-    warmup, updates = recipe.train.warmup_epochs, recipe.relabel.epochs
-    return epoch >= warmup and (updates == "every" or epoch < warmup + int(updates))
 
 
 def is_consistent(recipe: Recipe, epoch: int) -> bool:
@@ -259,7 +254,8 @@ def test_metrics(parts: Parts, epoch: int) -> Metrics | None:
         return None
     with parts.stages.stage("evaluate", len(test), epoch=epoch) as stage:
         size = parts.recipe.student.image_size
-        seen = predict(parts.student, test.files_of_all(), parts.passes.backend, size, stage)
+        student = parts.passes.at_work(parts.student, size, stage)
+        seen = predict(student, test.files_of_all(), parts.passes.backend, size, stage)
     rows = seen.readable.numpy() & test.known
     truth = torch.from_numpy(test.truth[rows])
     threshold = parts.recipe.evaluate.threshold
@@ -292,6 +288,9 @@ def _restore(parts: Parts) -> State:
         here, there = parts.recipe.dumps().splitlines(), stored.splitlines()
         differing = next((a for a, b in zip(here, there, strict=False) if a != b), "")
         raise UserError(f"--resume: the recipe is not that of the run: {differing!r} differs")
+    began, now = parts.folder.read_json("run.json").get("student_runtime", "torch"), parts.passes.student_runtime
+    if began != now:
+        raise UserError(f"--resume: the run began with the student on {began}, which would be on {now} here")
     content = parts.folder.load_state()
     if content.pop("paths") != _digest(parts.images):
         raise UserError("--resume: the images or class names are not those that the run began with")
@@ -317,6 +316,7 @@ def _description(parts: Parts, source: Source, command: str, boxes: Path | None)
         "images": {"train": len(parts.images), "test": len(parts.test) if parts.test else 0},
         "teacher": parts.recipe.teacher.model,
         "engine": parts.passes.engine,
+        "student_runtime": parts.passes.student_runtime,
         "views": parts.passes.backend.name,
         "machine": machine.describe(),
     }

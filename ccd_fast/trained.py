@@ -6,12 +6,13 @@ from pathlib import Path
 import timm
 from torch import nn
 
-from ccd_fast import config
+from ccd_fast import config, student_engine
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import Source
+from ccd_fast.engines import Store
 from ccd_fast.errors import UserError
 from ccd_fast.run_folder import RunFolder
-from ccd_fast.student import Student
+from ccd_fast.student import PixelClassifier, Student
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,17 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
     except RuntimeError as error:
         raise UserError(f"{run}: the checkpoint {checkpoint!r} does not fit its recipe or classes") from error
     return Trained(student.eval(), recipe, class_names, source)
+
+
+def at_work(trained: Trained, pictures: int) -> PixelClassifier:
+    """Give what runs a trained student on a number of pictures, by its recipe's ``student.runtime``.
+
+    Raises:
+        UserError: the runtime was asked for by name, and cannot run here.
+    """
+    knobs = trained.recipe.student
+    runtime = student_engine.choose(knobs.runtime, pictures)
+    return student_engine.open_student(trained.student, runtime, knobs.image_size, Store())
 
 
 def boxes(run: Path) -> Path | None:

@@ -104,8 +104,9 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(source, recipe, t
     assert np.array_equal(label_table(tmp_path / "a", 2)[1], label_table(tmp_path / "b", 2)[1])
 
 
-def test_a_run_stopped_between_epochs_goes_on_to_the_same_end(source, recipe, tmp_path, monkeypatch):
-    whole = recipe("train.epochs=4")
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
+def test_a_run_stopped_between_epochs_goes_on_to_the_same_end(source, recipe, tmp_path, monkeypatch, runtime):
+    whole = recipe("train.epochs=4", f"student.runtime={runtime}")
     run(source, whole, tmp_path / "whole")
     import ccd_fast.train as module
 
@@ -122,11 +123,22 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_end(source, recipe, tm
     monkeypatch.setattr(module, "fit_epoch", fit)
     summary = run(source, whole, tmp_path / "stopped", resume=True)
     assert summary["epochs"] == 4
+    assert json.loads((tmp_path / "whole" / "run.json").read_text())["student_runtime"] == runtime
     a, b = (RunFolder(tmp_path / name).load_student("last") for name in ("whole", "stopped"))
     assert all(torch.equal(a[key], b[key]) for key in a)
     assert np.array_equal(label_table(tmp_path / "whole", 3)[1], label_table(tmp_path / "stopped", 3)[1])
     kinds = [(line.get("stage"), line.get("epoch")) for line in lines(tmp_path / "stopped")]
     assert kinds == [(line.get("stage"), line.get("epoch")) for line in lines(tmp_path / "whole")]
+
+
+def test_a_run_does_not_go_on_with_the_student_on_another_runtime(source, recipe, tmp_path, monkeypatch):
+    from ccd_fast import student_engine
+
+    auto = recipe("train.epochs=3")
+    run(source, auto, tmp_path / "run")  # 24 images do not repay an export: torch
+    monkeypatch.setattr(student_engine, "PAYS_FROM", 1)
+    with pytest.raises(UserError, match="the run began with the student on torch, which would be on onnxruntime here"):
+        run(source, auto, tmp_path / "run", resume=True)
 
 
 def test_unreadable_images_end_in_the_quarantine_and_the_rest_goes_on(photo_folder, recipe, tmp_path):

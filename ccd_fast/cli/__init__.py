@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from ccd_fast.cli import bench, build_engines, datasets, demo, doctor, evaluate, options, predict, train, verify
+from ccd_fast.cli import bench, build_engines, datasets, demo, doctor, evaluate, export, options, predict, train, verify
 from ccd_fast.errors import RunError, UserError
 
 INTERRUPTED = 130
@@ -24,6 +24,7 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.command("build-engines")(build_engines.build_engines)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")

@@ -147,7 +147,7 @@ def _show_store(store: Any, as_json: bool) -> None:
         identity = entry.get("identity", {})
         kind = " ".join([str(identity.get("format", "?")), str(identity.get("precision", "?"))])
         parities = list(entry.get("parity", {}).values())
-        teacher = Path(str(identity.get("teacher", "?"))).name
+        teacher = Path(str(identity.get("teacher") or f"student {identity.get('student', '?')}")).name
         row = (entry["key"][:8], teacher, str(identity.get("image_size", "?")), kind, f"{entry['bytes'] / 2**20:.0f}")
         table.add_row(*row, *(_figures(parities[0]) if parities else ["–"] * len(PARITY)))
     Console().print(table)

@@ -54,7 +54,8 @@ def evaluate(
         raise UserError(f"no known labels for the {split} images: give them with --truth FILE")
     backend, absent_ap = evaluation_conditions(model.recipe)
     with Stages(Console(stderr=True)).stage("evaluate", len(images)) as stage:
-        seen = predict(model.student, images.files_of_all(), backend, model.recipe.student.image_size, stage)
+        student = trained.at_work(model, len(images))
+        seen = predict(student, images.files_of_all(), backend, model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         typer.echo(f"ccd-fast: {images.paths[row]}: {reason}", err=True)
     rows = seen.readable.numpy() & images.known

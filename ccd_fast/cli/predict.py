@@ -57,7 +57,8 @@ def predict(
     views = model.recipe.views
     backend = open_backend(views.backend, torch.get_num_threads(), max_megapixels=views.max_megapixels)
     with Stages(Console(stderr=True)).stage("predict", len(files)) as stage:
-        seen = run_student(model.student, files, backend, model.recipe.student.image_size, stage)
+        student = trained.at_work(model, len(files))
+        seen = run_student(student, files, backend, model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         typer.echo(f"ccd-fast: {files[row]}: {reason}", err=True)
     rows = seen.readable.nonzero().flatten().tolist()

@@ -1,6 +1,7 @@
 """The passes over the images as the published code does them; see :class:`ccd_fast.passes.Passes`."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import torch
 
@@ -16,7 +17,7 @@ from ccd_fast.predict import STUDENT_FILTER, decoded
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels, debiased_labels, update_labels
 from ccd_fast.relabel import relabel_image_size
-from ccd_fast.student import Student
+from ccd_fast.student import PixelClassifier, Student
 from ccd_fast.teacher import class_embeddings, load_clip
 
 ONE = 1
@@ -56,6 +57,7 @@ class PublishedPasses:
     """One image, and one crop, at a time."""
 
     absent_ap = quirks.ABSENT_CLASS_AP
+    student_runtime: Literal["torch", "onnxruntime"] = "torch"
 
     def __init__(self, recipe: Recipe, images: ImageSet) -> None:
         """Load the teacher.
@@ -85,6 +87,13 @@ class PublishedPasses:
                     readable[row] = True
             stage.advance(ONE)
         return PublishedFirstLabels(scores, readable, self.recipe.labels.max_entropy, images.class_names), unreadable
+
+    def prepare(self, student: Student) -> None:
+        """Do nothing: the student runs as it is trained."""
+
+    def at_work(self, student: Student, image_size: int, stage: Stage) -> PixelClassifier:  # noqa: ARG002 - Passes
+        """Give the student itself."""
+        return student
 
     def activity_threshold(self, student: Student, images: ImageSet, epoch: int, stage: Stage) -> float:
         """Search tau over shuffled, flipped training views."""

@@ -23,7 +23,7 @@ def settled(recipe: Recipe) -> Recipe:
             f"compat = 'official': a crop may be as narrow as the margin, {margin_pixels(recipe)} pixels here, and "
             f"the teacher's attention pool needs {SMALLEST_CROP}: raise student.relabel_image_size or relabel.margin"
         )
-    student = recipe.student.model_copy(update={"backbone": quirks.BACKBONE})
+    student = recipe.student.model_copy(update={"backbone": quirks.BACKBONE, "runtime": "torch"})
     teacher = recipe.teacher.model_copy(update={"runtime": "torch"})
     views = recipe.views.model_copy(update={"backend": "pillow"})
     return recipe.model_copy(update={"student": student, "teacher": teacher, "views": views})
@@ -36,7 +36,11 @@ def margin_pixels(recipe: Recipe) -> int:
 
 def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
     """List knob, value, and the value that it must have."""
-    auto_or = {"teacher.runtime": (recipe.teacher.runtime, "torch"), "views.backend": (recipe.views.backend, "pillow")}
+    auto_or = {
+        "teacher.runtime": (recipe.teacher.runtime, "torch"),
+        "student.runtime": (recipe.student.runtime, "torch"),
+        "views.backend": (recipe.views.backend, "pillow"),
+    }
     return [
         *((key, wanted if value == "auto" else value, wanted) for key, (value, wanted) in auto_or.items()),
         ("teacher.image_size", recipe.teacher.image_size, relabel_image_size(recipe)),

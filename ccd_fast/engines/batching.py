@@ -1,8 +1,21 @@
 """Any number of rows through something that always sees the same number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
+
+
+def padded_batches(rows: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
+    """Cut rows into batches of exactly ``batch_size``, the last one padded with zeros; no row is one batch of zeros.
+
+    Args:
+        rows: (M, …), M may be 0.
+        batch_size: B.
+    """
+    for batch in torch.split(rows, batch_size):
+        missing = batch_size - len(batch)
+        padding = batch.new_zeros((missing, *batch.shape[1:]))
+        yield torch.cat([batch, padding]) if missing else batch
 
 
 def in_fixed_batches(
@@ -18,9 +31,4 @@ def in_fixed_batches(
     Returns:
         (M, D).
     """
-    outputs = []
-    for batch in torch.split(rows, batch_size):
-        missing = batch_size - len(batch)
-        padding = batch.new_zeros((missing, *batch.shape[1:]))
-        outputs.append(run(torch.cat([batch, padding]) if missing else batch))
-    return torch.cat(outputs)[: len(rows)]
+    return torch.cat([run(batch) for batch in padded_batches(rows, batch_size)])[: len(rows)]

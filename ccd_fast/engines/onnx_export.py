@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 import onnxscript
 import torch
+from onnxscript import optimizer
 from torch import nn
 
 from ccd_fast.engines.precision import Precision
@@ -23,8 +24,12 @@ OPSET = 20
 
 def identity(tower: ImageTower, precision: Precision = "fp32") -> dict[str, Any]:
     """Give everything that the exported file depends on."""
-    versions = {"torch": torch.__version__, "onnx": onnx.__version__, "onnxscript": onnxscript.__version__}
-    return {**tower.identity(), "format": "onnx", "precision": precision, "opset": OPSET, "exporter": versions}
+    return {**tower.identity(), "format": "onnx", "precision": precision, "opset": OPSET, "exporter": versions()}
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of all that has a hand in an export."""
+    return {"torch": torch.__version__, "onnx": onnx.__version__, "onnxscript": onnxscript.__version__}
 
 
 def key(tower: ImageTower, precision: Precision = "fp32") -> str:
@@ -68,4 +73,25 @@ def export(module: nn.Module, image_size: int, outputs: Sequence[str], file: Pat
         )
     if program is None:
         raise RuntimeError("the export to ONNX gave nothing")
+    if keep_weights:
+        _fold_all_but_weights(program.model)
     program.save(str(file))
+
+
+def _fold_all_but_weights(model: Any) -> None:
+    """Compute what depends on no weight, such as the zeros for a convolution's bias, so that a runtime can fuse layers.
+
+    The exporter may give a node's value the name of a weight (``mean``); the value is renamed.
+    """
+    weights = set(model.graph.initializers)
+    for node in model.graph:
+        for value in node.outputs:
+            if value.name in weights:
+                value.name = f"{value.name}_of_{node.name}"
+
+    def may_fold(node: Any) -> bool | None:
+        reads_weights = any(value is not None and value.name in weights for value in node.inputs)
+        return False if reads_weights and node.op_type != "Shape" else None
+
+    optimizer.fold_constants(model, should_fold=may_fold)
+    optimizer.remove_unused_nodes(model)

@@ -45,11 +45,11 @@ def open_engine(tower: ImageTower, settings: EngineSettings, store: Store) -> "O
     return OnnxRuntimeEngine(file, tower.image_size, settings)
 
 
-def open_session(file: Path, device: str, threads: int, stream: int = 0, cuda_graph: bool = False) -> Any:
+def open_session(file: Path | bytes, device: str, threads: int, stream: int = 0, cuda_graph: bool = False) -> Any:
     """Open an ONNX file with the provider of a device.
 
     Args:
-        file: the ONNX file.
+        file: the ONNX file, or its content.
         device: ``"cpu"`` or ``"cuda:0"``.
         threads: on the CPU.
         stream: handle of the CUDA stream to run on.
