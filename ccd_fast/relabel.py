@@ -19,7 +19,6 @@ from ccd_fast.teacher import Teacher
 from ccd_fast.view_choice import ViewChoice
 from ccd_fast.views import Interpolation, Photographs, ViewBackend, prefetched
 
-
 AHEAD = 1
 """Batches that wait, decoded, for the student or the teacher; one more is in the making and one in use."""
 
