@@ -101,6 +101,12 @@ class RelabelKnobs(Section):
     cam_threshold: Annotated[float, Ge(0), Lt(1)] = Field(description="the box encloses the normalised CAM above this")
     margin: Share = Field(description="growth of a box on every side, as a share of the view")
     ema: Share = Field(description="weight of the old label in an update (lambda)")
+    cache_mib: Natural = Field(
+        description="most memory, in MiB, for the scores of the last update's crops; 0 keeps none"
+    )
+    cache_grid: Annotated[int, Ge(0), Le(1024)] = Field(
+        description="boxes grow outward to a grid of so many pixels of the view, to move less often; 0 is off"
+    )
 
 
 class ViewKnobs(Section):

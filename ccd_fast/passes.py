@@ -16,6 +16,7 @@ from ccd_fast.compat import quirks, rules
 from ccd_fast.compat.passes import PublishedPasses
 from ccd_fast.compat.views import PublishedViews
 from ccd_fast.config import Recipe
+from ccd_fast.crop_cache import CropCache
 from ccd_fast.datasets import ImageSet
 from ccd_fast.object_boxes import ObjectBoxes
 from ccd_fast.predict import predict
@@ -124,6 +125,7 @@ class StandardPasses:
         self.backend = backend
         self.teacher = Teacher(clip, engine, embeddings)
         self.student_runtime = student_engine.choose(recipe.student.runtime, looks_of_the_student(recipe, len(images)))
+        self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
         self.engine = {"runtime": engine.runtime, "key": engine.key, "parity": asdict(parity) if parity else None}
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
@@ -157,7 +159,19 @@ class StandardPasses:
     ) -> dict[int, str]:
         """Update the labels; see :func:`ccd_fast.relabel.relabel`."""
         seer = self.at_work(student, relabel_image_size(self.recipe), stage)
-        return relabel(images, self.backend, self.teacher, seer, labels, tau, epoch, self.recipe, stage, self.objects)
+        return relabel(
+            images,
+            self.backend,
+            self.teacher,
+            seer,
+            labels,
+            tau,
+            epoch,
+            self.recipe,
+            stage,
+            self.objects,
+            self.cache,
+        )
 
 
 def updates_labels(recipe: Recipe, epoch: int) -> bool:

@@ -21,15 +21,26 @@ class Stage:
         self.total = total
         self.done = 0
         self.crops = 0
+        self.repeats = 0
+        self.hits = 0
         self.parts: dict[str, float] = {}
         self._show = show
         self._start = time.perf_counter()
         self._stopped: float | None = None
 
-    def advance(self, images: int, crops: int = 0) -> None:
-        """Count images, and crops where the stage has any."""
+    def advance(self, images: int, crops: int = 0, repeats: int = 0, hits: int = 0) -> None:
+        """Count images, and crops where the stage has any.
+
+        Args:
+            images: seen.
+            crops: asked for.
+            repeats: of them, those that are another crop of the same image again.
+            hits: of the others, those whose scores were in the cache.
+        """
         self.done += images
         self.crops += crops
+        self.repeats += repeats
+        self.hits += hits
         self._show(self)
 
     @contextmanager
@@ -53,10 +64,16 @@ class Stage:
     def rates(self) -> str:
         """Say the rates in a few words."""
         text = f"{self.done / self.seconds:.1f} images/s"
-        return text + (f", {self.crops / self.seconds:.1f} crops/s" if self.crops else "")
+        text += f", {self.crops / self.seconds:.1f} crops/s" if self.crops else ""
+        return text + (f", {self.hit_rate:.0%} cache hits" if self.hits else "")
+
+    @property
+    def hit_rate(self) -> float:
+        """Give the share of the distinct crops whose scores were in the cache."""
+        return self.hits / max(self.crops - self.repeats, 1)
 
     def shares(self) -> dict[str, float]:
-        """Give the share of the time that each part took."""
+        """Give the share of the time that each part took; parts that overlap add up to more than 1."""
         return {name: round(seconds / self.seconds, 3) for name, seconds in self.parts.items()}
 
     def record(self) -> dict[str, Any]:
@@ -65,6 +82,7 @@ class Stage:
         record["images_per_second"] = round(self.done / self.seconds, 2)
         if self.crops:
             record |= {"crops": self.crops, "crops_per_second": round(self.crops / self.seconds, 2)}
+            record |= {"repeated_crops": self.repeats, "cache_hits": round(self.hit_rate, 4)}
         return record | {"share": self.shares()}
 
 

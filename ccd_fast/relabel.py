@@ -1,9 +1,14 @@
 """The passes that make and update pseudo-labels (sections 2 and 4)."""
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ccd_fast.config import Recipe
+from ccd_fast.crop_cache import NOT_KEPT, CropCache, distinct
 from ccd_fast.datasets import ImageSet
 from ccd_fast.object_boxes import ObjectBoxes
 from ccd_fast.predict import STUDENT_FILTER, decoded
@@ -12,7 +17,20 @@ from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels, update_labels
 from ccd_fast.student import PixelClassifier
 from ccd_fast.teacher import Teacher
 from ccd_fast.view_choice import ViewChoice
-from ccd_fast.views import ViewBackend
+from ccd_fast.views import Interpolation, Photographs, ViewBackend, prefetched
+
+AHEAD = 1
+"""Batches that wait, decoded, for the student or the teacher; one more is in the making and one in use."""
+
+
+def _decoded_with_views(
+    images: ImageSet, backend: ViewBackend, size: int, interpolation: Interpolation, stage: Stage
+) -> Iterator[tuple[Photographs, torch.Tensor]]:
+    """Decode all images batch by batch, each batch with its whole views of a size, (B, S, S, 3); 0 makes none."""
+    for photographs in decoded(images.files_of_all(), backend, stage):
+        with stage.part("views"):
+            views = backend.whole(photographs, size, interpolation) if size else torch.empty(0)
+        yield photographs, views
 
 
 def score_whole_images(
@@ -32,14 +50,14 @@ def score_whole_images(
     """
     gathered = FirstLabels(len(images), len(images.class_names), max_entropy)
     unreadable: dict[int, str] = {}
-    for photographs in decoded(images.files_of_all(), backend, stage):
-        unreadable |= photographs.unreadable
-        with stage.part("views"):
-            views = backend.whole(photographs, teacher.image_size, teacher.interpolation)
-        with stage.part("teacher"):
-            if len(photographs):
-                gathered.add(torch.from_numpy(photographs.rows), teacher.similarities(views))
-        stage.advance(len(photographs) + len(photographs.unreadable))
+    ahead = _decoded_with_views(images, backend, teacher.image_size, teacher.interpolation, stage)
+    with closing(prefetched(ahead, AHEAD)) as batches:
+        for photographs, views in batches:
+            unreadable |= photographs.unreadable
+            with stage.part("teacher"):
+                if len(photographs):
+                    gathered.add(torch.from_numpy(photographs.rows), teacher.similarities(views))
+            stage.advance(len(photographs) + len(photographs.unreadable))
     return gathered, unreadable
 
 
@@ -73,7 +91,43 @@ class CropScorer:
         self._scores.append(torch.softmax(self.teacher.similarities(crops), dim=1))
 
 
-@torch.inference_mode()
+class _ScoredCrops:
+    """The crops of a pass in order, some of them scored by the teacher and the others known from the pass before."""
+
+    def __init__(self, teacher: Teacher, cache: CropCache, images: ImageSet) -> None:
+        cache.serve(images)
+        self.cache = cache
+        self.scorer = CropScorer(teacher)
+        self.rows, self.boxes = [np.empty(0, dtype=np.int64)], [np.empty((0, 4), dtype=np.int64)]
+        self.positions = [np.empty(0, dtype=np.int64)]
+
+    def expect(self, rows: NDArray[np.int64], boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Take crops in, (M,) rows and (M, 4) boxes; tell which of them :meth:`add` must bring, (M,) bool."""
+        positions = self.cache.find(rows, boxes)
+        self.rows.append(rows)
+        self.boxes.append(boxes)
+        self.positions.append(positions)
+        unknown: NDArray[np.bool_] = positions == NOT_KEPT
+        return unknown
+
+    def add(self, crops: torch.Tensor) -> None:
+        """Score crops, (M, S, S, 3) uint8, in the order in which they were asked for."""
+        self.scorer.add(crops)
+
+    def finish(self) -> tuple[NDArray[np.int64], torch.Tensor]:
+        """Give the rows, (M,), and scores, (M, C) float32, of all crops, and keep them for the next pass."""
+        rows, boxes, positions = (np.concatenate(parts) for parts in (self.rows, self.boxes, self.positions))
+        scores = self.scorer.finish()
+        known = positions != NOT_KEPT
+        if known.any():
+            asked = scores
+            scores = torch.empty((len(rows), asked.shape[1]))
+            scores[torch.from_numpy(known)] = self.cache.scores(positions[known])
+            scores[torch.from_numpy(~known)] = asked
+        self.cache.replace(rows, boxes, scores)
+        return rows, scores
+
+
 def relabel(
     images: ImageSet,
     backend: ViewBackend,
@@ -85,6 +139,7 @@ def relabel(
     recipe: Recipe,
     stage: Stage,
     objects: ObjectBoxes | None = None,
+    cache: CropCache | None = None,
 ) -> dict[int, str]:
     """Update the pseudo-labels of all images from crops, usually at the student's CAMs (section 4).
 
@@ -99,6 +154,7 @@ def relabel(
         recipe: the knobs.
         stage: advanced by images and crops.
         objects: boxes that people drew, for the choices of views that need them.
+        cache: scores of the last pass; this pass's take their place when it has ended.
 
     Returns:
         Rows that could not be read, with the reason; they keep their labels.
@@ -106,28 +162,36 @@ def relabel(
     student.eval()
     view_size = relabel_image_size(recipe)
     looks = ViewChoice(recipe, epoch, len(images), len(images.class_names), objects)
-    scorer, owners = CropScorer(teacher), [np.empty(0, dtype=np.int64)]
+    scored = _ScoredCrops(teacher, CropCache(budget=0) if cache is None else cache, images)
     unreadable: dict[int, str] = {}
-    for photographs in decoded(images.files_of_all(), backend, stage):
-        unreadable |= photographs.unreadable
-        if len(photographs):
-            seen = None
-            if looks.asks_the_student:
-                with stage.part("student"):
-                    seen = student(backend.whole(photographs, view_size, STUDENT_FILTER))
-            with stage.part("boxes"):
-                owner, boxes = looks.boxes(photographs, seen, view_size, tau)
-            with stage.part("crops"):
-                crops = backend.crop(photographs, owner, boxes, teacher.image_size, teacher.interpolation)
-            with stage.part("teacher"):
-                scorer.add(crops)
-            owners.append(photographs.rows[owner])
-        stage.advance(len(photographs) + len(photographs.unreadable), crops=len(owners[-1]) if len(photographs) else 0)
+    ahead = _decoded_with_views(images, backend, view_size if looks.asks_the_student else 0, STUDENT_FILTER, stage)
+    with closing(prefetched(ahead, AHEAD)) as batches:
+        for photographs, views in batches:
+            unreadable |= photographs.unreadable
+            crops = repeats = hits = 0
+            if len(photographs):
+                seen = None
+                if looks.asks_the_student:
+                    with stage.part("student"), torch.inference_mode():
+                        seen = student(views)
+                with stage.part("boxes"):
+                    owner, boxes = looks.boxes(photographs, seen, view_size, tau)
+                    crops = len(owner)
+                    owner, boxes = distinct(owner, boxes)
+                    repeats = crops - len(owner)
+                    unknown = scored.expect(photographs.rows[owner], boxes)
+                    hits = len(owner) - int(unknown.sum())
+                with stage.part("crops"):
+                    pixels = backend.crop(
+                        photographs, owner[unknown], boxes[unknown], teacher.image_size, teacher.interpolation
+                    )
+                with stage.part("teacher"):
+                    scored.add(pixels)
+            stage.advance(len(photographs) + len(photographs.unreadable), crops, repeats, hits)
     with stage.part("teacher"):
-        crop_scores = scorer.finish()
+        rows, crop_scores = scored.finish()
     with stage.part("update"):
-        rows = torch.from_numpy(np.concatenate(owners))
-        update_labels(labels, rows, crop_scores, recipe.labels.floor, recipe.relabel.ema)
+        update_labels(labels, torch.from_numpy(rows), crop_scores, recipe.labels.floor, recipe.relabel.ema)
     return unreadable
 
 

@@ -41,6 +41,8 @@ def check(recipe: Recipe, objects: ObjectBoxes | None) -> None:
         raise UserError(f"views.per_class must be 1 with views.choice = {views.choice!r}: it would not be heeded")
     if views.choice not in MOVED and views.jitter != 0:
         raise UserError(f"views.jitter must be 0 with views.choice = {views.choice!r}: it would not be heeded")
+    if views.choice != "cam" and recipe.relabel.cache_grid != 0:
+        raise UserError(f"relabel.cache_grid must be 0 with views.choice = {views.choice!r}: it would not be heeded")
     if views.choice == "near-ground-truth" and views.jitter == 0:
         raise UserError("views.choice = 'near-ground-truth' needs views.jitter above 0: it says how near")
 
@@ -114,7 +116,7 @@ class ViewChoice:
             raise ValueError("the student was not asked")
         knobs = self.recipe.relabel
         found = boxes_of_active_classes(*seen, tau, view_size, knobs.cam_threshold, knobs.margin)
-        return found.owner, found.boxes / view_size
+        return found.owner, snapped(found.boxes, knobs.cache_grid, view_size) / view_size
 
     def _at_objects(self, photographs: Photographs) -> tuple[Owners, Boxes]:
         """Take the boxes that people drew."""
@@ -122,6 +124,14 @@ class ViewChoice:
             raise ValueError("there are no boxes")
         owner, boxes = self.objects.of(photographs.rows)
         return owner, boxes / np.tile(photographs.sizes[owner][:, ::-1], 2)
+
+
+def snapped(boxes: NDArray[np.int64], grid: int, view_size: int) -> NDArray[np.int64]:
+    """Grow boxes outward to a grid, inside the view: (M, 4) int64 in the view's pixels. A grid of 0 is none."""
+    if not grid:
+        return boxes
+    low, high = boxes[:, :2] // grid * grid, -(-boxes[:, 2:] // grid) * grid
+    return np.concatenate([low, np.minimum(high, view_size)], axis=1)
 
 
 def grid_boxes(side: int) -> Boxes:

@@ -1,4 +1,7 @@
 import dataclasses
+import random
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ import torch
 
 from ccd_fast import config, engines, student, teacher
 from ccd_fast.cam import boxes_of_active_classes
+from ccd_fast.crop_cache import CropCache
 from ccd_fast.datasets import load
 from ccd_fast.engines import Store
 from ccd_fast.progress import Stage
@@ -132,3 +136,182 @@ def test_an_unreadable_image_is_reported_and_keeps_its_labels(images, judge, net
     before = labels.table[5].clone()
     assert relabel(changed, PillowViews(), judge, net, labels, 0.0, 2, recipe(), stage()) == {5: "no such file"}
     assert torch.equal(labels.table[5], before)
+
+
+class CountingEngine:
+    """Counts the views that the engine is asked for."""
+
+    def __init__(self, engine):
+        self.engine = engine
+        self.views = 0
+        self.image_size, self.batch_size = engine.image_size, engine.batch_size
+
+    def embed(self, pixels):
+        self.views += len(pixels)
+        return self.engine.embed(pixels)
+
+
+@pytest.fixture
+def counting(judge):
+    twin = teacher.Teacher.__new__(teacher.Teacher)
+    twin.__dict__ |= {**vars(judge), "engine": CountingEngine(judge.engine)}
+    return twin
+
+
+def update(images, judge, net, *overrides, cache=None, backend=None):
+    labels, counted = labels_of(images), stage()
+    relabel(images, backend or PillowViews(), judge, net, labels, 0.5, 2, recipe(*overrides), counted, cache=cache)
+    return labels.table, counted
+
+
+def test_boxes_that_have_not_moved_are_not_encoded_again_and_give_the_same_bits(images, counting, net):
+    plain, first = update(images, counting, net)
+    encoded, cache = counting.engine.views, CropCache(2**20)
+    assert encoded == first.crops - first.repeats > 0
+    for hit_rate in (0.0, 1.0):
+        table, counted = update(images, counting, net, cache=cache)
+        assert torch.equal(table, plain)
+        assert counted.hit_rate == hit_rate
+        assert counted.record()["cache_hits"] == hit_rate
+    assert counting.engine.views == 2 * encoded
+    assert "100% cache hits" in counted.rates()
+
+
+def test_only_boxes_that_have_moved_are_encoded_again(images, counting, net):
+    class Moved:
+        """The same student, but the maps of the last images stand on their heads."""
+
+        def eval(self):
+            return self
+
+        def __call__(self, pixels):
+            logits, cam = net(pixels)
+            return logits, torch.cat([cam[:-8], cam[-8:].flip(2)])
+
+    cache = CropCache(2**20)
+    update(images, counting, net, cache=cache)
+    plain, counted = update(images, counting, Moved())
+    before = counting.engine.views
+    table, counted = update(images, counting, Moved(), cache=cache)
+    assert torch.equal(table, plain)
+    assert 0 < counted.hits < counted.crops - counted.repeats
+    assert counting.engine.views - before == counted.crops - counted.repeats - counted.hits
+
+
+def test_a_cache_too_small_for_all_crops_gives_the_same_bits(images, judge, net):
+    plain, counted = update(images, judge, net)
+    budget = 56 * (counted.crops - counted.repeats) // 2
+    cache = CropCache(budget)
+    for _ in range(2):
+        table, counted = update(images, judge, net, cache=cache)
+        assert torch.equal(table, plain)
+        assert cache.used <= budget
+    assert 0.3 < counted.hit_rate < 0.7
+
+
+def test_equal_boxes_of_an_image_are_encoded_once(images, counting):
+    class SameMapForAllClasses:
+        def eval(self):
+            return self
+
+        def __call__(self, pixels):
+            cam = pixels[:, :2, :2, :1].permute(0, 3, 1, 2).float().expand(-1, 4, -1, -1)
+            return torch.ones(len(pixels), 4), cam
+
+    _, counted = update(images, counting, SameMapForAllClasses())
+    assert (counted.crops, counted.repeats) == (4 * len(images), 3 * len(images))
+    assert counting.engine.views == len(images)
+    assert counted.record()["repeated_crops"] == 3 * len(images)
+
+
+class Broken(PillowViews):
+    """Fails in one of its operations, at the second batch."""
+
+    def __init__(self, operation):
+        super().__init__()
+        self.calls, operation_ = 0, getattr(self, operation)
+
+        def fail(*arguments):
+            self.calls += 1
+            if self.calls == 2:
+                raise RuntimeError(f"{operation} is broken")
+            return operation_(*arguments)
+
+        setattr(self, operation, fail)
+
+
+def broken_teacher(judge):
+    twin = teacher.Teacher.__new__(teacher.Teacher)
+    twin.__dict__ |= vars(judge)
+
+    def fail(pixels):
+        raise RuntimeError("teacher is broken")
+
+    twin.similarities = fail
+    return twin
+
+
+class BrokenStudent:
+    def eval(self):
+        return self
+
+    def __call__(self, pixels):
+        raise RuntimeError("student is broken")
+
+
+@pytest.mark.parametrize("part", ["decode", "whole", "crop", "student", "teacher"])
+def test_whatever_fails_the_pass_ends_with_that_error_and_leaves_labels_cache_and_threads(
+    images, judge, net, part, monkeypatch
+):
+    monkeypatch.setattr("ccd_fast.predict.decoded.__defaults__", (8,))  # three batches
+    cache, labels = CropCache(2**20), labels_of(images)
+    update(images, judge, net, "relabel.margin=0.1", cache=cache)  # other boxes: the teacher will be asked
+    kept, before, threads = cache._keys.copy(), labels.table.clone(), set(threading.enumerate())
+    backend = Broken(part) if part in ("decode", "whole", "crop") else PillowViews()
+    judge = broken_teacher(judge) if part == "teacher" else judge
+    net = BrokenStudent() if part == "student" else net
+    with pytest.raises(RuntimeError, match=f"{part} is broken"):
+        relabel(images, backend, judge, net, labels, 0.5, 2, recipe(), stage(), cache=cache)
+    assert set(threading.enumerate()) == threads
+    assert torch.equal(labels.table, before)
+    assert np.array_equal(cache._keys, kept)
+
+
+def test_the_labels_do_not_depend_on_which_part_is_slow(images, judge, net, monkeypatch):
+    monkeypatch.setattr("ccd_fast.predict.decoded.__defaults__", (4,))
+    plain, _ = update(images, judge, net)
+
+    class Dawdling(PillowViews):
+        def __init__(self, operation, seed):
+            super().__init__()
+            of_backend, draw = getattr(self, operation), random.Random(seed)
+
+            def slow(*arguments):
+                time.sleep(draw.random() / 50)
+                return of_backend(*arguments)
+
+            setattr(self, operation, slow)
+
+    for seed, operation in enumerate(("decode", "whole", "crop")):
+        assert torch.equal(update(images, judge, net, backend=Dawdling(operation, seed))[0], plain)
+
+
+def test_photographs_are_decoded_ahead_but_no_more_than_a_few(images, judge, net, monkeypatch):
+    monkeypatch.setattr("ccd_fast.predict.decoded.__defaults__", (4,))
+    decoded, used, ahead = [], [], []
+
+    class Watched(PillowViews):
+        def decode(self, files, rows):
+            decoded.append(threading.current_thread())
+            return super().decode(files, rows)
+
+        def crop(self, *arguments):
+            time.sleep(0.05)
+            ahead.append(len(decoded) - len(used))
+            used.append(threading.current_thread())
+            return super().crop(*arguments)
+
+    update(images, judge, net, backend=Watched())
+    assert set(used) == {threading.current_thread()}
+    assert threading.current_thread() not in decoded
+    assert 1 < max(ahead) <= 4  # in use, waiting, waiting to wait, in the making

@@ -141,6 +141,16 @@ def test_a_run_does_not_go_on_with_the_student_on_another_runtime(source, recipe
         run(source, auto, tmp_path / "run", resume=True)
 
 
+def test_the_cache_of_scores_changes_no_label_and_its_hits_are_in_the_record(source, recipe, tmp_path):
+    for name, mib in (("with", 1), ("without", 0)):
+        knobs = recipe("train.epochs=4", "views.choice=whole", f"relabel.cache_mib={mib}")
+        run(source, knobs, tmp_path / name)
+    for epoch in (2, 3):
+        assert np.array_equal(*(label_table(tmp_path / name, epoch)[1] for name in ("with", "without")))
+    for name, hits in (("with", [0, 1]), ("without", [0, 0])):
+        assert [line["cache_hits"] for line in lines(tmp_path / name) if line.get("stage") == "relabel"] == hits
+
+
 def test_unreadable_images_end_in_the_quarantine_and_the_rest_goes_on(photo_folder, recipe, tmp_path):
     shutil.copytree(photo_folder, tmp_path / "photos")
     source = Source("folder", tmp_path / "photos", tmp_path / "photos/classes.txt", tmp_path / "photos/labels.csv")

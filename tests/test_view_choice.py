@@ -6,7 +6,7 @@ from ccd_fast import config, object_boxes
 from ccd_fast.datasets import load
 from ccd_fast.errors import UserError
 from ccd_fast.object_boxes import ObjectBoxes
-from ccd_fast.view_choice import ViewChoice, check, grid_boxes, random_boxes
+from ccd_fast.view_choice import ViewChoice, check, grid_boxes, random_boxes, snapped
 from ccd_fast.views import Photographs
 
 SIZES = np.array([[60, 90], [80, 40], [100, 100]])  # height, width
@@ -190,3 +190,23 @@ def test_a_file_of_boxes_that_makes_no_sense_is_refused(images, tmp_path, text, 
         (tmp_path / "boxes.csv").write_text(text.format(path=images.paths[0]))
     with pytest.raises(UserError, match=said):
         object_boxes.read(tmp_path / "boxes.csv", images)
+
+
+def test_boxes_grow_outward_to_the_grid_and_stay_inside_the_view():
+    boxes = np.array([[0, 7, 8, 9], [3, 8, 17, 30]])
+    assert snapped(boxes, 8, 30).tolist() == [[0, 0, 8, 16], [0, 8, 24, 30]]
+    assert snapped(boxes, 0, 30) is boxes
+
+
+def test_the_grid_reaches_the_boxes_at_the_cams():
+    _, exact = choose()
+    _, coarse = choose("relabel.cache_grid=8")
+    assert (coarse[:, :2] <= exact[:, :2]).all()
+    assert (coarse[:, 2:] >= exact[:, 2:]).all()
+    in_view = coarse / np.tile(SIZES[[0, 2, 2]][:, ::-1], 2) * 16
+    assert (np.abs(in_view / 8 - np.round(in_view / 8)) * 8 < 0.5).all()
+
+
+def test_a_grid_that_would_not_be_heeded_is_refused():
+    with pytest.raises(UserError, match=r"cache_grid must be 0 with views\.choice = .whole."):
+        choose("relabel.cache_grid=8", "views.choice=whole")

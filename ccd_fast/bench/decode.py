@@ -110,7 +110,7 @@ def _tasks(name: str, load: Load) -> dict[str, tuple[Callable[[], object], int]]
 
     contents = [[cache.read(file) for file in batch] for batch, _ in batches]
     return {
-        BARE: (functools.partial(_bare(name, load.device), contents), images),
+        BARE: (functools.partial(bare_decode(name, load.device), contents), images),
         DECODE_KEPT: (functools.partial(_decode, in_memory, batches), images),
         "decode": (functools.partial(_decode, backend, batches), images),
         "decode + whole view": (whole, images),
@@ -158,7 +158,7 @@ def boxes_of(photographs: Photographs, image_size: int) -> tuple[NDArray[np.int6
     return owner, to_image_boxes(boxes, photographs.sizes[owner], image_size)
 
 
-def _bare(name: str, device: str) -> Callable[[list[list[Any]]], None]:
+def bare_decode(name: str, device: str) -> Callable[[list[list[Any]]], None]:
     """Give the library's own decode, as a user without ccd_fast would write it."""
     if name == "pillow":
 

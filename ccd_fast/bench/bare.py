@@ -1,0 +1,126 @@
+"""The bare library calls that the stages of a relabel pass stand for, on the same arrays."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ccd_fast.bench.decode import bare_decode
+from ccd_fast.engines import ImageEngine, ImageTower
+from ccd_fast.engines.tower import EmbedPixels
+from ccd_fast.predict import STUDENT_FILTER
+from ccd_fast.student import Student
+from ccd_fast.views import Interpolation, Photographs, ViewBackend
+
+Call = Callable[[], object]
+
+
+def decode(backend: ViewBackend, contents: list[list[Any]]) -> Call:
+    """Decode bytes in memory, batch by batch."""
+    call = bare_decode(backend.name, str(backend.device))
+    return lambda: call(contents)
+
+
+def views(backend: ViewBackend, held: Sequence[Photographs], size: int) -> Call:
+    """Resize whole photographs to the square."""
+    if backend.name == "pillow":
+        from ccd_fast.views.pillow import FILTERS
+
+        side = (size, size)
+        return lambda: [p.resize(side, FILTERS[STUDENT_FILTER]) for batch in held for p in batch.pixels]
+    import nvidia.dali.experimental.dynamic as dali
+
+    how = _dali_resize(STUDENT_FILTER, size)
+    return lambda: [dali.resize(batch.pixels, **how).evaluate() for batch in held]
+
+
+def student(net: Student, pixels: Sequence[torch.Tensor]) -> Call:
+    """Run the backbone and the 1x1 convolution in eager PyTorch, on pixels that are normalised already."""
+    normalised = [((p.permute(0, 3, 1, 2).float() - net.mean) / net.std) for p in pixels]
+
+    @torch.inference_mode()
+    def call() -> None:
+        for batch in normalised:
+            net.head(net.backbone.forward_features(batch))
+
+    return call
+
+
+def boxes(maps: Sequence[torch.Tensor], size: int, threshold: float) -> Call:
+    """Upsample the active classes' maps, (M, h, w) a batch, normalise them and compare them, in PyTorch."""
+
+    @torch.inference_mode()
+    def call() -> None:
+        for batch in maps:
+            large = torch.nn.functional.interpolate(batch[:, None], (size, size), mode="bilinear")[:, 0]
+            low, high = large.amin(dim=(1, 2), keepdim=True), large.amax(dim=(1, 2), keepdim=True)
+            hot = (large - low) / (high - low + 1e-5) > threshold
+            hot.any(dim=1), hot.any(dim=2)
+
+    return call
+
+
+def crops(
+    backend: ViewBackend,
+    held: Sequence[Photographs],
+    asked: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    size: int,
+    interpolation: Interpolation,
+) -> Call:
+    """Cut boxes out of decoded photographs and resize them."""
+    if backend.name == "pillow":
+        from ccd_fast.views.pillow import FILTERS
+
+        pairs = [
+            (batch.pixels[k], box)
+            for batch, (owner, boxes_) in zip(held, asked, strict=True)
+            for k, box in zip(owner.tolist(), boxes_.tolist(), strict=True)
+        ]
+        return lambda: [p.crop(box).resize((size, size), FILTERS[interpolation]) for p, box in pairs]
+    import nvidia.dali.experimental.dynamic as dali
+
+    how = _dali_resize(interpolation, size)
+    prepared = []
+    for batch, (owner, boxes_) in zip(held, asked, strict=True):
+        if len(owner):
+            tensors, corners = batch.pixels.tensors, boxes_.astype(np.int32)
+            start, end = (dali.as_batch(list(np.ascontiguousarray(c))) for c in (corners[:, 1::-1], corners[:, :1:-1]))
+            prepared.append((dali.as_batch([tensors[k] for k in owner.tolist()]), start, end))
+    return lambda: [dali.resize(dali.slice(p, start=s, end=e, axes=[0, 1]), **how).evaluate() for p, s, e in prepared]
+
+
+def teacher(tower: ImageTower, engine: ImageEngine, pixels: torch.Tensor) -> Call | None:
+    """Run the runtime itself on batches of its size; None for a runtime that is not measured so."""
+    batches = list(torch.split(pixels, engine.batch_size))
+    missing = engine.batch_size - len(batches[-1])
+    if missing:
+        batches[-1] = torch.cat([batches[-1], batches[-1].new_zeros((missing, *pixels.shape[1:]))])
+    if engine.runtime == "onnxruntime":
+        session: Any = vars(engine)["session"]
+        feeds = [{"pixels": batch.numpy()} for batch in batches]
+        return lambda: [session.run(None, feed) for feed in feeds]
+    if engine.runtime != "torch":
+        return None
+    module = EmbedPixels(tower).eval()
+
+    @torch.inference_mode()
+    def call() -> None:
+        for batch in batches:
+            module(batch)
+
+    return call
+
+
+def update(rows: torch.Tensor, scores: torch.Tensor, images: int) -> Call:
+    """Take the maximum over the crops of each image, by PyTorch's own reduction."""
+    owner = rows[:, None].expand(-1, scores.shape[1])
+    best = torch.zeros((images, scores.shape[1]))
+    return lambda: best.scatter_reduce_(0, owner, scores, "amax", include_self=False)
+
+
+def _dali_resize(interpolation: Interpolation, size: int) -> dict[str, Any]:
+    from ccd_fast.views.dali import FILTERS
+
+    return {"size": [size, size], "interp_type": FILTERS[interpolation], "antialias": True}
