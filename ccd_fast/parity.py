@@ -44,8 +44,6 @@ LIMITS = {
     "fp32": Limits(0.9999, 0.01, 0.001),
     "fp16": Limits(0.999, 0.03, 0.005),
     "bf16": Limits(0.99, 0.08, 0.02),
-    "int8": Limits(0.95, 0.15, 0.03),
-    "fp8": Limits(0.95, 0.15, 0.03),
 }
 """Well above what a sound engine of each precision was seen to do, well below what a wrong one does."""
 

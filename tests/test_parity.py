@@ -10,7 +10,7 @@ from ccd_fast import engines, teacher
 from ccd_fast.checked_engines import kept_parity, open_checked
 from ccd_fast.engines import EngineSettings, Store
 from ccd_fast.errors import RunError
-from ccd_fast.parity import beyond_limits, compare, reference_embeddings
+from ccd_fast.parity import LIMITS, beyond_limits, compare, reference_embeddings
 from tests.engines.random_towers import pictures
 
 
@@ -47,7 +47,11 @@ def test_figures_by_hand():
 
 def test_not_a_number_is_beyond_every_limit():
     nothing = torch.full((2, 3), float("nan"))
-    assert "cosine" in beyond_limits(compare(nothing, torch.eye(3)[:2], CLASSES, 1), "int8")
+    assert "cosine" in beyond_limits(compare(nothing, torch.eye(3)[:2], CLASSES, 1), "bf16")
+
+
+def test_every_precision_has_limits_and_no_other():
+    assert set(LIMITS) == set(engines.PRECISIONS)
 
 
 def test_it_is_measured_once_and_kept_in_the_manifest(clip, tmp_path):
