@@ -16,6 +16,7 @@ LEVELS = [
     {"predict", "student_engine", "run_folder", "object_boxes", "parity", "crop_cache"},
     {"checked_engines", "view_choice"},
     {"relabel", "fit", "evaluate", "trained"},
+    {"localisation"},
     {"compat", "export"},
     {"passes"},
     {"train"},

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ccd_fast.cli import options
+from ccd_fast.cli.evaluate import show_localisation
 from ccd_fast.cli.train import show
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def demo(
     show(folder.read_json("summary.json"), out)
     show_cells(cells, f"demo world, seed {seed}; the student starts from the weights of the package")
     folder.write_text("ablation.csv", ablate.as_csv(cells))
+    found = story.localise(out, source, stages)
+    show_localisation(found)
+    folder.write_json("localisation.json", found.record())
 
 
 def show_cells(cells: "list[Cell]", title: str) -> None:

@@ -13,6 +13,7 @@ from ccd_fast.cli import options
 
 if TYPE_CHECKING:
     from ccd_fast.evaluate import Metrics
+    from ccd_fast.localisation import Localisation
 
 
 def evaluate(
@@ -37,6 +38,7 @@ def evaluate(
     from ccd_fast import evaluate as metrics
     from ccd_fast import machine, trained
     from ccd_fast.errors import UserError
+    from ccd_fast.localisation import localise
     from ccd_fast.passes import evaluation_conditions
     from ccd_fast.predict import predict
     from ccd_fast.progress import Stages
@@ -65,6 +67,11 @@ def evaluate(
     known = torch.from_numpy(images.truth[rows])
     result = metrics.evaluate(seen.probabilities[rows], known, images.class_names, limit, absent_ap)
     show(result)
+    if images.boxes is not None:
+        with Stages(Console(stderr=True)).stage("CAM boxes", len(images)) as stage:
+            found = localise(model.student, images, backend, model.recipe, stage)
+        if found is not None:
+            show_localisation(found)
 
 
 def show(result: Metrics) -> None:
@@ -82,3 +89,16 @@ def show(result: Metrics) -> None:
     console.print(table)
     if result.without_positives:
         console.print(f"left out of the mean, as no image has them: {', '.join(result.without_positives)}")
+
+
+def show_localisation(found: Localisation) -> None:
+    """Print what the CAM boxes are worth."""
+    lines = (
+        f"CAM boxes, against those of the objects ({found.pairs} pairs of an image and a class that is in it):",
+        f"  CorLoc (IoU of 0.5 or more) {found.cor_loc:.1%}, mean IoU {found.iou:.1%} (the whole image: "
+        f"{found.whole_image_iou:.1%})",
+        f"  the teacher's crop, with its margin, holds {found.covered:.1%} of the object in {found.crop_area:.1%} of "
+        "the image",
+    )
+    for line in lines:
+        Console(highlight=False).print(line, soft_wrap=True)

@@ -1,13 +1,17 @@
 """The demo: the whole method on scenes that the package draws, with the tiny CLIP that it brings."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from ccd_fast import config
+from ccd_fast import config, localisation, trained
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import Source
 from ccd_fast.demo import tiny_clip, tiny_student
 from ccd_fast.demo.scenes import WORLD_VERSION, write_world
 from ccd_fast.engines.store import default_folder
+from ccd_fast.errors import RunError
+from ccd_fast.localisation import Localisation
+from ccd_fast.passes import evaluation_conditions
 from ccd_fast.progress import Stages
 
 TRAIN, TEST = 2000, 500
@@ -33,6 +37,21 @@ def draw(seed: int, stages: Stages, train: int = TRAIN, test: int = TEST) -> Sou
             write_world(root, seed, train, test, on_progress=lambda done: stage.advance(done - stage.done))
             stage.advance(train + test - stage.done)
     return Source("folder", root, root / "classes.txt", root / "labels.csv")
+
+
+def localise(run: Path, source: Source, stages: Stages) -> Localisation:
+    """Compare the CAM boxes of a run's student with the objects of the test scenes, whose places are known.
+
+    Raises:
+        RunError: no test scene can be read.
+    """
+    model, images = trained.load(run), source.load("test")
+    backend, _ = evaluation_conditions(model.recipe)
+    with stages.stage("CAM boxes", len(images)) as stage:
+        found = localisation.localise(model.student, images, backend, model.recipe, stage)
+    if found is None:
+        raise RunError(f"{images.root}: no box, or no test scene that can be read; remove the folder to draw it anew")
+    return found
 
 
 def recipe(seed: int, overrides: Sequence[str]) -> Recipe:
