@@ -3,12 +3,26 @@
 Commands import the library when they run, so that ``--help`` answers at once.
 """
 
+import io
 import sys
 import traceback
 
 import typer
 
-from ccd_fast.cli import bench, build_engines, datasets, demo, doctor, evaluate, export, options, predict, train, verify
+from ccd_fast.cli import (
+    bench,
+    build_engines,
+    datasets,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    options,
+    predict,
+    recipe,
+    train,
+    verify,
+)
 from ccd_fast.errors import RunError, UserError
 
 INTERRUPTED = 130
@@ -28,6 +42,7 @@ app.command("export")(export.export)
 app.command("build-engines")(build_engines.build_engines)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.command("recipe")(recipe.recipe)
 app.command("datasets")(datasets.datasets)
 app.command("verify")(verify.verify)
 
@@ -39,6 +54,9 @@ def _options(version: options.Version = False) -> None:
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code: 2 for what the user can mend, else 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # a log file shows the progress while it is made
     try:
         app()
     except KeyboardInterrupt:

@@ -48,7 +48,7 @@ Teacher = Annotated[
     typer.Option(
         metavar="NAME|FOLDER",
         help="CLIP as open_clip names it: ViT-B-32/laion2b_s34b_b79k, RN50x64-quickgelu/openai, hf-hub:org/name, "
-        "or a folder with open_clip_config.json and open_clip_model.safetensors.",
+        "or a folder with open_clip_config.json and open_clip_model.safetensors. By default the recipe's.",
     ),
 ]
 Dataset = Annotated[

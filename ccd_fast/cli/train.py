@@ -14,7 +14,7 @@ from ccd_fast.cli import options
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run; made anew.")],
-    data_root: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder that holds the data set; needed but with --resume.")] = None,
     dataset: options.Dataset = "folder",
     classes: options.Classes = None,
     truth: options.Truth = None,
@@ -31,16 +31,16 @@ def train(
         typer.Option(
             metavar="FILE|NAME",
             help="Prompts: a text file with one a line, each with {} for the class name; or openai-imagenet, "
-            "openai-imagenet-simple.",
+            "openai-imagenet-simple. By default the recipe's.",
         ),
     ] = None,
-    student: Annotated[str | None, typer.Option(help="Any CNN of timm, e.g. resnet101.")] = None,
+    student: Annotated[str | None, typer.Option(help="Any CNN of timm, e.g. resnet101. By default the recipe's.")] = None,
     student_weights: Annotated[
-        str | None, typer.Option(metavar="FILE|imagenet|none", help="Weights that the student starts from.")
+        str | None, typer.Option(metavar="FILE|imagenet|none", help="Weights that the student starts from. By default the recipe's.")
     ] = None,
     max_bad_frac: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share of unreadable images from which on a run stops (views.max_bad_frac)."),
+        typer.Option(min=0, max=1, help="Share of unreadable images from which on a run stops (views.max_bad_frac). By default the recipe's."),
     ] = None,
     recipe: options.Recipe = "folder",
     set_: options.Set = None,
@@ -58,25 +58,30 @@ def train(
 
     Example: `ccd-fast train --data-root photos --classes classes.txt --out runs/photos`
     """
-    from ccd_fast import config, machine, trained
+    from ccd_fast import config
     from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
-    from ccd_fast.progress import Stages
-    from ccd_fast.run_folder import RunFolder
-    from ccd_fast.train import train as run
 
-    machine.keep_freed_memory()
     if data_root is None and not resume:
         raise UserError("--data-root FOLDER is needed: the folder that holds the photographs")
     overrides = list(set_ or [])
     named = {"teacher.model": teacher, "teacher.templates": templates, "student.backbone": student, "student.weights": student_weights}
     overrides += [f"{key}={options.quoted(value)}" for key, value in named.items() if value is not None]
     overrides += [] if max_bad_frac is None else [f"views.max_bad_frac={max_bad_frac}"]
-    if data_root is None:
+    knobs = config.load(recipe, overrides)  # what can be refused before the large imports is
+    source = None if data_root is None else Source(dataset, data_root, classes, truth)
+    if source is not None:
+        source.check()
+
+    from ccd_fast import machine, trained
+    from ccd_fast.progress import Stages
+    from ccd_fast.run_folder import RunFolder
+    from ccd_fast.train import train as run
+
+    machine.keep_freed_memory()
+    if source is None:
         source, knobs = trained.origin(out)
         boxes = trained.boxes(out)
-    else:
-        source, knobs = Source(dataset, data_root, classes, truth), config.load(recipe, overrides)
     folder = RunFolder(out)
     summary = run(
         source,

@@ -1,5 +1,6 @@
 """Data sets: each adapter turns what lies on disk into an ImageSet; the registry finds it by name."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def load(dataset: str, root: Path, split: str, classes: Path | None = None, trut
     Raises:
         UserError: the name is unknown, or what lies on disk is not such a data set.
     """
+    adapter = _adapter(dataset, root, classes, truth)
+    return folder.load(root, split, classes, truth) if adapter is None else adapter(root, split)
+
+
+def _adapter(
+    dataset: str, root: Path, classes: Path | None, truth: Path | None
+) -> Callable[[Path, str], ImageSet] | None:
+    """Refuse what can be seen at once to be wrong; give the adapter, None for a folder of one's own."""
     if dataset not in DATASETS:
         known = ", ".join(DATASETS)
         raise UserError(f"--dataset {dataset}: unknown; this version reads {known}" + nearest(dataset, DATASETS))
@@ -46,7 +55,7 @@ def load(dataset: str, root: Path, split: str, classes: Path | None = None, trut
             raise UserError(f"{option} {file}: {DATASETS[dataset].title} has its own; leave the option out")
     if not root.is_dir():
         raise UserError(f"--data-root {root}: no such folder")
-    return folder.load(root, split, classes, truth) if adapter is None else adapter(root, split)
+    return adapter
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,14 @@ class Source:
     root: Path
     classes: Path | None = None
     truth: Path | None = None
+
+    def check(self) -> None:
+        """Refuse at once what takes no reading to see: an unknown name, a missing folder, an option too many.
+
+        Raises:
+            UserError: one of these.
+        """
+        _adapter(self.dataset, self.root, self.classes, self.truth)
 
     def load(self, split: str) -> ImageSet:
         """Load a split; see :func:`load`."""
