@@ -109,7 +109,7 @@ def test_a_missing_renamed_or_misshapen_weight_is_an_error(store):
 def test_a_refit_that_took_other_weights_is_refused(store, monkeypatch):
     real = student_engine.with_weights
     monkeypatch.setattr(student_engine, "with_weights", lambda file, _: real(file, trained(seed=1).state_dict()))
-    with pytest.raises(RunError, match="the student's engine, after a refit: logits differ"):
+    with pytest.raises(RunError, match="the student's engine, after a refit: the logits differ"):
         student_engine.open_student(trained(seed=0), "onnxruntime", SIZE, store)
 
 
