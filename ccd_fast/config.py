@@ -129,7 +129,10 @@ class ConsistencyKnobs(Section):
     mu: NonNegative = Field(description="weight of the loss between the two views; 0 turns section 5 off")
     omega: NonNegative = Field(description="added to an image's confident flag to give its weight")
     color_jitter: Annotated[float, Ge(0), Le(0.5)] = Field(
-        description="brightness, contrast, saturation, hue of the second view"
+        description="brightness, contrast and saturation of the second view change by up to this share"
+    )
+    hue_jitter: Annotated[float, Ge(0), Le(0.5)] = Field(
+        description="hue of the second view turns by up to this share of the circle, either way"
     )
 
 

@@ -35,7 +35,7 @@ class TrainingViews:
         self.backend = backend
         self.flips = randomness.uniform(recipe.seed, epoch, Purpose.FLIP, images, 2) < 0.5
         draws = randomness.uniform(recipe.seed, epoch, Purpose.JITTER, images, 4)
-        self.factors = jitter_factors(draws, recipe.consistency.color_jitter)
+        self.factors = jitter_factors(draws, recipe.consistency.color_jitter, recipe.consistency.hue_jitter)
 
     def first(self, photographs: Photographs) -> torch.Tensor:
         """Make the flipped view, (B, S, S, 3) uint8."""

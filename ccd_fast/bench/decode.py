@@ -136,7 +136,7 @@ def _training_views(
     for batch in batches:
         photographs = backend.decode(*batch)
         first = flipped(backend.whole(photographs, image_size, "bilinear"), rng.random(len(photographs)) < 0.5)
-        factors = jitter_factors(rng.random((len(photographs), 4)), JITTER)
+        factors = jitter_factors(rng.random((len(photographs), 4)), JITTER, JITTER)
         backend.jitter(flipped(first, rng.random(len(photographs)) < 0.5), factors)
 
 

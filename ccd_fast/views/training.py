@@ -16,19 +16,19 @@ def flipped(pixels: torch.Tensor, flip: NDArray[np.bool_]) -> torch.Tensor:
     return torch.where(chosen, pixels.flip(2), pixels)
 
 
-def jitter_factors(draws: NDArray[np.float64], strength: float) -> NDArray[np.float32]:
+def jitter_factors(draws: NDArray[np.float64], strength: float, hue: float) -> NDArray[np.float32]:
     """Turn uniform draws into the factors of a colour jitter.
 
     Args:
         draws: (B, 4) in [0, 1).
-        strength: 0 (none) to 0.5; brightness, contrast and saturation are multiplied by 1 ± strength, hue turns
-            by ± strength of the full circle.
+        strength: 0 (none) to 0.5; brightness, contrast and saturation are multiplied by 1 ± strength.
+        hue: 0 (none) to 0.5 (any other hue); hue turns by ± this share of the full circle.
 
     Returns:
         (B, 4) float32: brightness, contrast, saturation, hue in degrees.
     """
-    signed = (2 * draws - 1) * strength
-    return np.concatenate([1 + signed[:, :3], 360 * signed[:, 3:]], axis=1).astype(np.float32)
+    signed = 2 * draws - 1
+    return np.concatenate([1 + strength * signed[:, :3], 360 * hue * signed[:, 3:]], axis=1).astype(np.float32)
 
 
 def color_twist_matrix(factors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

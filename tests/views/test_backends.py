@@ -119,12 +119,12 @@ def test_a_batch_with_nothing_readable_gives_no_views(name, tmp_path):
 
 def test_colour_jitter_agrees_with_its_affine_map(dali, files):
     pixels = dali.whole(decoded(dali, files), 64, "bilinear")
-    factors = jitter_factors(np.random.default_rng(3).random((len(files), 4)), 0.5)
+    factors = jitter_factors(np.random.default_rng(3).random((len(files), 4)), 0.5, 0.5)
     difference = (dali.jitter(pixels, factors).int() - PillowViews().jitter(pixels, factors).int()).abs()
     assert difference.max() <= 1
 
 
 def test_no_jitter_changes_nothing(dali, files):
     pixels = dali.whole(decoded(dali, files), 64, "bilinear")
-    factors = jitter_factors(np.random.default_rng(3).random((len(files), 4)), 0.0)
+    factors = jitter_factors(np.random.default_rng(3).random((len(files), 4)), 0.0, 0.0)
     assert (dali.jitter(pixels, factors).int() - pixels.int()).abs().max() <= 1

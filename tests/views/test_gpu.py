@@ -71,14 +71,14 @@ def test_crops_agree_with_the_cpu(backends, files):
 def test_jitter_agrees_with_the_cpu(backends, files):
     cpu, gpu = backends
     pixels = cpu.whole(decoded(cpu, files), 64, "bilinear")
-    factors = jitter_factors(np.random.default_rng(3).random((len(files), 4)), 0.5)
+    factors = jitter_factors(np.random.default_rng(3).random((len(files), 4)), 0.5, 0.5)
     difference = (gpu.jitter(pixels.cuda(), factors).cpu().int() - cpu.jitter(pixels, factors).int()).abs()
     assert difference.max() <= 1
 
 
 def test_a_side_stream_gives_the_same_views(backends, files):
     _, gpu = backends
-    factors = jitter_factors(np.random.default_rng(3).random((len(files), 4)), 0.5)
+    factors = jitter_factors(np.random.default_rng(3).random((len(files), 4)), 0.5, 0.5)
 
     def make():
         whole = gpu.whole(decoded(gpu, files), 224, "bicubic")
@@ -119,5 +119,5 @@ def test_pillow_moves_its_views_to_the_gpu(files):
     views = gpu.whole(decoded(gpu, files), 64, "bilinear")
     assert views.device.type == "cuda"
     assert torch.equal(views.cpu(), cpu.whole(decoded(cpu, files), 64, "bilinear"))
-    factors = jitter_factors(np.random.default_rng(3).random((len(files), 4)), 0.5)
+    factors = jitter_factors(np.random.default_rng(3).random((len(files), 4)), 0.5, 0.5)
     assert gpu.jitter(views, factors).device.type == "cuda"

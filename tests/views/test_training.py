@@ -14,8 +14,8 @@ def test_only_the_chosen_pictures_are_mirrored():
 
 def test_factors_span_the_strength_around_no_change():
     draws = np.array([[0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], [1, 1, 1, 1]], dtype=float)
-    expected = [[0.5, 0.5, 0.5, -180], [1, 1, 1, 0], [1.5, 1.5, 1.5, 180]]
-    np.testing.assert_allclose(jitter_factors(draws, 0.5), expected)
+    expected = [[0.5, 0.5, 0.5, -90], [1, 1, 1, 0], [1.5, 1.5, 1.5, 90]]
+    np.testing.assert_allclose(jitter_factors(draws, 0.5, 0.25), expected)
 
 
 def test_hue_and_saturation_leave_grey_alone():
