@@ -92,6 +92,10 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
         with _quiet():
             model = _create(identifier, weights, None if image_size == "native" else int(image_size))
             tokenize = open_clip.get_tokenizer(identifier)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"teacher {name}: needs {error.name}, which is not installed: pip install {error.name}"
+        ) from error
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         lines = str(error).strip().splitlines()
         raise UserError(f"teacher {name}: cannot be loaded: {lines[0] if lines else type(error).__name__}") from error

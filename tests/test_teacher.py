@@ -115,6 +115,15 @@ def test_weights_that_do_not_fit_the_config_are_refused_in_one_line(tiny_clip, t
     assert "\n" not in str(caught.value)
 
 
+def test_a_tokenizer_that_needs_another_package_names_it(tiny_clip, monkeypatch):
+    def needs(_):
+        raise ModuleNotFoundError("No module named 'transformers'", name="transformers")
+
+    monkeypatch.setattr("open_clip.get_tokenizer", needs)
+    with pytest.raises(UserError, match="needs transformers, which is not installed: pip install transformers"):
+        teacher.load_clip(str(tiny_clip))
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -33,9 +33,10 @@ def name(request) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", [*NATIVE_AND_OTHER, "ViT-B-16-SigLIP"])
 @pytest.mark.parametrize("which", [0, 1], ids=["native size", "another size"])
 def test_onnx_runtime_gives_open_clips_embeddings(name, which, request, cache):
-    size = NATIVE_AND_OTHER[name][which]
+    size = NATIVE_AND_OTHER.get(name, (224, 160))[which]
     own = tower(name, size, request)
     pixels = views(own, name)
     reference = embed(own.module, pixels, own.mean, own.std)
