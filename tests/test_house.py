@@ -19,7 +19,7 @@ LEVELS = [
     {"compat", "export"},
     {"passes"},
     {"train"},
-    {"ablate"},
+    {"studies"},
     {"demo"},
     {"bench", "doctor"},
     {"cli"},

@@ -8,7 +8,21 @@ import traceback
 
 import typer
 
-from ccd_fast.cli import bench, build_engines, datasets, demo, doctor, evaluate, export, options, predict, train, verify
+from ccd_fast.cli import (
+    ablate,
+    bench,
+    build_engines,
+    datasets,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    options,
+    predict,
+    reproduce,
+    train,
+    verify,
+)
 from ccd_fast.errors import RunError, UserError
 
 INTERRUPTED = 130
@@ -25,6 +39,8 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
+app.command("reproduce")(reproduce.reproduce)
+app.command("ablate")(ablate.ablate)
 app.command("build-engines")(build_engines.build_engines)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
@@ -56,7 +72,8 @@ def main() -> None:
 
 
 def _interrupted() -> None:
-    _fail("interrupted; a run goes on with --resume --out RUN, from its last finished epoch", INTERRUPTED)
+    again = "interrupted; a run goes on with --resume --out RUN, from its last finished epoch"
+    _fail(f"{again}; ablate and reproduce go on with the same command", INTERRUPTED)
 
 
 def _fail(message: str, code: int) -> None:
