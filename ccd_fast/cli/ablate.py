@@ -67,6 +67,5 @@ def ablate(
         boxes=boxes,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
-    for table in studies.ablate(study, names, frozen):
-        printed.show(table)
+    printed.show(studies.ablate(study, names, frozen))
     typer.echo(f"all in {out}: {', '.join(f'{name}.md, {name}.csv' for name in names)}, cells.csv, runs/")

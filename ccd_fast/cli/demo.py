@@ -54,5 +54,5 @@ def demo(
     done = cells.run_cells(plan, {FULL: ()} if quick else COMPONENTS, [seed])
     show(folder.read_json("summary.json"), out)
     told = f"Demo world, seed {seed}; the student starts from the weights of the package."
-    tables.show(ablation.components(done, notes=[told]))
+    tables.show([ablation.components(done, notes=[told])])
     folder.write_text("ablation.csv", cells.as_csv(done))

@@ -57,5 +57,5 @@ def reproduce(
     if dry_run:
         tables.show_outlook(*studies.foresee(study))
         return
-    tables.show(studies.reproduce(study))
+    tables.show([studies.reproduce(study)])
     typer.echo(f"all in {study.out}: reproduce.md, reproduce.csv, cells.csv, runs/")

@@ -82,9 +82,7 @@ def ablate(study: Study, names: Sequence[str], frozen: bool = False) -> list[See
     full = study.recipe_of(study.seeds[0])
     has_boxes = study.boxes is not None or images.boxes is not None
     rows = variants(full, names, has_boxes, frozen)
-    changes = notes.changed(full, config.load(study.recipe))
-    named = study.recipe + (f", changed: {', '.join(changes)}" if changes else "")
-    told = notes.notes(full, named, images, test, study.seeds)
+    told = notes.notes(full, study.recipe, images, test, study.seeds)
     told += [notes.frozen(IN_FULL)] if frozen else []
 
     def tables(done: Sequence[Cell]) -> list[SeedTable]:
@@ -102,9 +100,7 @@ def reproduce(study: Study) -> SeedTable:
     """
     dataset, full = study.source.dataset, study.recipe_of(study.seeds[0])
     images, test = study.source.load("train"), study.source.load("test")
-    differences = reproduction.differences(dataset, full)
-    named = study.recipe + (f", but for {', '.join(differences)}" if differences else "")
-    told = notes.notes(full, named, images, test, study.seeds)
+    told = notes.notes(full, study.recipe, images, test, study.seeds)
 
     def table(done: Sequence[Cell]) -> SeedTable:
         return reproduction.table(dataset, done, told)

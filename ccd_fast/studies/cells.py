@@ -126,36 +126,49 @@ def run_cells(
         plan: what they share.
         variants: the rows, in the order in which they are run.
         seeds: of the runs; all rows of a seed come before the next seed.
-        finished: called with the cells so far when one is finished.
+        finished: called with all finished cells, in order, after each training and at the end.
 
     Raises:
         UserError: something that was asked for cannot be had, or a folder holds a run with another recipe or on
             another data set; found before any training begins.
     """
     check(plan, variants, seeds)
-    cells: list[Cell] = []
-    for seed in seeds:
-        for row, overrides in variants.items():
-            run = RunFolder(plan.folder(row, seed))
-            done = run.summary()
-            plan.stages.say(f"{row}, seed {seed}: {'kept, ' if done else ''}{run.path}")
-            if done is None:
-                begun = (run.path / "run.json").is_file()
-                done = train(
-                    plan.source(seed),
-                    plan.recipe(seed, overrides),
-                    run,
-                    Stages(plan.stages.console, run.add_metrics),
-                    device=plan.device,
-                    resume=run.can_resume(),
-                    overwrite=begun and not run.can_resume(),
-                    command=plan.command,
-                    boxes=plan.boxes,
-                )
-            cells.append(Cell(row, seed, run.path, done))
+    order = [(row, seed) for seed in seeds for row in variants]
+    cells: dict[tuple[str, int], Cell] = {}
+    for row, seed in order:
+        run = RunFolder(plan.folder(row, seed))
+        summary = run.summary()
+        if summary is not None:
+            cells[row, seed] = Cell(row, seed, run.path, summary)
+    plan.stages.say(f"{len(cells)} of {len(order)} trainings are finished already")
+    for row, seed in order:
+        if (row, seed) not in cells:
+            plan.stages.say(f"{row}, seed {seed}:")
+            cells[row, seed] = _train(plan, row, seed, variants[row])
             if finished is not None:
-                finished(cells)
-    return cells
+                finished([cells[key] for key in order if key in cells])
+    done = [cells[key] for key in order]
+    if finished is not None:
+        finished(done)
+    return done
+
+
+def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:
+    """Run one training, or go on with it."""
+    run = RunFolder(plan.folder(row, seed))
+    goes_on = run.can_resume()
+    summary = train(
+        plan.source(seed),
+        plan.recipe(seed, overrides),
+        run,
+        Stages(plan.stages.console, run.add_metrics),
+        device=plan.device,
+        resume=goes_on,
+        overwrite=not goes_on and (run.path / "run.json").is_file(),
+        command=plan.command,
+        boxes=plan.boxes,
+    )
+    return Cell(row, seed, run.path, summary)
 
 
 def check(plan: Plan, variants: Variants, seeds: Sequence[int]) -> None:

@@ -65,7 +65,7 @@ def outlook(dataset: str, plan: Plan, seeds: Sequence[int], images: ImageSet, te
 
 def differences(dataset: str, recipe: Recipe) -> list[str]:
     """Name the knobs that differ from the paper's recipe for a data set; the seed is passed over."""
-    return changed(recipe, config.load(paper.RECIPES[dataset]))
+    return [f"{key}={value}" for key, value in changed(recipe, config.load(paper.RECIPES[dataset])).items()]
 
 
 def table(dataset: str, cells: Sequence[Cell], notes: Sequence[str]) -> SeedTable:

@@ -69,7 +69,7 @@ def of_student(backbone: str, weights: str) -> Weights:
         if not Path(weights).is_file():
             raise UserError(f"--student-weights {weights}: no such file (or say imagenet, or none)")
         return Weights(backbone, Path(weights), "")
-    known = timm.models.get_pretrained_cfg(backbone, allow_unregistered=False)
+    known = timm.models.get_pretrained_cfg(backbone) if timm.models.is_model(backbone) else None
     if known is None or not known.has_weights:
         raise UserError(f"student {backbone!r}: timm has no ImageNet weights for it")
     name = f"{backbone}, timm's ImageNet weights"
