@@ -96,7 +96,7 @@ def test_the_line_of_the_paper_has_its_rivals_and_the_figures_of_the_data_set(tm
         "zero-shot teacher": "–",
         "CCD (unsupervised)": "91.0",
     }
-    assert [row["n"] for row in rows.values()] == ["–", "–", "–", "1", "1"]
+    assert [row[1] for row in table.texts()] == ["–", "–", "–", "1", "1"]
     assert rows["CCD (unsupervised)"]["test mAP, %"] == "50.0"
     assert reproduction.WITHOUT_VALUES in table.notes
     assert reproduction.WITHOUT_VALUES not in reproduction.table("voc12", [], []).notes
