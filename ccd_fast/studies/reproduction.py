@@ -55,7 +55,7 @@ def outlook(dataset: str, plan: Plan, seeds: Sequence[int], images: ImageSet, te
         begun = "go on with" if folder.can_resume() else "a run in"
         steps.append(
             f"seed {seed}: {begun} {folder.path}: the teacher on {len(images) + len(test):,} whole images; "
-            f"{recipe.train.epochs} epochs over {len(images):,} images, {updates} label updates; "
+            f"{recipe.train.epochs} epochs over {len(images):,} images; label updates: {updates}; "
             f"{recipe.train.epochs} evaluations on {len(test):,} images"
         )
     recipe = plan.recipe(seeds[0], VARIANTS[FULL])

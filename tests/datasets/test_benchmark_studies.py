@@ -108,7 +108,7 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(benchmark_root, ccd, t
     assert code == 0, said
     for words in ("RN50x64-quickgelu/openai: ", "resnet101, timm's ImageNet weights: ", f"{TRAIN} (officially 5,717)"):
         assert words in printed
-    assert printed.count(f"10 epochs over {TRAIN} images, 1 label updates") == 2
+    assert printed.count(f"10 epochs over {TRAIN} images; label updates: 1") == 2
     assert f"{TRAIN + TEST} whole images" in printed
     assert "nothing" in next(line for line in printed.splitlines() if "unlike the paper" in line)
     assert not (tmp_path / "r").exists()
