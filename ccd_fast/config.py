@@ -142,7 +142,7 @@ class TrainKnobs(Section):
     epochs: Count = Field(description="number of epochs")
     warmup_epochs: Count = Field(description="epochs before the first label update")
     batch_size: Count = Field(description="images in a step")
-    backbone_learning_rate: NonNegative = Field(description="Adam's learning rate for the backbone")
+    backbone_learning_rate: NonNegative = Field(description="Adam's learning rate for the backbone; 0 freezes it")
     head_learning_rate: Positive = Field(description="Adam's learning rate for the 1x1 convolution")
     choose: Literal["label-free", "last"] = Field(description="which epoch becomes checkpoints/best")
 
@@ -150,7 +150,7 @@ class TrainKnobs(Section):
 class EvaluateKnobs(Section):
     """Evaluation and prediction (section 6)."""
 
-    threshold: Share = Field(description="a class is predicted from this probability on (CF1, OF1, predict)")
+    threshold: Share = Field(description="a class is predicted from this score on (CF1, OF1, predict)")
 
 
 class Recipe(Section):

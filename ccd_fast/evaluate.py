@@ -2,12 +2,14 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torchmetrics.functional.classification import multilabel_average_precision
+
+from ccd_fast.datasets import ImageSet
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,12 @@ class Metrics:
         mean_average_precision: mAP over the classes that have positives; NaN if none has.
         average_precision: by class name, for the classes that have positives.
         without_positives: the classes left out of the mean.
-        class_f1: CF1, from the means over classes of precision and recall at the threshold.
-        overall_f1: OF1, from precision and recall over all decisions.
+        class_precision: CP, the mean over the classes that have positives; a class that is never predicted counts 0.
+        class_recall: CR, the mean over the same classes.
+        class_f1: CF1, the harmonic mean of CP and CR.
+        overall_precision: OP, over all decisions on all classes.
+        overall_recall: OR, likewise.
+        overall_f1: OF1, the harmonic mean of OP and OR.
         threshold: a class is predicted from this score on.
         images: how many were evaluated.
     """
@@ -27,7 +33,11 @@ class Metrics:
     mean_average_precision: float
     average_precision: dict[str, float]
     without_positives: list[str]
+    class_precision: float
+    class_recall: float
     class_f1: float
+    overall_precision: float
+    overall_recall: float
     overall_f1: float
     threshold: float
     images: int
@@ -36,6 +46,12 @@ class Metrics:
         """Give the metrics as plain data; NaN becomes None."""
         record = asdict(self)
         return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in record.items()}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Metrics":
+        """Read back what :meth:`record` gave."""
+        known: dict[str, Any] = {key: math.nan if value is None else value for key, value in record.items()}
+        return cls(**known)
 
 
 def average_precision(scores: torch.Tensor, truth: torch.Tensor, absent_ap: float = math.nan) -> torch.Tensor:
@@ -81,19 +97,46 @@ def evaluate(
     hits = (predicted & truth).sum(dim=0).double()
     claims, positives = predicted.sum(dim=0).double(), truth.sum(dim=0).double()
     present = positives > 0
-    class_precision = (hits / claims.clamp_min(1))[present].mean()
-    class_recall = (hits / positives.clamp_min(1))[present].mean()
-    overall_precision = hits.sum() / claims.sum().clamp_min(1)
-    overall_recall = hits.sum() / positives.sum().clamp_min(1)
+    class_precision = float((hits / claims.clamp_min(1))[present].mean())
+    class_recall = float((hits / positives.clamp_min(1))[present].mean())
+    overall_precision = float(hits.sum() / claims.sum().clamp_min(1))
+    overall_recall = float(hits.sum() / positives.sum().clamp_min(1))
     return Metrics(
         mean_average_precision=float(by_class.nanmean()),
         average_precision={n: float(v) for n, v in zip(class_names, by_class, strict=True) if not v.isnan()},
         without_positives=[n for n, v in zip(class_names, by_class, strict=True) if v.isnan()],
-        class_f1=_harmonic_mean(float(class_precision), float(class_recall)),
-        overall_f1=_harmonic_mean(float(overall_precision), float(overall_recall)),
+        class_precision=class_precision,
+        class_recall=class_recall,
+        class_f1=_harmonic_mean(class_precision, class_recall),
+        overall_precision=overall_precision,
+        overall_recall=overall_recall,
+        overall_f1=_harmonic_mean(overall_precision, overall_recall),
         threshold=threshold,
         images=len(truth),
     )
+
+
+def evaluate_images(
+    scores: torch.Tensor, images: ImageSet, readable: torch.Tensor, threshold: float, absent_ap: float = math.nan
+) -> Metrics | None:
+    """Compare scores with the truth of an ImageSet, over the images that can be read and whose labels are known.
+
+    Args:
+        scores: (N, C) float32 in [0, 1].
+        images: N images.
+        readable: (N,) bool.
+        threshold: a class is predicted from this score on.
+        absent_ap: as in :func:`evaluate`.
+
+    Returns:
+        The metrics; None where no such image is left.
+    """
+    if images.truth is None:
+        return None
+    rows = readable.numpy() & images.known
+    if not rows.any():
+        return None
+    return evaluate(scores[rows], torch.from_numpy(images.truth[rows]), images.class_names, threshold, absent_ap)
 
 
 def choose_epoch(agreement: Sequence[float]) -> int | None:
@@ -110,6 +153,17 @@ def choose_epoch(agreement: Sequence[float]) -> int | None:
         if agreement[epoch] - agreement[epoch - 1] > agreement[epoch - 1] - agreement[epoch - 2]:
             return epoch
     return None
+
+
+def explain_choice(choose: str, agreement: Sequence[float]) -> str:
+    """Say why an epoch was chosen, by ``train.choose`` and m_e; see :func:`choose_epoch`."""
+    if choose == "last":
+        return "the last, as asked"
+    if choose_epoch(agreement) is not None:
+        return "chosen without labels"
+    undefined = [str(epoch) for epoch, value in enumerate(agreement) if math.isnan(value)]
+    why = f" (undefined in epoch {', '.join(undefined)}: no pseudo-label is 1)" if undefined else ""
+    return f"the last, as the agreement with the pseudo-labels never grew faster{why}"
 
 
 def oracle_epoch(test_maps: Sequence[float]) -> int | None:

@@ -18,12 +18,21 @@ from ccd_fast.views import Photographs, ViewBackend, flipped, jitter_factors
 
 
 def adam(student: Student, recipe: Recipe) -> torch.optim.Adam:
-    """Make the optimiser, with a learning rate of its own for the backbone and for the 1x1 convolution."""
+    """Make the optimiser, with a learning rate of its own for the backbone and for the 1x1 convolution.
+
+    A backbone with the learning rate 0 is frozen: no gradients are computed for it.
+    """
+    student.backbone.requires_grad_(not is_frozen(recipe))
     groups = [
         {"params": list(student.backbone.parameters()), "lr": recipe.train.backbone_learning_rate},
         {"params": list(student.head.parameters()), "lr": recipe.train.head_learning_rate},
     ]
     return torch.optim.Adam(groups)
+
+
+def is_frozen(recipe: Recipe) -> bool:
+    """Tell whether the backbone stays as it is: weights and BatchNorm statistics."""
+    return recipe.train.backbone_learning_rate == 0
 
 
 class TrainingViews:
@@ -80,6 +89,8 @@ def fit_epoch(
         RunError: the loss is not finite.
     """
     student.train()
+    if is_frozen(recipe):
+        student.backbone.eval()
     views = TrainingViews(recipe, epoch, len(images), backend)
     weights = confidence_weights(labels.confident, recipe.consistency.omega) if consistent else None
     probabilities = torch.zeros_like(labels.table)

@@ -1,4 +1,7 @@
-"""Boxes of objects that people drew: for comparing views only, the method itself needs none."""
+"""Boxes of objects that people drew: for comparing views only, the method itself needs none.
+
+They come with the data set, or from a CSV file.
+"""
 
 import csv
 from dataclasses import dataclass
@@ -31,6 +34,14 @@ class ObjectBoxes:
         owner = np.repeat(np.arange(len(rows)), last - first)
         picked = [np.arange(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
         return owner, self.boxes[np.concatenate([np.empty(0, dtype=np.int64), *picked])]
+
+
+def of(images: ImageSet) -> ObjectBoxes | None:
+    """Give the boxes that an ImageSet comes with; None where it has none."""
+    if images.boxes is None or not len(images.boxes):
+        return None
+    rows = np.repeat(np.arange(len(images)), np.diff(images.boxes.offsets))
+    return ObjectBoxes(rows, images.boxes.corners.astype(np.float64))
 
 
 def read(file: Path, images: ImageSet) -> ObjectBoxes:

@@ -87,7 +87,7 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
     Raises:
         UserError: the name is unknown, the weights cannot be had, or they were trained with another activation.
     """
-    identifier, weights = _resolve(name)
+    identifier, weights = resolve(name)
     try:
         with _quiet():
             model = _create(identifier, weights, None if image_size == "native" else int(image_size))
@@ -212,8 +212,12 @@ def _refuse_truncated(clip: Clip, prompts: Sequence[str], context: int) -> None:
         raise UserError(f"teacher {clip.name}: reads {context} tokens only, too few for the prompt {prompt!r}")
 
 
-def _resolve(name: str) -> tuple[str, str | None]:
-    """Turn the user's name into open_clip's model name and weights tag, checked as far as needs no download."""
+def resolve(name: str) -> tuple[str, str | None]:
+    """Turn the user's name into open_clip's model name and weights tag, checked as far as needs no download.
+
+    Raises:
+        UserError: open_clip has no such model or weights, or they do not belong together.
+    """
     if name.startswith("hf-hub:"):
         return name, None
     if Path(name).is_dir():

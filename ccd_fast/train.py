@@ -13,7 +13,14 @@ from ccd_fast import student as students
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
-from ccd_fast.evaluate import Metrics, choose_epoch, evaluate, mean_average_precision, oracle_epoch
+from ccd_fast.evaluate import (
+    Metrics,
+    choose_epoch,
+    evaluate_images,
+    explain_choice,
+    mean_average_precision,
+    oracle_epoch,
+)
 from ccd_fast.fit import adam, fit_epoch
 from ccd_fast.passes import Passes, open_passes, settled, updates_labels
 from ccd_fast.predict import predict
@@ -22,6 +29,10 @@ from ccd_fast.pseudo_labels import PseudoLabels
 from ccd_fast.run_folder import SUMMARY, RunFolder
 from ccd_fast.student import Student
 from ccd_fast.teacher import twins_warning
+
+TEACHER, FIRST, UPDATED = "zero-shot teacher", "first pseudo-labels, train", "pseudo-labels after the updates, train"
+CHOSEN = "student, chosen epoch, test"
+"""What a run measures, by the names in its summary."""
 
 
 @dataclass
@@ -35,7 +46,7 @@ class State:
         agreement: m_e of each finished epoch (section 6); NaN where it is undefined.
         test_maps: test mAP of each finished epoch, where there is any truth; to compare, never to choose.
         chosen: the epoch of ``checkpoints/best``; None while there is none.
-        results: mAP by name, of everything that the truth allows to measure.
+        metrics: by name, a record of :class:`~ccd_fast.evaluate.Metrics` for all that the truth allows to measure.
     """
 
     labels: PseudoLabels
@@ -44,7 +55,7 @@ class State:
     agreement: list[float] = field(default_factory=list)
     test_maps: list[float] = field(default_factory=list)
     chosen: int | None = None
-    results: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,10 +94,10 @@ def train(
         resume: go on with the run in the folder, from its last finished epoch.
         overwrite: replace the run in the folder.
         command: kept in ``run.json``.
-        boxes: CSV of the objects' boxes, for a ``views.choice`` that needs them.
+        boxes: CSV of the objects' boxes, for a ``views.choice`` that needs them; by default the data set's own.
 
     Returns:
-        The summary: mAP by name, time and rate of each stage, the chosen epoch, unreadable images.
+        The summary: all metrics by name, time and rate of each stage, the chosen epoch, unreadable images.
 
     Raises:
         UserError: something that was asked for cannot be had; nothing was written.
@@ -96,7 +107,7 @@ def train(
     folder.check_free(resume, overwrite)
     recipe = settled(recipe)
     images, test = source.load("train"), source.load("test")
-    objects = object_boxes.read(boxes, images) if boxes else None
+    objects = object_boxes.read(boxes, images) if boxes else object_boxes.of(images)
     student = students.build(
         recipe.student.backbone, len(images.class_names), recipe.student.alpha, recipe.student.weights, recipe.seed
     )
@@ -155,13 +166,13 @@ def _first_labels(parts: Parts) -> State:
         f"bias from {confident} confident images; {rare} of {len(images.class_names)} classes are drawn to the mean"
     )
     state = State(labels)
-    _measure(parts, state, "zero-shot teacher, train", gathered.scores, images, labels.readable)
-    _measure(parts, state, "first pseudo-labels, train", labels.table, images, labels.readable)
+    _measure(parts, state, f"{TEACHER}, train", gathered.scores, images, labels.readable)
+    _measure(parts, state, FIRST, labels.table, images, labels.readable)
     if parts.test is not None:
         with parts.stages.stage("zero-shot on the test images", len(parts.test)) as stage:
             zero_shot, unreadable = parts.passes.whole_images(parts.test, stage)
         parts.folder.add_to_quarantine(parts.test, unreadable)
-        _measure(parts, state, "zero-shot teacher, test", zero_shot.scores, parts.test, zero_shot.readable)
+        _measure(parts, state, f"{TEACHER}, test", zero_shot.scores, parts.test, zero_shot.readable)
     parts.folder.save_labels(0, images, labels)
     return state
 
@@ -192,7 +203,7 @@ def _update_labels(parts: Parts, state: State, epoch: int) -> None:
     parts.folder.save_labels(epoch, images, labels)
     changed = float((labels.table - before)[labels.readable].abs().mean())
     parts.stages.say(f"tau {state.tau:.4f}; labels changed by {changed:.4f} on average")
-    _measure(parts, state, "pseudo-labels after the updates, train", labels.table, images, labels.readable)
+    _measure(parts, state, UPDATED, labels.table, images, labels.readable)
 
 
 def _fit(parts: Parts, state: State, epoch: int) -> None:
@@ -217,34 +228,27 @@ def _fit(parts: Parts, state: State, epoch: int) -> None:
     if math.isnan(agreement):
         parts.stages.say(f"epoch {epoch}: the agreement with the pseudo-labels is undefined: none of them is 1")
     record: dict[str, Any] = {"epoch": epoch, "loss": loss, "agreement": _number(agreement)}
-    if "pseudo-labels after the updates, train" in state.results:
-        record["pseudo_label_map"] = state.results["pseudo-labels after the updates, train"]
+    if UPDATED in state.metrics:
+        record["pseudo_label_map"] = state.metrics[UPDATED]["mean_average_precision"]
     metrics = test_metrics(parts, epoch)
     if metrics is not None:
-        state.results["student, last epoch, test"] = metrics.mean_average_precision
-        record["test"] = metrics.record()
+        record["test"] = state.metrics["student, last epoch, test"] = metrics.record()
         state.test_maps.append(metrics.mean_average_precision)
-        _compare_with_the_oracle(state)
+        if oracle_epoch(state.test_maps) == len(state.test_maps) - 1:
+            state.metrics["student, best epoch by the test labels (oracle), test"] = metrics.record()
     is_last = epoch == recipe.train.epochs - 1
     fires = recipe.train.choose == "label-free" and choose_epoch(state.agreement) == epoch
     if state.chosen is None and (fires or is_last):
         state.chosen = epoch
         parts.folder.save_student("best", parts.student.state_dict())
         if metrics is not None:
-            state.results["student, chosen epoch, test"] = metrics.mean_average_precision
+            state.metrics[CHOSEN] = metrics.record()
     parts.folder.add_metrics(record)
     shown = "" if metrics is None else f", test mAP {100 * metrics.mean_average_precision:.1f}"
     starts = is_consistent(recipe, epoch) and epoch == recipe.train.warmup_epochs
     of_both = " (with the consistency loss from here on)" if starts else ""
     parts.stages.say(f"epoch {epoch}: loss {loss:.4f}{of_both}{shown}")
     state.epoch = epoch + 1
-
-
-def _compare_with_the_oracle(state: State) -> None:
-    """Keep the test mAP of the epoch that the truth would choose so far, beside those that are chosen without it."""
-    oracle = oracle_epoch(state.test_maps)
-    if oracle is not None:
-        state.results["student, best epoch by the test labels (oracle), test"] = state.test_maps[oracle]
 
 
 def test_metrics(parts: Parts, epoch: int) -> Metrics | None:
@@ -256,21 +260,17 @@ def test_metrics(parts: Parts, epoch: int) -> Metrics | None:
         size = parts.recipe.student.image_size
         student = parts.passes.at_work(parts.student, size, stage)
         seen = predict(student, test.files_of_all(), parts.passes.backend, size, stage)
-    rows = seen.readable.numpy() & test.known
-    truth = torch.from_numpy(test.truth[rows])
     threshold = parts.recipe.evaluate.threshold
-    return evaluate(seen.probabilities[rows], truth, test.class_names, threshold, parts.passes.absent_ap)
+    return evaluate_images(seen.probabilities, test, seen.readable, threshold, parts.passes.absent_ap)
 
 
 def _measure(
     parts: Parts, state: State, name: str, scores: torch.Tensor, images: ImageSet, readable: torch.Tensor
 ) -> None:
-    """Keep the mAP of a table of scores, over the rows whose truth is known."""
-    if images.truth is None:
-        return
-    rows = readable.numpy() & images.known
-    truth = torch.from_numpy(images.truth[rows])
-    state.results[name] = mean_average_precision(scores[rows], truth, parts.passes.absent_ap)
+    """Keep the metrics of a table of scores, over the rows whose truth is known."""
+    metrics = evaluate_images(scores, images, readable, parts.recipe.evaluate.threshold, parts.passes.absent_ap)
+    if metrics is not None:
+        state.metrics[name] = metrics.record()
 
 
 def _save(parts: Parts, state: State) -> None:
@@ -323,27 +323,17 @@ def _description(parts: Parts, source: Source, command: str, boxes: Path | None)
 
 
 def _summary(parts: Parts, state: State) -> dict[str, Any]:
-    """Gather mAP by name, and time and rates by stage."""
+    """Gather mAP and all metrics by name, and time and rates by stage."""
     return {
-        "results": {name: _number(value) for name, value in state.results.items()},
+        "results": {name: metrics["mean_average_precision"] for name, metrics in state.metrics.items()},
+        "metrics": state.metrics,
         "stages": parts.folder.stage_totals(),
         "chosen_epoch": state.chosen,
-        "choice": _reason(parts.recipe, state),
+        "choice": explain_choice(parts.recipe.train.choose, state.agreement),
         "oracle_epoch": oracle_epoch(state.test_maps),
         "epochs": state.epoch,
         "unreadable": len(parts.folder.quarantine),
     }
-
-
-def _reason(recipe: Recipe, state: State) -> str:
-    """Say why the epoch was chosen."""
-    if recipe.train.choose == "last":
-        return "the last, as asked"
-    if choose_epoch(state.agreement) is not None:
-        return "chosen without labels"
-    undefined = [str(epoch) for epoch, value in enumerate(state.agreement) if math.isnan(value)]
-    why = f" (undefined in epoch {', '.join(undefined)}: no pseudo-label is 1)" if undefined else ""
-    return f"the last, as the agreement with the pseudo-labels never grew faster{why}"
 
 
 def _number(value: float) -> float | None:

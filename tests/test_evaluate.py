@@ -1,11 +1,22 @@
+import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
-from ccd_fast.evaluate import average_precision, choose_epoch, evaluate, mean_average_precision, oracle_epoch
+from ccd_fast.datasets import load
+from ccd_fast.evaluate import (
+    Metrics,
+    average_precision,
+    choose_epoch,
+    evaluate,
+    evaluate_images,
+    mean_average_precision,
+    oracle_epoch,
+)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -43,6 +54,52 @@ def test_f1_by_hand():
     precision, recall = (2 / 3 + 1) / 2, (2 / 3 + 1 / 2) / 2
     assert metrics.class_f1 == pytest.approx(2 * precision * recall / (precision + recall))
     assert metrics.overall_f1 == pytest.approx(2 * (3 / 4) * (3 / 5) / (3 / 4 + 3 / 5))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_precision_and_recall_agree_with_scikit_learn_at_scores_that_equal_the_threshold(seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 8, (40, 5)).astype(np.float32) / 8
+    scores[:, 4] = 0.25  # never predicted
+    truth = rng.random((40, 5)) < 0.3
+    truth[0] = True
+    found = evaluate(torch.from_numpy(scores), torch.from_numpy(truth), list("abcde"), threshold=0.5)
+    macro, micro = (
+        precision_recall_fscore_support(truth, scores >= 0.5, average=average, zero_division=0)
+        for average in ("macro", "micro")
+    )
+    assert (found.class_precision, found.class_recall) == pytest.approx(macro[:2])
+    assert (found.overall_precision, found.overall_recall, found.overall_f1) == pytest.approx(micro[:3])
+    assert found.class_f1 == pytest.approx(2 * macro[0] * macro[1] / (macro[0] + macro[1]))
+
+
+def test_a_class_without_positives_counts_in_op_but_not_in_cp_and_cr():
+    scores, truth = torch.tensor([[0.9, 0.9], [0.1, 0.9]]), torch.tensor([[True, False], [False, False]])
+    metrics = evaluate(scores, truth, ["cat", "dog"], threshold=0.5)
+    assert (metrics.class_precision, metrics.class_recall) == (1.0, 1.0)
+    assert (metrics.overall_precision, metrics.overall_recall) == pytest.approx((1 / 3, 1.0))
+
+
+def test_metrics_are_read_back_from_their_record_as_json():
+    metrics = evaluate(torch.rand(3, 2), torch.tensor([[True, False]] * 3), ["a", "b"], 0.5)
+    assert Metrics.of_record(json.loads(json.dumps(metrics.record()))) == metrics
+    nothing = evaluate(torch.rand(3, 2), torch.zeros(3, 2, dtype=torch.bool), ["a", "b"], 0.5)
+    assert math.isnan(Metrics.of_record(json.loads(json.dumps(nothing.record()))).mean_average_precision)
+
+
+def test_only_images_that_can_be_read_and_whose_labels_are_known_are_evaluated(photo_folder):
+    images = load("folder", photo_folder, "train", photo_folder / "classes.txt", photo_folder / "labels.csv")
+    known = images.known.copy()
+    known[:4] = False
+    readable = torch.ones(len(images), dtype=torch.bool)
+    readable[4:9] = False
+    scores = torch.from_numpy(images.truth).float()
+    scores[:9] = 1 - scores[:9]  # wrong wherever nobody should look
+    images = dataclasses.replace(images, known=known)
+    found = evaluate_images(scores, images, readable, 0.5)
+    assert (found.images, found.overall_f1, found.mean_average_precision) == (len(images) - 9, 1, 1)
+    assert evaluate_images(scores, images, torch.zeros_like(readable), 0.5) is None
+    assert evaluate_images(scores, dataclasses.replace(images, truth=None), readable, 0.5) is None
 
 
 def test_the_chosen_epoch_is_the_first_whose_agreement_grows_faster_than_before():

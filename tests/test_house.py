@@ -20,7 +20,7 @@ LEVELS = [
     {"compat", "export"},
     {"passes"},
     {"train"},
-    {"ablate"},
+    {"studies"},
     {"demo"},
     {"bench", "doctor"},
     {"cli"},

@@ -14,9 +14,11 @@ from rich.console import Console
 from ccd_fast import config, trained
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
+from ccd_fast.evaluate import evaluate_images
 from ccd_fast.predict import predict
 from ccd_fast.progress import Stage, Stages
 from ccd_fast.run_folder import RunFolder
+from ccd_fast.student import build
 from ccd_fast.train import is_consistent, train, updates_labels
 from ccd_fast.views import open_backend
 
@@ -207,6 +209,36 @@ def test_the_summary_sets_the_chosen_epoch_beside_the_one_that_the_truth_would_c
     assert summary["choice"] == "the last, as asked"
 
 
+def test_the_summary_holds_every_metric_of_teacher_labels_and_student(source, recipe, tmp_path):
+    run(source, recipe("train.epochs=3", "evaluate.threshold=0.3"), tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert {
+        "zero-shot teacher, train",
+        "zero-shot teacher, test",
+        "first pseudo-labels, train",
+        "pseudo-labels after the updates, train",
+        "student, chosen epoch, test",
+        "student, last epoch, test",
+    } < set(summary["metrics"])
+    for name, record in summary["metrics"].items():
+        assert record["mean_average_precision"] == summary["results"][name]
+        assert set(record["average_precision"]) == {"cat", "dog", "traffic light", "boat"}
+        assert record["threshold"] == 0.3
+        assert record["images"] == (12 if name.endswith("test") else 24)
+        assert {"class_f1", "overall_f1", "class_precision", "class_recall", "overall_precision"} < set(record)
+    table = torch.from_numpy(label_table(tmp_path / "run", 2)[1])
+    again = evaluate_images(table, source.load("train"), torch.ones(24, dtype=torch.bool), 0.3)
+    assert again.record() == summary["metrics"]["pseudo-labels after the updates, train"]
+
+
+def test_a_frozen_backbone_stays_as_it_was_and_the_maps_are_learnt(source, recipe, tmp_path):
+    run(source, recipe("train.epochs=3", "train.backbone_learning_rate=0"), tmp_path / "run")
+    fresh = build("test_resnet", 4, 3.0, "none", seed=0).state_dict()
+    trained = RunFolder(tmp_path / "run").load_student("last")
+    moved = {name for name in fresh if not torch.equal(fresh[name], trained[name])}
+    assert moved == {"head.weight", "head.bias"}  # not a running mean of the backbone either
+
+
 def test_an_undefined_agreement_is_said_and_the_last_epoch_is_kept(source, recipe, tmp_path):
     out, said = RunFolder(tmp_path / "run"), io.StringIO()
     # without debiasing no score reaches 1, so that no pseudo-label is positive
@@ -234,6 +266,19 @@ def test_the_teacher_may_look_at_the_boxes_that_people_drew(source, recipe, tmp_
     assert not changed[20:].any()  # no box, no crop: the labels stay
     assert changed[:20].sum() > 10
     assert trained.boxes(tmp_path / "run") == (tmp_path / "boxes.csv").resolve()
+
+
+def test_the_boxes_that_the_data_set_comes_with_need_no_file(photo_folder, recipe, tmp_path):
+    shutil.copytree(photo_folder, tmp_path / "photos")
+    root = tmp_path / "photos"
+    source = Source("folder", root, root / "classes.txt", root / "labels.csv")
+    paths = source.load("train").paths
+    (root / "boxes.csv").write_text("path,class,x0,y0,x1,y1\n" + "".join(f"{p},cat,5,5,40,40\n" for p in paths[:7]))
+    knobs = recipe("train.epochs=3", "views.choice=ground-truth")
+    assert run(source, knobs, tmp_path / "own")["stages"]["relabel"]["crops"] == 7
+    (tmp_path / "other.csv").write_text(f"path,class,x0,y0,x1,y1\n{paths[0]},cat,5,5,40,40\n")
+    other = run(source, knobs, tmp_path / "other", boxes=tmp_path / "other.csv")
+    assert other["stages"]["relabel"]["crops"] == 1  # a file that is named goes before
 
 
 def test_classes_that_nearly_coincide_are_warned_of(photo_folder, recipe, tmp_path):

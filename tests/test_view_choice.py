@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from ccd_fast import config, object_boxes
 from ccd_fast.datasets import load
+from ccd_fast.datasets.boxes import by_image
 from ccd_fast.errors import UserError
 from ccd_fast.object_boxes import ObjectBoxes
 from ccd_fast.view_choice import ViewChoice, check, grid_boxes, random_boxes, snapped
@@ -172,6 +175,15 @@ def test_boxes_are_read_for_the_images_of_the_split_in_their_order(images, tmp_p
     found = object_boxes.read(tmp_path / "boxes.csv", images)
     assert found.rows.tolist() == [0, 5]
     assert found.boxes.tolist() == [[0, 0, 9, 9.5], [1, 2, 3, 4]]
+
+
+def test_boxes_of_the_data_set_stand_by_image(images):
+    assert object_boxes.of(images) is None
+    corners = np.array([[1, 2, 3, 4], [5, 6, 7, 8], [0, 0, 9, 9.5]], dtype=np.float32)
+    own = by_image(np.array([5, 5, 0]), np.array([0, 1, 0]), corners, len(images))
+    found = object_boxes.of(dataclasses.replace(images, boxes=own))
+    assert found.rows.tolist() == [0, 5, 5]
+    assert found.boxes.tolist() == [[0, 0, 9, 9.5], [1, 2, 3, 4], [5, 6, 7, 8]]
 
 
 @pytest.mark.parametrize(

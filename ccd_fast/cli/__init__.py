@@ -10,6 +10,7 @@ import traceback
 import typer
 
 from ccd_fast.cli import (
+    ablate,
     bench,
     build_engines,
     datasets,
@@ -20,6 +21,7 @@ from ccd_fast.cli import (
     options,
     predict,
     recipe,
+    reproduce,
     train,
     verify,
 )
@@ -39,6 +41,8 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
+app.command("reproduce")(reproduce.reproduce)
+app.command("ablate")(ablate.ablate)
 app.command("build-engines")(build_engines.build_engines)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
@@ -74,7 +78,8 @@ def main() -> None:
 
 
 def _interrupted() -> None:
-    _fail("interrupted; a run goes on with --resume --out RUN, from its last finished epoch", INTERRUPTED)
+    again = "interrupted; a run goes on with --resume --out RUN, from its last finished epoch"
+    _fail(f"{again}; ablate and reproduce go on with the same command", INTERRUPTED)
 
 
 def _fail(message: str, code: int) -> None:

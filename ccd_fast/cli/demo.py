@@ -3,19 +3,14 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from ccd_fast.cli import options
 from ccd_fast.cli.evaluate import show_localisation
 from ccd_fast.cli.train import show
-
-if TYPE_CHECKING:
-    from ccd_fast.ablate import Cell
-
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the run; made anew.")] = Path("runs/demo"),
@@ -34,10 +29,13 @@ def demo(
 
     Example: `ccd-fast demo --quick`
     """
-    from ccd_fast import ablate, machine
+    from ccd_fast import machine
+    from ccd_fast.cli import tables
     from ccd_fast.demo import story
     from ccd_fast.progress import Stages
     from ccd_fast.run_folder import RunFolder
+    from ccd_fast.studies import ablation, cells
+    from ccd_fast.studies.variants import COMPONENTS, FULL
 
     machine.keep_freed_memory()
     folder = RunFolder(out)
@@ -47,30 +45,18 @@ def demo(
     source = story.draw(seed, stages, scenes, max(scenes // 4, 20))
     if overwrite:
         folder.remove()
-    cells = ablate.components(
-        lambda seed: source,
-        lambda seed, overrides: story.recipe(seed, [*(set_ or []), *overrides]),
-        lambda row, seed: out if row == ablate.FULL else out / "without" / row.replace(" ", "-"),
-        stages,
-        [seed],
-        [ablate.FULL] if quick else list(ablate.COMPONENTS),
-        shlex.join(["ccd-fast", *sys.argv[1:]]),
+    plan = cells.Plan(
+        source=lambda seed: source,
+        recipe=lambda seed, overrides: story.recipe(seed, [*(set_ or []), *overrides]),
+        folder=lambda row, seed: out if row == FULL else out / "without" / row.replace(" ", "-"),
+        stages=stages,
+        command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
+    done = cells.run_cells(plan, {FULL: ()} if quick else COMPONENTS, [seed])
     show(folder.read_json("summary.json"), out)
-    show_cells(cells, f"demo world, seed {seed}; the student starts from the weights of the package")
-    folder.write_text("ablation.csv", ablate.as_csv(cells))
+    told = f"Demo world, seed {seed}; the student starts from the weights of the package."
+    tables.show([ablation.components(done, notes=[told])])
+    folder.write_text("ablation.csv", cells.as_csv(done))
     found = story.localise(out, source, stages)
     show_localisation(found)
     folder.write_json("localisation.json", found.record())
-
-
-def show_cells(cells: "list[Cell]", title: str) -> None:
-    """Print a table of components."""
-    from ccd_fast import ablate
-
-    table = Table(title=title)
-    for column in ("", "test mAP, %", "pseudo-labels, train mAP, %", "seconds"):
-        table.add_column(column, justify="right" if column else "left")
-    for row in ablate.averaged(cells):
-        table.add_row(*row)
-    Console().print(table)

@@ -12,6 +12,8 @@ from rich.table import Table
 from ccd_fast.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ccd_fast.evaluate import Metrics
     from ccd_fast.localisation import Localisation
 
@@ -23,17 +25,24 @@ def evaluate(
     data_root: Annotated[Path | None, typer.Option(help="Folder of the images; by default the run's own.")] = None,
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="Known labels; by default the run's own.")] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Probability from which a class counts as predicted.")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Score from which a class counts as predicted; by default the recipe's evaluate.threshold, 0.5 in every "
+            "built-in recipe.",
+        ),
     ] = None,
     debug: options.Debug = False,
 ) -> None:
-    """Measure a trained student against known labels: mAP, average precision by class, CF1, OF1.
+    """Measure a trained student against known labels: mAP, average precision by class, precision, recall, CF1, OF1.
+
+    Beside the student stands what the run measured on the same images: the zero-shot teacher and, with
+    `--split train`, the pseudo-labels.
 
     Example: `ccd-fast evaluate runs/photos --split test`
     """
     import dataclasses
-
-    import torch
 
     from ccd_fast import evaluate as metrics
     from ccd_fast import machine, trained
@@ -42,6 +51,7 @@ def evaluate(
     from ccd_fast.passes import evaluation_conditions
     from ccd_fast.predict import predict
     from ccd_fast.progress import Stages
+    from ccd_fast.run_folder import RunFolder
 
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
@@ -60,13 +70,16 @@ def evaluate(
         seen = predict(student, images.files_of_all(), backend, model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         typer.echo(f"ccd-fast: {images.paths[row]}: {reason}", err=True)
-    rows = seen.readable.numpy() & images.known
-    if not rows.any():
-        raise UserError(f"none of the {len(images)} images with known labels can be read")
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
-    known = torch.from_numpy(images.truth[rows])
-    result = metrics.evaluate(seen.probabilities[rows], known, images.class_names, limit, absent_ap)
-    show(result)
+    result = metrics.evaluate_images(seen.probabilities, images, seen.readable, limit, absent_ap)
+    if result is None:
+        raise UserError(f"none of the {len(images)} images with known labels can be read")
+    beside = {}
+    if data_root is None and truth is None and limit == model.recipe.evaluate.threshold:
+        measured = (RunFolder(run).summary() or {}).get("metrics", {})
+        of_split = {name.removesuffix(f", {split}"): record for name, record in measured.items() if name.endswith(split)}
+        beside = {n: metrics.Metrics.of_record(r) for n, r in of_split.items() if not n.startswith("student")}
+    show(result, beside)
     if images.boxes is not None:
         with Stages(Console(stderr=True)).stage("CAM boxes", len(images)) as stage:
             found = localise(model.student, images, backend, model.recipe, stage)
@@ -74,18 +87,30 @@ def evaluate(
             show_localisation(found)
 
 
-def show(result: Metrics) -> None:
-    """Print metrics as a table."""
+def show(result: Metrics, beside: Mapping[str, Metrics]) -> None:
+    """Print metrics as a table: the student's, and others by name."""
     console = Console()
-    table = Table(title=f"{result.images} images")
+    table = Table(title=f"{result.images} images; average precision by class, and the means, in %")
+    columns = {"student": result, **beside}
     table.add_column("class")
-    table.add_column("average precision, %", justify="right")
-    for name, value in result.average_precision.items():
-        table.add_row(name, f"{100 * value:.1f}")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name in result.average_precision:
+        values = [metrics.average_precision.get(name) for metrics in columns.values()]
+        table.add_row(name, *("–" if value is None else f"{100 * value:.1f}" for value in values))
     table.add_section()
-    table.add_row("mAP", f"{100 * result.mean_average_precision:.1f}")
-    table.add_row(f"CF1 (threshold {result.threshold:g})", f"{100 * result.class_f1:.1f}")
-    table.add_row("OF1", f"{100 * result.overall_f1:.1f}")
+    table.add_row("mAP", *(f"{100 * metrics.mean_average_precision:.1f}" for metrics in columns.values()))
+    table.add_section()
+    at = f"(threshold {result.threshold:g})"
+    for label, share in (
+        (f"precision by class, CP {at}", "class_precision"),
+        ("recall by class, CR", "class_recall"),
+        ("CF1", "class_f1"),
+        ("precision overall, OP", "overall_precision"),
+        ("recall overall, OR", "overall_recall"),
+        ("OF1", "overall_f1"),
+    ):
+        table.add_row(label, *(f"{100 * getattr(metrics, share):.1f}" for metrics in columns.values()))
     console.print(table)
     if result.without_positives:
         console.print(f"left out of the mean, as no image has them: {', '.join(result.without_positives)}")

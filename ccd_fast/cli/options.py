@@ -69,6 +69,27 @@ Truth = Annotated[
         "(joined by |), and split.",
     ),
 ]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Boxes of the objects, for views.choice=ground-truth: CSV with path, class, x0, y0, x1, y1; by default the "
+        "data set's own.",
+    ),
+]
+Templates = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|NAME",
+        help="Prompts: a text file with one a line, each with {} for the class name; or openai-imagenet, "
+        "openai-imagenet-simple. By default the recipe's.",
+    ),
+]
+Student = Annotated[str | None, typer.Option(help="Any CNN of timm, e.g. resnet101. By default the recipe's.")]
+StudentWeights = Annotated[
+    str | None, typer.Option(metavar="FILE|imagenet|none", help="Weights that the student starts from. By default the recipe's.")
+]
+Seeds = Annotated[str, typer.Option(metavar="N,N,…", help="Seeds of the runs, joined by commas.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="Where to run: cpu.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train --out` wrote it.")]
@@ -86,6 +107,49 @@ def each_of(names: Sequence[str], valid: Iterable[str], option: str) -> list[str
         if name not in choices:
             raise UserError(f"{option} {name}: must be one of {', '.join(choices)}" + nearest(name, choices))
     return list(names)
+
+
+def listed(text: str, option: str) -> list[str]:
+    """Split what is joined by commas.
+
+    Raises:
+        UserError: nothing is in it, or something twice.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts) or len(set(parts)) < len(parts):
+        raise UserError(f"{option} {text!r}: give each once, joined by commas")
+    return parts
+
+
+def seeds(text: str, given: Sequence[str] | None) -> list[int]:
+    """Read ``--seeds``; ``given`` is what ``--set`` holds beside it.
+
+    Raises:
+        UserError: they are no whole numbers >= 0, one stands twice, or ``--set seed`` would not be heeded.
+    """
+    parts = listed(text, "--seeds")
+    if not all(part.isdecimal() for part in parts):
+        raise UserError(f"--seeds {text!r}: must be whole numbers >= 0, joined by commas, such as 0,1,2")
+    if any(knob.partition("=")[0].strip() == "seed" for knob in given or ()):
+        raise UserError("--set seed: give it as --seeds here")
+    return [int(part) for part in parts]
+
+
+def overrides(
+    given: list[str] | None,
+    teacher: str | None,
+    student: str | None,
+    student_weights: str | None,
+    templates: str | None = None,
+) -> list[str]:
+    """Join ``--set`` and the options that stand for a knob of their own, which go before it."""
+    named = {
+        "teacher.model": teacher,
+        "teacher.templates": templates,
+        "student.backbone": student,
+        "student.weights": student_weights,
+    }
+    return [*(given or []), *(f"{key}={quoted(value)}" for key, value in named.items() if value is not None)]
 
 
 def quoted(value: object) -> str:

@@ -25,7 +25,13 @@ def predict(
     checkpoint: options.Checkpoint = "best",
     top_k: Annotated[int | None, typer.Option(min=1, help="Show at least this many classes of each photograph: 3.")] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Show every class from this probability on.")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Show every class from this probability on; by default the recipe's evaluate.threshold, 0.5 in every "
+            "built-in recipe.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write .csv or .jsonl with every class instead.")

@@ -18,26 +18,11 @@ def train(
     dataset: options.Dataset = "folder",
     classes: options.Classes = None,
     truth: options.Truth = None,
-    boxes: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Boxes of the objects, for views.choice=ground-truth: CSV with path, class, x0, y0, x1, y1.",
-        ),
-    ] = None,
+    boxes: options.Boxes = None,
     teacher: options.Teacher = None,
-    templates: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|NAME",
-            help="Prompts: a text file with one a line, each with {} for the class name; or openai-imagenet, "
-            "openai-imagenet-simple. By default the recipe's.",
-        ),
-    ] = None,
-    student: Annotated[str | None, typer.Option(help="Any CNN of timm, e.g. resnet101. By default the recipe's.")] = None,
-    student_weights: Annotated[
-        str | None, typer.Option(metavar="FILE|imagenet|none", help="Weights that the student starts from. By default the recipe's.")
-    ] = None,
+    templates: options.Templates = None,
+    student: options.Student = None,
+    student_weights: options.StudentWeights = None,
     max_bad_frac: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Share of unreadable images from which on a run stops (views.max_bad_frac). By default the recipe's."),
@@ -64,9 +49,7 @@ def train(
 
     if data_root is None and not resume:
         raise UserError("--data-root FOLDER is needed: the folder that holds the photographs")
-    overrides = list(set_ or [])
-    named = {"teacher.model": teacher, "teacher.templates": templates, "student.backbone": student, "student.weights": student_weights}
-    overrides += [f"{key}={options.quoted(value)}" for key, value in named.items() if value is not None]
+    overrides = options.overrides(set_, teacher, student, student_weights, templates)
     overrides += [] if max_bad_frac is None else [f"views.max_bad_frac={max_bad_frac}"]
     knobs = config.load(recipe, overrides)  # what can be refused before the large imports is
     source = None if data_root is None else Source(dataset, data_root, classes, truth)

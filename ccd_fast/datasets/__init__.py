@@ -75,6 +75,11 @@ class Source:
         """
         _adapter(self.dataset, self.root, self.classes, self.truth)
 
+    def resolved(self) -> "Source":
+        """Give the same source with absolute paths."""
+        classes, truth = (file.resolve() if file else None for file in (self.classes, self.truth))
+        return Source(self.dataset, self.root.resolve(), classes, truth)
+
     def load(self, split: str) -> ImageSet:
         """Load a split; see :func:`load`."""
         return load(self.dataset, self.root, split, self.classes, self.truth)

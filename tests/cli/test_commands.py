@@ -67,7 +67,7 @@ def test_training_says_what_it_does_and_ends_with_a_summary(trained):
     assert "Warning" not in progress
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "predict", "build-engines", "datasets", "verify", "doctor"])
+@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "predict", "ablate", "reproduce", "build-engines", "datasets", "verify", "doctor"])
 def test_every_command_explains_itself_with_an_example(ccd, command):
     code, out, _ = ccd(command, "--help")
     assert code == 0
@@ -115,8 +115,30 @@ def test_the_demo_runs_on_a_few_scenes_with_nothing_from_outside(ccd, tmp_path):
 def test_evaluate_prints_every_class_and_the_mean(ccd, trained):
     code, out, _ = ccd("evaluate", trained[0])
     assert code == 0
-    for word in ("cat", "traffic light", "mAP", "CF1", "OF1", "12 images"):
+    for word in ("cat", "traffic light", "mAP", "CF1", "OF1", "CP (threshold 0.5)", "OR", "12 images"):
         assert word in out
+
+
+def test_evaluate_sets_the_teacher_and_the_pseudo_labels_beside_the_student(ccd, trained):
+    summary = json.loads((trained[0] / "summary.json").read_text())
+    columns = ["student", "zero-shot teacher", "first pseudo-labels", "pseudo-labels after the updates"]
+    labels = {"mAP": "mean_average_precision", "OF1": "overall_f1", "recall by class, CR": "class_recall"}
+    for split, names in (("test", columns[:2]), ("train", columns)):
+        code, out, _ = ccd("evaluate", trained[0], "--split", split)
+        assert code == 0
+        lines = [[cell.strip() for cell in line.replace("┃", "│").split("│")[1:-1]] for line in out.splitlines()]
+        rows = {line[0]: line[1:] for line in lines if line}
+        assert rows["class"] == names
+        for label, key in labels.items():
+            kept = [summary["metrics"][f"{name}, {split}"][key] for name in names[1:]]
+            assert rows[label][1:] == [f"{100 * value:.1f}" for value in kept]
+        assert len(rows["boat"]) == len(names)
+
+
+def test_evaluate_at_another_threshold_stands_alone(ccd, trained):
+    out = ccd("evaluate", trained[0], "--threshold", 0.3)[1]
+    assert "CP (threshold 0.3)" in out
+    assert "zero-shot" not in out  # measured at the threshold of the run
 
 
 def test_predict_prints_a_table_for_files_and_folders(ccd, trained, photo_folder):

@@ -1,0 +1,71 @@
+"""``ccd-fast ablate``."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ccd_fast.cli import options
+
+
+def ablate(
+    out: Annotated[Path, typer.Option(help="Folder of the tables and their runs.")],
+    data_root: Annotated[Path, typer.Option(help="Folder that holds the data set.")],
+    dataset: options.Dataset = "folder",
+    classes: options.Classes = None,
+    truth: options.Truth = None,
+    boxes: options.Boxes = None,
+    tables: Annotated[
+        str,
+        typer.Option(
+            help="Which tables, joined by commas: components (each part of the method left out in turn), classes "
+            "(debiasing by class), views (where the teacher looks)."
+        ),
+    ] = "components,classes,views",
+    seeds: options.Seeds = "0,1,2",
+    frozen: Annotated[
+        bool,
+        typer.Option(
+            "--frozen", help="Freeze the student's backbone, which is faster; the full method is trained in full too."
+        ),
+    ] = False,
+    teacher: options.Teacher = None,
+    templates: options.Templates = None,
+    student: options.Student = None,
+    student_weights: options.StudentWeights = None,
+    recipe: options.Recipe = "folder",
+    set_: options.Set = None,
+    device: options.Device = "cpu",
+    debug: options.Debug = False,
+) -> None:
+    """Make the paper's tables for any data set with known labels, over several seeds.
+
+    Where the data set is the paper's, the paper's figures stand beside. The same command goes on after an interruption;
+    finished runs are kept. Tables are written as CSV and Markdown after each run.
+
+    Example: `ccd-fast ablate --data-root photos --classes classes.txt --truth labels.csv --out runs/tables`
+    """
+    from ccd_fast import machine, studies
+    from ccd_fast.cli import tables as printed
+    from ccd_fast.datasets import Source
+    from ccd_fast.progress import Stages
+    from ccd_fast.studies.variants import TABLES
+
+    machine.keep_freed_memory()
+    names = options.each_of(options.listed(tables, "--tables"), TABLES, "--tables")
+    study = studies.Study(
+        source=Source(dataset, data_root, classes, truth),
+        recipe=recipe,
+        overrides=options.overrides(set_, teacher, student, student_weights, templates),
+        seeds=options.seeds(seeds, set_),
+        out=out,
+        stages=Stages(Console(stderr=True)),
+        device=device,
+        boxes=boxes,
+        command=shlex.join(["ccd-fast", *sys.argv[1:]]),
+    )
+    printed.show(studies.ablate(study, names, frozen))
+    typer.echo(f"all in {out}: {', '.join(f'{name}.md, {name}.csv' for name in names)}, cells.csv, runs/")

@@ -1,0 +1,51 @@
+"""Tables over seeds, and the outlook of a reproduction, on the terminal."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ccd_fast.datasets import ImageSet
+    from ccd_fast.studies.reproduction import Outlook
+    from ccd_fast.studies.seed_table import SeedTable
+
+
+def show(tables: "Sequence[SeedTable]") -> None:
+    """Print tables over seeds, each with its own notes, and the notes that all share at the end."""
+    console = Console()
+    shared = [note for note in tables[0].notes if all(note in table.notes for table in tables)]
+    for table in tables:
+        printed = Table(title=table.title)
+        for place, title in enumerate(table.head()):
+            printed.add_column(title, justify="right" if place else "left", overflow="fold")
+        for row in table.texts():
+            printed.add_row(*map(Text, row))
+        console.print(printed)
+        _say(console, [note for note in table.notes if note not in shared])
+    _say(console, shared)
+
+
+def _say(console: Console, notes: "Sequence[str]") -> None:
+    for note in notes:
+        console.print(f"- {note}", markup=False, highlight=False)
+    console.print()
+
+
+def show_outlook(outlook: "Outlook", images: "ImageSet", test: "ImageSet") -> None:
+    """Print what a reproduction would do."""
+    printed = Table(title="nothing was run", show_header=False)
+    printed.add_column(no_wrap=True)
+    printed.add_column(overflow="fold")
+    for split in (images, test):
+        official = f" (officially {split.official:,})" if split.official else ""
+        printed.add_row(f"{split.split} images", Text(f"{len(split):,}{official}, {split.root}"))
+    printed.add_row("teacher", Text(outlook.teacher.says()))
+    printed.add_row("student", Text(outlook.student.says()))
+    printed.add_row("unlike the paper", Text(", ".join(outlook.differences) or "nothing"))
+    for step in outlook.steps:
+        printed.add_row("would run", Text(step))
+    Console().print(printed)

@@ -1,0 +1,229 @@
+"""Trainings over variants of a recipe and over seeds; finished ones are kept: a table goes on where it stood."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ccd_fast import machine, object_boxes, trained, view_choice
+from ccd_fast.config import Recipe
+from ccd_fast.datasets import ImageSet, Source
+from ccd_fast.errors import UserError
+from ccd_fast.evaluate import Metrics
+from ccd_fast.passes import settled
+from ccd_fast.progress import Stages
+from ccd_fast.run_folder import RunFolder
+from ccd_fast.train import CHOSEN, FIRST, TEACHER, UPDATED, train
+
+Variants = Mapping[str, Sequence[str]]
+"""Each row of a table with what it changes in the recipe, as :func:`ccd_fast.config.load` takes it."""
+
+LABEL_STAGES = ("first labels", "zero-shot on the test images")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the trainings of a table share.
+
+    Attributes:
+        source: the data set of a seed; labels of its test images must be known.
+        recipe: the recipe for a seed and overrides.
+        folder: the run's folder for a row and a seed.
+        stages: shows the progress.
+        device: where the trainings run.
+        boxes: CSV of the objects' boxes; by default the data set's own.
+        command: kept in each ``run.json``.
+    """
+
+    source: Callable[[int], Source]
+    recipe: Callable[[int, Sequence[str]], Recipe]
+    folder: Callable[[str, int], Path]
+    stages: Stages
+    device: str = "cpu"
+    boxes: Path | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One finished training.
+
+    Attributes:
+        row: name of its variant.
+        seed: of the run.
+        folder: of the run.
+        summary: as :func:`ccd_fast.train.train` gives it.
+    """
+
+    row: str
+    seed: int
+    folder: Path
+    summary: Mapping[str, Any]
+
+    @property
+    def test(self) -> Metrics:
+        """The student at the chosen epoch, on the test images."""
+        return self._metrics(CHOSEN)
+
+    @property
+    def teacher(self) -> Metrics:
+        """The zero-shot teacher, on the test images."""
+        return self._metrics(f"{TEACHER}, test")
+
+    @property
+    def labels(self) -> Metrics | None:
+        """The last pseudo-labels on the training images; None where nothing is known of those."""
+        last = UPDATED if UPDATED in self.summary["metrics"] else FIRST
+        return self._metrics(last) if last in self.summary["metrics"] else None
+
+    @property
+    def seconds(self) -> float:
+        """Time of all stages."""
+        return float(sum(stage["seconds"] for stage in self.summary["stages"].values()))
+
+    @property
+    def teacher_seconds(self) -> float:
+        """Time of the teacher's passes over the whole images."""
+        stages = self.summary["stages"]
+        return float(sum(stages[name]["seconds"] for name in LABEL_STAGES if name in stages))
+
+    @property
+    def crops_per_image(self) -> float | None:
+        """Crops that a label update asked for, on average; None where there was no update."""
+        relabel = self.summary["stages"].get("relabel")
+        return relabel["crops"] / max(relabel["images"], 1) if relabel else None
+
+    def _metrics(self, name: str) -> Metrics:
+        try:
+            return Metrics.of_record(self.summary["metrics"][name])
+        except KeyError:
+            raise UserError(f"{self.folder}: its summary says nothing of the {name}; remove the run") from None
+
+    def record(self) -> dict[str, Any]:
+        """Give the main figures as plain data; shares in 0 … 1."""
+        return {
+            "row": self.row,
+            "seed": self.seed,
+            "test_map": self.test.mean_average_precision,
+            "cf1": self.test.class_f1,
+            "of1": self.test.overall_f1,
+            "teacher_test_map": self.teacher.mean_average_precision,
+            "label_map": self.labels.mean_average_precision if self.labels else None,
+            "crops_per_image": self.crops_per_image,
+            "chosen_epoch": self.summary["chosen_epoch"],
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def run_cells(
+    plan: Plan, variants: Variants, seeds: Sequence[int], finished: Callable[[list[Cell]], None] | None = None
+) -> list[Cell]:
+    """Run every variant for every seed; runs that are finished are kept, and unfinished ones go on.
+
+    Args:
+        plan: what they share.
+        variants: the rows, in the order in which they are run.
+        seeds: of the runs; all rows of a seed come before the next seed.
+        finished: called with all finished cells, in order, after each training and at the end.
+
+    Raises:
+        UserError: something that was asked for cannot be had, or a folder holds a run with another recipe or on
+            another data set; found before any training begins.
+    """
+    check(plan, variants, seeds)
+    order = [(row, seed) for seed in seeds for row in variants]
+    cells: dict[tuple[str, int], Cell] = {}
+    for row, seed in order:
+        run = RunFolder(plan.folder(row, seed))
+        summary = run.summary()
+        if summary is not None:
+            cells[row, seed] = Cell(row, seed, run.path, summary)
+    plan.stages.say(f"{len(cells)} of {len(order)} trainings are finished already")
+    for row, seed in order:
+        if (row, seed) not in cells:
+            plan.stages.say(f"{row}, seed {seed}:")
+            cells[row, seed] = _train(plan, row, seed, variants[row])
+            if finished is not None:
+                finished([cells[key] for key in order if key in cells])
+    done = [cells[key] for key in order]
+    if finished is not None:
+        finished(done)
+    return done
+
+
+def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:
+    """Run one training, or go on with it."""
+    run = RunFolder(plan.folder(row, seed))
+    goes_on = run.can_resume()
+    summary = train(
+        plan.source(seed),
+        plan.recipe(seed, overrides),
+        run,
+        Stages(plan.stages.console, run.add_metrics),
+        device=plan.device,
+        resume=goes_on,
+        overwrite=not goes_on and (run.path / "run.json").is_file(),
+        command=plan.command,
+        boxes=plan.boxes,
+    )
+    return Cell(row, seed, run.path, summary)
+
+
+def check(plan: Plan, variants: Variants, seeds: Sequence[int]) -> None:
+    """Refuse what cannot be run, before any work.
+
+    Raises:
+        UserError: as for :func:`run_cells`.
+    """
+    machine.check_device(plan.device)
+    loaded: dict[Source, tuple[ImageSet, ImageSet]] = {}
+    for seed in seeds:
+        source = plan.source(seed)
+        if source not in loaded:
+            loaded[source] = source.load("train"), source.load("test")
+        images, test = loaded[source]
+        if test.truth is None or not test.truth.any():
+            raise UserError(
+                f"{source.root}: the table needs known labels of test images: give --truth FILE with a split column"
+            )
+        objects = object_boxes.read(plan.boxes, images) if plan.boxes else object_boxes.of(images)
+        for row, overrides in variants.items():
+            recipe = settled(plan.recipe(seed, overrides))
+            view_choice.check(recipe, objects)
+            _refuse_another_run(RunFolder(plan.folder(row, seed)), source, recipe, plan.boxes, images, test)
+
+
+def _refuse_another_run(
+    folder: RunFolder, source: Source, recipe: Recipe, boxes: Path | None, images: ImageSet, test: ImageSet
+) -> None:
+    """Refuse a folder that holds a run of something else: its figures would stand in the wrong table."""
+    if not (folder.path / "run.json").is_file():
+        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+            raise UserError(f"{folder.path}: exists and is not a run of ccd-fast (no run.json); remove it yourself")
+        return
+    there, stored = trained.origin(folder.path)
+    description = folder.read_json("run.json")
+    counts = {"train": len(images), "test": len(test)}
+    differs = ""
+    if there != source.resolved() or trained.boxes(folder.path) != (boxes.resolve() if boxes else None):
+        differs = f"another data set ({there.dataset}, {there.root})"
+    elif tuple(description["class_names"]) != images.class_names or description["images"] != counts:
+        differs = f"other classes or images ({description['images']['train']} to train)"
+    elif stored != recipe:
+        here, other = recipe.dumps().splitlines(), stored.dumps().splitlines()
+        line = next((b for a, b in zip(here, other, strict=False) if a != b), "")
+        differs = f"another recipe ({line})"
+    if differs:
+        raise UserError(f"{folder.path}: holds a run of {differs}; give another --out, or remove it")
+
+
+def as_csv(cells: Sequence[Cell]) -> str:
+    """Give every cell as CSV, with the folder of its run."""
+    records = [{**cell.record(), "folder": str(cell.folder)} for cell in cells]
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(records[0]) if records else [], lineterminator="\n")
+    table.writeheader()
+    table.writerows(records)
+    return text.getvalue()

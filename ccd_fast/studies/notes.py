@@ -1,0 +1,67 @@
+"""What the cells of a table are: the sentences below it."""
+
+from collections.abc import Sequence
+
+from ccd_fast import config
+from ccd_fast.config import Recipe
+from ccd_fast.datasets import ImageSet
+
+TOLD = ("teacher.model", "teacher.image_size", "student.backbone", "student.weights", "student.image_size")
+"""Knobs that stand in the notes whatever they are."""
+
+
+def notes(recipe: Recipe, name: str, images: ImageSet, test: ImageSet, seeds: Sequence[int]) -> list[str]:
+    """Say what was trained on what, and how it was measured.
+
+    Args:
+        recipe: of the full method.
+        name: of the recipe that it was made from.
+        images: to train on.
+        test: to measure on.
+        seeds: of the table.
+    """
+    over = ", ".join(map(str, seeds))
+    spread = "mean ± sample standard deviation over seeds" if len(seeds) > 1 else "one seed, so no deviation"
+    changes = [f"{key}={value}" for key, value in changed(recipe, config.load(name)).items() if key not in TOLD]
+    but_for = f", but for {', '.join(changes)}" if changes else ""
+    chosen = "chosen without labels" if recipe.train.choose == "label-free" else "the last"
+    return [
+        f"n: number of seeds (of {over}); {spread}.",
+        f"{test.name}: {_count(images)} to train on, whose labels only measure the pseudo-labels; "
+        f"{_count(test)} to test; {len(test.class_names)} classes{_absent(test)}.",
+        f"Teacher {recipe.teacher.model}, {recipe.teacher.image_size} px; student {recipe.student.backbone} from "
+        f"{recipe.student.weights}, {recipe.student.image_size} px; recipe {name}{but_for}.",
+        f"The student's epoch is {chosen}; CF1 and OF1 at the threshold {recipe.evaluate.threshold:g}.",
+        "Seconds: all stages of a training; the zero-shot teacher's are part of them.",
+    ]
+
+
+def frozen(in_full: str) -> str:
+    """Say that the backbone was frozen, and in which row it was not."""
+    return f"The student's backbone is frozen, weights and BatchNorm statistics, in every row but {in_full!r}."
+
+
+def changed(recipe: Recipe, other: Recipe) -> dict[str, object]:
+    """Give the knobs of a recipe that differ from another's, with their values; the seed is passed over."""
+    here, there = _flat(recipe), _flat(other)
+    return {key: value for key, value in here.items() if value != there[key] and key != "seed"}
+
+
+def _flat(recipe: Recipe) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for section, value in recipe.model_dump().items():
+        found |= {f"{section}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {section: value}
+    return found
+
+
+def _count(images: ImageSet) -> str:
+    short = images.official is not None and images.official != len(images)
+    return f"{len(images):,} images" + (f" (of officially {images.official:,})" if short else "")
+
+
+def _absent(test: ImageSet) -> str:
+    if test.truth is None:
+        return ""
+    positives = test.truth[test.known].sum(axis=0).tolist()
+    absent = [name for name, count in zip(test.class_names, positives, strict=True) if not count]
+    return f", without {', '.join(absent)}, which no test image has, left out of the means" if absent else ""

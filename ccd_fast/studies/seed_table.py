@@ -1,0 +1,100 @@
+"""A table over seeds: figures as mean ± deviation, as Markdown and as CSV."""
+
+import csv
+import io
+import statistics
+from dataclasses import dataclass
+
+from ccd_fast.run_folder import RunFolder
+
+Figures = tuple[float, ...]
+"""One figure a seed; a published figure stands alone; nothing where nothing is known."""
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of figures.
+
+    Attributes:
+        title: what stands above it, with the unit.
+        digits: behind the point.
+        published: whether the figures are somebody else's, and not over these seeds.
+    """
+
+    title: str
+    digits: int = 1
+    published: bool = False
+
+
+@dataclass(frozen=True)
+class SeedTable:
+    """Rows of figures over seeds.
+
+    Attributes:
+        name: of its files.
+        title: one line.
+        columns: K columns.
+        rows: the name of each row and its K cells.
+        notes: what the cells are, a sentence or two each.
+    """
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, tuple[Figures, ...]], ...]
+    notes: tuple[str, ...] = ()
+
+    def head(self) -> list[str]:
+        """Give the titles of the columns; the second is the number of seeds."""
+        return ["", "n", *(column.title for column in self.columns)]
+
+    def texts(self) -> list[list[str]]:
+        """Give the rows as text, as wide as :meth:`head`."""
+        return [
+            [name, str(self._seeds(cells)) if self._seeds(cells) else UNKNOWN]
+            + [_text(figures, column.digits) for column, figures in zip(self.columns, cells, strict=True)]
+            for name, cells in self.rows
+        ]
+
+    def as_markdown(self) -> str:
+        """Give the table with its title and notes."""
+        lines = [f"## {self.title}", "", *map(_line, [self.head(), ["---", *["---:"] * (len(self.columns) + 1)]])]
+        lines += [*map(_line, self.texts()), ""]
+        return "\n".join([*lines, *(f"- {note}" for note in self.notes)]).rstrip() + "\n"
+
+    def as_csv(self) -> str:
+        """Give the rows with mean and deviation in columns of their own; empty where there is none."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        parts = [("",) if column.published else (" mean", " deviation") for column in self.columns]
+        titles = [column.title + part for column, own in zip(self.columns, parts, strict=True) for part in own]
+        writer.writerow(["row", "n", *titles])
+        for name, cells in self.rows:
+            line: list[object] = [name, self._seeds(cells)]
+            for figures, own in zip(cells, parts, strict=True):
+                line.append(f"{statistics.mean(figures):.4f}" if figures else "")
+                line += [f"{statistics.stdev(figures):.4f}" if len(figures) > 1 else ""] * (len(own) - 1)
+            writer.writerow(line)
+        return text.getvalue()
+
+    def write(self, folder: RunFolder) -> None:
+        """Write ``<name>.md`` and ``<name>.csv``."""
+        folder.write_text(f"{self.name}.md", self.as_markdown())
+        folder.write_text(f"{self.name}.csv", self.as_csv())
+
+    def _seeds(self, cells: tuple[Figures, ...]) -> int:
+        own = [len(figures) for column, figures in zip(self.columns, cells, strict=True) if not column.published]
+        return max(own, default=0)
+
+
+def _text(figures: Figures, digits: int) -> str:
+    if not figures:
+        return UNKNOWN
+    mean = f"{statistics.mean(figures):.{digits}f}"
+    return mean if len(figures) == 1 else f"{mean} ± {statistics.stdev(figures):.{digits}f}"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
