@@ -1,6 +1,7 @@
 """One epoch of the student's training (sections 3, 5 and 6)."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,10 @@ from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels
 from ccd_fast.randomness import Purpose
 from ccd_fast.trainer import NotFiniteError, Trainer
-from ccd_fast.views import Photographs, ViewBackend, flipped, jitter_factors
+from ccd_fast.views import Photographs, ViewBackend, flipped, jitter_factors, prefetched
+
+AHEAD = 1
+"""Batches of views that wait for a step; one more is in the making and one in use."""
 
 
 class TrainingViews:
@@ -115,19 +119,22 @@ def fit_epoch(
     probabilities = torch.zeros_like(labels.table)
     unreadable: dict[int, str] = {}
     total = 0.0
-    for batch in batches(images, labels.readable, views, consistent, recipe, epoch, stage):
-        unreadable |= batch.unreadable
-        if not len(batch.rows):
-            continue
-        rows = torch.from_numpy(batch.rows)
-        with stage.part("student"):
-            try:
-                wanted = labels.table[rows], None if weights is None else weights[rows]
-                loss, logits = trainer.step(batch.first, batch.second, *wanted)
-            except NotFiniteError as error:
-                names = ", ".join(images.paths[row] for row in rows.tolist()[:3])
-                raise RunError(f"the loss is {error} at a batch with {names}; the last checkpoint is kept") from error
-        probabilities[rows] = torch.sigmoid(logits)
-        total += loss * len(rows)
-        stage.advance(len(batch.rows) + len(batch.unreadable))
+    ahead = batches(images, labels.readable, views, consistent, recipe, epoch, stage)
+    with closing(prefetched(ahead, AHEAD)) as source:
+        for batch in source:
+            unreadable |= batch.unreadable
+            if not len(batch.rows):
+                continue
+            rows = torch.from_numpy(batch.rows)
+            with stage.part("student"):
+                try:
+                    wanted = labels.table[rows], None if weights is None else weights[rows]
+                    loss, logits = trainer.step(batch.first, batch.second, *wanted)
+                except NotFiniteError as error:
+                    names = ", ".join(images.paths[row] for row in rows.tolist()[:3])
+                    message = f"the loss is {error} at a batch with {names}; the last checkpoint is kept"
+                    raise RunError(message) from error
+            probabilities[rows] = torch.sigmoid(logits)
+            total += loss * len(rows)
+            stage.advance(len(batch.rows) + len(batch.unreadable))
     return total / max(stage.done, 1), probabilities, unreadable
