@@ -38,6 +38,7 @@ from ccd_fast.views import open_backend, prefetched
 
 CASES = (("test_efficientnet", 96, 32), ("tf_efficientnet_lite0", 224, 16), ("resnet18", 224, 16))
 CLASSES, ROUNDS = 18, 3
+OPTIMISER_ROUNDS = 30
 BF16_PICTURES, BF16_ROUNDS = 4, 1
 AHEAD_PICTURES, AHEAD_ROUNDS = 64, 7
 IN_USE = "in use (channels_last, fused Adam, eager, fp32)"
@@ -97,6 +98,23 @@ def compare(backbone: str, size: int, batch: int) -> dict[str, Any]:
     }
 
 
+def optimisers(backbone: str) -> dict[str, Any]:
+    """Time the optimiser's part of a step alone, on gradients that are there."""
+    net = student.build(backbone, CLASSES, 3.0, "none").train()
+    forms = {"fused": trainer(net), "a loop": trainer(net, foreach=False), "foreach": trainer(net, foreach=True)}
+    for made in forms.values():
+        for parameter in made.student.parameters():
+            parameter.grad = torch.randn_like(parameter)
+    timings = measure.in_turn({name: made.optimizer.step for name, made in forms.items()}, OPTIMISER_ROUNDS, 3)
+    return {
+        "backbone": backbone,
+        "fused_is_times_as_fast_as": {
+            name: round(ratio(timings[name], timings["fused"]), 2) for name in ("a loop", "foreach")
+        },
+        "timings": {name: t.record() for name, t in timings.items()},
+    }
+
+
 def ahead(root: Path, backbone: str, size: int, batch: int) -> dict[str, Any]:
     """Time epochs over photographs with the next batch decoded during the step, and without."""
     paths = tuple(find_images(root)[:AHEAD_PICTURES])
@@ -131,14 +149,20 @@ def ahead(root: Path, backbone: str, size: int, batch: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     machine.keep_freed_memory()
-    found: dict[str, Any] = {"benchmark": "training steps", "classes": CLASSES, "steps": [], "ahead": []}
+    found: dict[str, Any] = {
+        "benchmark": "training steps",
+        "classes": CLASSES,
+        "steps": [],
+        "ahead": [],
+        "optimisers": [],
+    }
     found["ahead"].append({"threads": torch.get_num_threads(), **ahead(Path(sys.argv[1]), *CASES[0])})
     measure.save(found, Path(sys.argv[2]))
     if len(sys.argv) > 3:
         torch.set_num_threads(int(sys.argv[3]))
+    found["optimisers"] = [optimisers(backbone) for backbone, _, _ in CASES]
     for case in CASES:
         found["steps"].append(compare(*case))
         measure.save(found, Path(sys.argv[2]))
-    print(
-        json.dumps([{k: v for k, v in c.items() if k != "timings"} for c in found["ahead"] + found["steps"]], indent=1)
-    )
+    cases = [case for part in ("ahead", "optimisers", "steps") for case in found[part]]
+    print(json.dumps([{k: v for k, v in case.items() if k != "timings"} for case in cases], indent=1))

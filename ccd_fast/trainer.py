@@ -22,7 +22,7 @@ class NotFiniteError(ArithmeticError):
 def adam(student: Student, recipe: Recipe) -> torch.optim.Adam:
     """Make the optimiser, with a learning rate of its own for the backbone and for the 1x1 convolution.
 
-    It is the fused one: one call for all weights, 2 to 15 times as fast on the CPU as torch's loop over them
+    It is the fused one: on the CPU 2 to 8 times as fast as torch's loop over the weights
     (``benchmarks/results/cpu-training.json``).
     """
     groups = [
