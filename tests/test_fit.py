@@ -20,22 +20,22 @@ def images(photo_folder):
     return source.load("train")
 
 
-def epoch(images, backend="pillow"):
+def epoch(images, backend):
     net = student.build("test_resnet", 4, 3.0, "none")
     marks = torch.ones(len(images), dtype=torch.bool)
     marks[2] = False
     table = torch.rand(len(images), 4, generator=torch.Generator().manual_seed(0))
     labels = PseudoLabels(table, torch.full((4,), 0.5), torch.ones(4, dtype=torch.int64), marks, marks)
     stage = Stage("train", len(images), lambda _: None)
-    found = fit.fit_epoch(Trainer(net, RECIPE), images, labels, open_backend(backend, 2), 3, True, RECIPE, stage)
+    found = fit.fit_epoch(Trainer(net, RECIPE), images, labels, backend, 3, True, RECIPE, stage)
     return net, found, stage
 
 
 @pytest.mark.parametrize("backend", installed_backends())
 def test_work_ahead_changes_no_bit(images, monkeypatch, backend):
-    net, (loss, probabilities, _), _ = epoch(images, backend)
+    net, (loss, probabilities, _), _ = epoch(images, open_backend(backend, 2))
     monkeypatch.setattr(fit, "prefetched", lambda items, depth: items)
-    plain, (plain_loss, plain_probabilities, _), _ = epoch(images, backend)
+    plain, (plain_loss, plain_probabilities, _), _ = epoch(images, open_backend(backend, 2))
     assert loss == plain_loss
     assert torch.equal(probabilities, plain_probabilities)
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), plain.state_dict().values(), strict=True))
@@ -45,8 +45,7 @@ def test_an_epoch_decodes_each_readable_image_once_for_both_views(images, monkey
     backend, decoded = open_backend("pillow", 1), []
     real = backend.decode
     monkeypatch.setattr(backend, "decode", lambda files, rows: decoded.extend(rows.tolist()) or real(files, rows))
-    monkeypatch.setattr("tests.test_fit.open_backend", lambda *_: backend)
-    _, (_, probabilities, _), stage = epoch(images)
+    _, (_, probabilities, _), stage = epoch(images, backend)
     assert sorted(decoded) == [row for row in range(len(images)) if row != 2]
     assert stage.done == len(images) - 1
     assert np.flatnonzero((probabilities == 0).all(dim=1)).tolist() == [2]
