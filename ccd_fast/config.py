@@ -144,6 +144,10 @@ class TrainKnobs(Section):
     batch_size: Count = Field(description="images in a step")
     backbone_learning_rate: NonNegative = Field(description="Adam's learning rate for the backbone; 0 freezes it")
     head_learning_rate: Positive = Field(description="Adam's learning rate for the 1x1 convolution")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        description="of the student's training; auto is fp32 on a CPU, bf16 on a GPU that has it"
+    )
+    compile: bool = Field(description="take the steps through torch.compile, which costs its time at the first ones")
     choose: Literal["label-free", "last"] = Field(description="which epoch becomes checkpoints/best")
 
 

@@ -1,5 +1,9 @@
 """One epoch of the student's training (sections 3, 5 and 6)."""
 
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -8,31 +12,16 @@ from ccd_fast import randomness
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import RunError
-from ccd_fast.losses import confidence_weights, consistency_loss, label_loss
+from ccd_fast.losses import confidence_weights
 from ccd_fast.predict import STUDENT_FILTER
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels
 from ccd_fast.randomness import Purpose
-from ccd_fast.student import Student
-from ccd_fast.views import Photographs, ViewBackend, flipped, jitter_factors
+from ccd_fast.trainer import NotFiniteError, Trainer
+from ccd_fast.views import Photographs, ViewBackend, flipped, jitter_factors, prefetched
 
-
-def adam(student: Student, recipe: Recipe) -> torch.optim.Adam:
-    """Make the optimiser, with a learning rate of its own for the backbone and for the 1x1 convolution.
-
-    A backbone with the learning rate 0 is frozen: no gradients are computed for it.
-    """
-    student.backbone.requires_grad_(not is_frozen(recipe))
-    groups = [
-        {"params": list(student.backbone.parameters()), "lr": recipe.train.backbone_learning_rate},
-        {"params": list(student.head.parameters()), "lr": recipe.train.head_learning_rate},
-    ]
-    return torch.optim.Adam(groups)
-
-
-def is_frozen(recipe: Recipe) -> bool:
-    """Tell whether the backbone stays as it is: weights and BatchNorm statistics."""
-    return recipe.train.backbone_learning_rate == 0
+AHEAD = 1
+"""Batches of views that wait for a step; one more is in the making and one in use."""
 
 
 class TrainingViews:
@@ -57,9 +46,46 @@ class TrainingViews:
         return self.backend.jitter(flipped(first, again), self.factors[rows])
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What a step is taken on.
+
+    Attributes:
+        rows: (B,) int64, the rows of the ImageSet that could be read.
+        first: the first views, (B, S, S, 3) uint8.
+        second: the second views; None where section 5 does not apply.
+        unreadable: the rows that could not be read, with the reason.
+    """
+
+    rows: NDArray[np.int64]
+    first: torch.Tensor
+    second: torch.Tensor | None
+    unreadable: dict[int, str]
+
+
+def batches(
+    images: ImageSet,
+    readable: torch.Tensor,
+    views: TrainingViews,
+    consistent: bool,
+    recipe: Recipe,
+    epoch: int,
+    stage: Stage,
+) -> Iterator[Batch]:
+    """Decode the readable images of an epoch in its order, each once, and make their views, batch by batch."""
+    order = randomness.order(recipe.seed, epoch, len(images))
+    order = order[readable.numpy()[order]]
+    for rows in np.array_split(order, range(recipe.train.batch_size, len(order), recipe.train.batch_size)):
+        with stage.part("decode"):
+            photographs = views.backend.decode(images.files(rows), rows)
+        with stage.part("views"):
+            first = views.first(photographs)
+            second = views.second(first, photographs.rows) if consistent and len(photographs) else None
+        yield Batch(photographs.rows, first, second, photographs.unreadable)
+
+
 def fit_epoch(
-    student: Student,
-    optimizer: torch.optim.Optimizer,
+    trainer: Trainer,
     images: ImageSet,
     labels: PseudoLabels,
     backend: ViewBackend,
@@ -71,8 +97,7 @@ def fit_epoch(
     """Train for one epoch.
 
     Args:
-        student: trained in place.
-        optimizer: over the student.
+        trainer: takes the steps; its student is trained in place.
         images: N images.
         labels: their pseudo-labels; unreadable images are passed over.
         backend: of the views.
@@ -88,42 +113,28 @@ def fit_epoch(
     Raises:
         RunError: the loss is not finite.
     """
-    student.train()
-    if is_frozen(recipe):
-        student.backbone.eval()
+    trainer.begin_epoch()
     views = TrainingViews(recipe, epoch, len(images), backend)
     weights = confidence_weights(labels.confident, recipe.consistency.omega) if consistent else None
     probabilities = torch.zeros_like(labels.table)
     unreadable: dict[int, str] = {}
     total = 0.0
-    order = randomness.order(recipe.seed, epoch, len(images))
-    order = order[labels.readable.numpy()[order]]
-    for batch in np.array_split(order, range(recipe.train.batch_size, len(order), recipe.train.batch_size)):
-        with stage.part("decode"):
-            photographs = backend.decode(images.files(batch), batch)
-        unreadable |= photographs.unreadable
-        if not len(photographs):
-            continue
-        rows = torch.from_numpy(photographs.rows)
-        with stage.part("views"):
-            first = views.first(photographs)
-            second = views.second(first, photographs.rows) if consistent else None
-        with stage.part("student"):
-            logits, _ = student(first)
-            loss = label_loss(logits, labels.table[rows], None if weights is None else weights[rows])
-            if second is not None:
-                loss = loss + recipe.consistency.mu * consistency_loss(student(second)[0], logits)
-            _refuse_not_finite(loss, images, rows)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        probabilities[rows] = torch.sigmoid(logits.detach())
-        total += float(loss.detach()) * len(rows)
-        stage.advance(len(batch))
+    ahead = batches(images, labels.readable, views, consistent, recipe, epoch, stage)
+    with closing(prefetched(ahead, AHEAD)) as source:
+        for batch in source:
+            unreadable |= batch.unreadable
+            if not len(batch.rows):
+                continue
+            rows = torch.from_numpy(batch.rows)
+            with stage.part("student"):
+                try:
+                    wanted = labels.table[rows], None if weights is None else weights[rows]
+                    loss, logits = trainer.step(batch.first, batch.second, *wanted)
+                except NotFiniteError as error:
+                    names = ", ".join(images.paths[row] for row in rows.tolist()[:3])
+                    message = f"the loss is {error} at a batch with {names}; the last checkpoint is kept"
+                    raise RunError(message) from error
+            probabilities[rows] = torch.sigmoid(logits)
+            total += loss * len(rows)
+            stage.advance(len(batch.rows) + len(batch.unreadable))
     return total / max(stage.done, 1), probabilities, unreadable
-
-
-def _refuse_not_finite(loss: torch.Tensor, images: ImageSet, rows: torch.Tensor) -> None:
-    if not torch.isfinite(loss):
-        names = ", ".join(images.paths[row] for row in rows.tolist()[:3])
-        raise RunError(f"the loss is {loss.item()} at a batch with {names}; the last checkpoint is kept")

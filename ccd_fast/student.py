@@ -70,10 +70,11 @@ class Student(nn.Module):
 
         Returns:
             Logits z, (B, C) float32, and the boosted maps M, (B, C, h, w) float32; z is the mean of M over positions.
+            Under autocast too.
         """
         normalised = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
         features = self.backbone.forward_features(normalised)
-        cam = piecewise_boost(self.head(features), self.alpha)
+        cam = piecewise_boost(self.head(features).float(), self.alpha)
         return cam.mean(dim=(2, 3)), cam
 
 

@@ -21,7 +21,7 @@ from ccd_fast.evaluate import (
     mean_average_precision,
     oracle_epoch,
 )
-from ccd_fast.fit import adam, fit_epoch
+from ccd_fast.fit import fit_epoch
 from ccd_fast.passes import Passes, open_passes, settled, updates_labels
 from ccd_fast.predict import predict
 from ccd_fast.progress import Stages
@@ -29,6 +29,7 @@ from ccd_fast.pseudo_labels import PseudoLabels
 from ccd_fast.run_folder import SUMMARY, RunFolder
 from ccd_fast.student import Student
 from ccd_fast.teacher import twins_warning
+from ccd_fast.trainer import Trainer
 
 TEACHER, FIRST, UPDATED = "zero-shot teacher", "first pseudo-labels, train", "pseudo-labels after the updates, train"
 CHOSEN = "student, chosen epoch, test"
@@ -67,7 +68,7 @@ class Parts:
     test: ImageSet | None
     passes: Passes
     student: Student
-    optimizer: torch.optim.Optimizer
+    trainer: Trainer
     folder: RunFolder
     stages: Stages
 
@@ -111,6 +112,7 @@ def train(
     student = students.build(
         recipe.student.backbone, len(images.class_names), recipe.student.alpha, recipe.student.weights, recipe.seed
     )
+    trainer = Trainer(student, recipe)
     passes = open_passes(recipe, images, objects, device, stages.say)
     passes.prepare(student)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
@@ -122,7 +124,7 @@ def train(
         test=test if len(test) else None,
         passes=passes,
         student=student,
-        optimizer=adam(student, recipe),
+        trainer=trainer,
         folder=folder,
         stages=stages,
     )
@@ -211,15 +213,7 @@ def _fit(parts: Parts, state: State, epoch: int) -> None:
     recipe, images, labels = parts.recipe, parts.images, state.labels
     with parts.stages.stage("train", len(images), epoch=epoch) as stage:
         loss, predicted, unreadable = fit_epoch(
-            parts.student,
-            parts.optimizer,
-            images,
-            labels,
-            parts.passes.backend,
-            epoch,
-            is_consistent(recipe, epoch),
-            recipe,
-            stage,
+            parts.trainer, images, labels, parts.passes.backend, epoch, is_consistent(recipe, epoch), recipe, stage
         )
     parts.folder.add_to_quarantine(images, unreadable)
     sure = labels.table[labels.readable] == 1
@@ -278,7 +272,7 @@ def _save(parts: Parts, state: State) -> None:
     weights = parts.student.state_dict()
     parts.folder.save_student("last", weights)
     content = {**vars(state), "labels": state.labels.state(), "paths": _digest(parts.images)}
-    parts.folder.save_state({**content, "student": weights, "optimizer": parts.optimizer.state_dict()})
+    parts.folder.save_state({**content, "student": weights, "trainer": parts.trainer.state_dict()})
 
 
 def _restore(parts: Parts) -> State:
@@ -295,7 +289,7 @@ def _restore(parts: Parts) -> State:
     if content.pop("paths") != _digest(parts.images):
         raise UserError("--resume: the images or class names are not those that the run began with")
     parts.student.load_state_dict(content.pop("student"))
-    parts.optimizer.load_state_dict(content.pop("optimizer"))
+    parts.trainer.load_state_dict(content.pop("trainer"))
     labels = PseudoLabels(**content.pop("labels"))
     parts.stages.say(f"going on at epoch {content['epoch']}")
     return State(labels=labels, **content)
@@ -318,6 +312,7 @@ def _description(parts: Parts, source: Source, command: str, boxes: Path | None)
         "engine": parts.passes.engine,
         "student_runtime": parts.passes.student_runtime,
         "views": parts.passes.backend.name,
+        "training": {"precision": parts.trainer.precision, "compiled": parts.trainer.compiled},
         "machine": machine.describe(),
     }
 

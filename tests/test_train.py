@@ -66,6 +66,7 @@ def test_a_run_leaves_behind_what_it_promises(source, recipe, tmp_path):
     assert config.load(out / "recipe.toml") == recipe("train.epochs=4")
     description = json.loads((out / "run.json").read_text())
     assert description["command"] == "ccd-fast train …"
+    assert description["training"] == {"precision": "fp32", "compiled": False}
     assert description["machine"]["packages"]["torch"] == torch.__version__.split("+")[0]
     assert (out / "quarantine.csv").read_text() == "path,reason\n"
     stages = [line["stage"] for line in lines(out) if "stage" in line]
@@ -114,10 +115,10 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_end(source, recipe, tm
 
     fit = module.fit_epoch
 
-    def stop_at_three(student, optimizer, images, labels, backend, epoch, *rest):
+    def stop_at_three(trainer, images, labels, backend, epoch, *rest):
         if epoch == 3:
             raise KeyboardInterrupt
-        return fit(student, optimizer, images, labels, backend, epoch, *rest)
+        return fit(trainer, images, labels, backend, epoch, *rest)
 
     monkeypatch.setattr(module, "fit_epoch", stop_at_three)
     with pytest.raises(KeyboardInterrupt):
@@ -327,7 +328,7 @@ def test_other_images_than_the_run_began_with_are_refused(photo_folder, recipe, 
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(source, recipe, tmp_path, monkeypatch):
-    import ccd_fast.fit as module
+    import ccd_fast.trainer as module
 
     monkeypatch.setattr(module, "label_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(RunError, match="the loss is nan at a batch with images/"):

@@ -46,6 +46,11 @@ class Timing:
         return {"median_s": self.median, "min_s": low, "max_s": high, "n": len(self.seconds)}
 
 
+def ratio(over: Timing, under: Timing) -> float:
+    """Give how many times as long one thing took as another: the median over the rounds."""
+    return statistics.median(a / b for a, b in zip(over.seconds, under.seconds, strict=True))
+
+
 def time_once(call: Callable[[], object], device: str = "cpu") -> float:
     """Time one call, in seconds; on a GPU between two events of the current stream."""
     if torch.device(device).type == "cuda":

@@ -4,7 +4,6 @@ Everything is timed in one run, in turn, and a ratio is the median of the ratios
 down slows both sides of it.
 """
 
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from ccd_fast import config, engines
 from ccd_fast import student as students
 from ccd_fast.bench import bare, measure
-from ccd_fast.bench.measure import Timing
+from ccd_fast.bench.measure import Timing, ratio
 from ccd_fast.cam import activity_threshold
 from ccd_fast.config import Recipe
 from ccd_fast.crop_cache import CropCache, distinct
@@ -34,7 +33,7 @@ from ccd_fast.view_choice import ViewChoice
 from ccd_fast.views import Photographs, ViewBackend, open_backend, read_bytes
 
 STAGES = ("decode", "views", "student", "boxes", "crops", "teacher", "update")
-PASS, UNMOVED, ENGINE = "pass", "pass, boxes unmoved", "engine"
+RELABEL_PASS, UNMOVED, ENGINE = "pass", "pass, boxes unmoved", "engine"
 EPOCH = 2
 
 
@@ -59,6 +58,12 @@ class Load:
     student: Student
     recipe: Recipe
     tau: float
+
+    @property
+    def teacher_name(self) -> str:
+        """Give the teacher's name, of a folder its last part."""
+        name = self.clip.name
+        return name.rstrip("/").rsplit("/", 1)[-1] if Path(name).is_dir() else name
 
     def labels(self) -> PseudoLabels:
         """Give labels to update: the same at every call."""
@@ -207,11 +212,6 @@ class Alone:
         return {stage: call for stage, call in calls.items() if call is not None}
 
 
-def ratio(over: Timing, under: Timing) -> float:
-    """Give how many times as long one thing took as another: the median over the rounds."""
-    return statistics.median(a / b for a, b in zip(over.seconds, under.seconds, strict=True))
-
-
 def total(timings: list[Timing]) -> Timing:
     """Add timings round by round."""
     return Timing(tuple(sum(seconds) for seconds in zip(*(t.seconds for t in timings), strict=True)))
@@ -236,14 +236,14 @@ def measure_relabel(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any
     if not torch.equal(table, again):
         raise RuntimeError("the pass with the cache gave another table than the pass without it")
     calls: dict[str, bare.Call] = {
-        PASS: load.update,
+        RELABEL_PASS: load.update,
         UNMOVED: lambda: load.update(cache),
         ENGINE: lambda: load.teacher.engine.embed(alone.pixels),
         **{f"stage {name}": call for name, call in alone.calls().items()},
         **{f"bare {name}": call for name, call in alone.bare_calls().items()},
     }
     timings = measure.in_turn(calls, repeats)
-    whole, crops = timings[PASS], len(alone.pixels)
+    whole, crops = timings[RELABEL_PASS], len(alone.pixels)
     stages: list[dict[str, Any]] = []
     for name in STAGES:
         own, library = timings[f"stage {name}"], timings.get(f"bare {name}")
@@ -253,7 +253,7 @@ def measure_relabel(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any
     for record in stages:
         record["share_of_sum"] = record["median_s"] / sum(r["median_s"] for r in stages)
     return {
-        "teacher": load.clip.name.rstrip("/").rsplit("/", 1)[-1] if Path(load.clip.name).is_dir() else load.clip.name,
+        "teacher": load.teacher_name,
         "engine": {"runtime": load.teacher.engine.runtime, "batch_size": load.teacher.batch_size},
         "teacher_image_size": load.teacher.image_size,
         "student": load.recipe.student.backbone,

@@ -7,13 +7,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ccd_fast.cli import options
+from ccd_fast.cli import bench_train, options
 
 app = typer.Typer(
     help="Measure what each part does a second on this machine, beside what the machine could do at most.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+app.command("train")(bench_train.train)
 
 
 @app.callback()

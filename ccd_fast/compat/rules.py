@@ -26,7 +26,8 @@ def settled(recipe: Recipe) -> Recipe:
     student = recipe.student.model_copy(update={"backbone": quirks.BACKBONE, "runtime": "torch"})
     teacher = recipe.teacher.model_copy(update={"runtime": "torch"})
     views = recipe.views.model_copy(update={"backend": "pillow"})
-    return recipe.model_copy(update={"student": student, "teacher": teacher, "views": views})
+    train = recipe.train.model_copy(update={"precision": "fp32"})
+    return recipe.model_copy(update={"student": student, "teacher": teacher, "views": views, "train": train})
 
 
 def margin_pixels(recipe: Recipe) -> int:
@@ -40,6 +41,7 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
         "teacher.runtime": (recipe.teacher.runtime, "torch"),
         "student.runtime": (recipe.student.runtime, "torch"),
         "views.backend": (recipe.views.backend, "pillow"),
+        "train.precision": (recipe.train.precision, "fp32"),
     }
     return [
         *((key, wanted if value == "auto" else value, wanted) for key, (value, wanted) in auto_or.items()),
@@ -51,4 +53,5 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
         ("views.choice", recipe.views.choice, "cam"),
         ("views.per_class", recipe.views.per_class, 1),
         ("views.jitter", recipe.views.jitter, 0.0),
+        ("train.compile", recipe.train.compile, False),
     ]

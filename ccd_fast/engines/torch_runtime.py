@@ -19,9 +19,14 @@ def problem(device: str, precision: str) -> str:
 
 def compiled_problem(device: str, precision: str) -> str:
     """Say why the compiled form cannot run here, or nothing."""
-    if device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+    return compiler_problem(torch.device(device).type) or problem(device, precision)
+
+
+def compiler_problem(device_type: str) -> str:
+    """Say why ``torch.compile`` cannot run here, or nothing."""
+    if device_type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         return "torch.compile needs a C++ compiler on a CPU"
-    return problem(device, precision)
+    return ""
 
 
 def open_eager(tower: ImageTower, settings: EngineSettings, store: Store) -> "TorchEngine":

@@ -201,7 +201,9 @@ def test_a_settled_recipe_stays_as_it_is_and_goes_the_one_way_for_the_pixels():
     settled = rules.settled(official())
     assert (settled.teacher.runtime, settled.views.backend) == ("torch", "pillow")
     assert rules.settled(settled) == settled
-    same = {"student", "teacher", "views"}
+    assert (settled.train.precision, settled.train.compile) == ("fp32", False)
+    assert settled.train.model_copy(update={"precision": "auto"}) == official().train
+    same = {"student", "teacher", "views", "train"}
     for section in type(settled).model_fields.keys() - same:
         assert getattr(settled, section) == getattr(official(), section)
 
@@ -212,6 +214,9 @@ def test_knobs_that_the_published_code_does_not_heed_are_refused_together():
     for knob in ("teacher.image_size=224", "bias.min_count=1", "views.jitter=0.0", "teacher.runtime=torch"):
         assert knob in str(caught.value)
     assert "views.backend" not in str(caught.value)  # auto leaves it open
+    for knob, wanted in (("train.precision=bf16", "train.precision=fp32"), ("train.compile=true", "compile=False")):
+        with pytest.raises(UserError, match=wanted):
+            rules.settled(official(knob))
     with pytest.raises(UserError, match=r"set relabel\.min_tau=0\.001"):
         rules.settled(official("labels.floor=0"))
 

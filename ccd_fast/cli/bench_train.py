@@ -1,0 +1,91 @@
+"""``ccd-fast bench train``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ccd_fast.cli import options
+
+
+def train(
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of photographs; by default scenes of the demo world, drawn once.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=2, help="Images at most.")] = 64,
+    student: Annotated[str, typer.Option(help="Any CNN of timm.")] = "tf_efficientnet_lite0",
+    student_weights: Annotated[str, typer.Option(help="none (drawn), imagenet, or a file in timm's names.")] = "none",
+    image_size: Annotated[int, typer.Option(min=16, help="Side of the student's view in pixels.")] = 224,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images in a step.")] = 16,
+    precision: Annotated[str, typer.Option(help="As train.precision: auto, fp32, bf16 or fp16.")] = "auto",
+    compile_: Annotated[bool, typer.Option("--compile", help="As train.compile; its time is not in the rates.")] = False,
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FOLDER", help="Of the relabel pass: as for bench relabel; by default the demo's CLIP."),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Class names, one a line; by default those of PASCAL VOC.")
+    ] = None,
+    views: Annotated[str, typer.Option(help="auto, dali or pillow.")] = "auto",
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 3,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, with machine and versions.")
+    ] = None,
+    debug: options.Debug = False,
+) -> None:
+    """Measure an epoch of training, without and with consistency, and a relabel pass on the same images.
+
+    Operations are counted forward and backward; beside them stands what a matrix product reaches in the same run.
+
+    Example: `ccd-fast bench train --data-root photos --student resnet18`
+    """
+    from ccd_fast import machine
+    from ccd_fast.bench import measure
+    from ccd_fast.bench.relabel import open_load
+    from ccd_fast.bench.train import measure_training
+    from ccd_fast.datasets.folder import read_class_names
+    from ccd_fast.datasets.voc import CLASS_NAMES
+    from ccd_fast.demo import story, tiny_clip
+    from ccd_fast.progress import Stages
+
+    machine.keep_freed_memory()
+    names = read_class_names(classes) if classes else CLASS_NAMES
+    options.each_of([views], ["auto", "dali", "pillow"], "--views")
+    options.each_of([precision], ["auto", "fp32", "bf16", "fp16"], "--precision")
+    root = data_root or story.draw(0, Stages(Console(stderr=True)), images, 0).root
+    judge = teacher or str(tiny_clip.install())
+    load = open_load(root, images, names, judge, 16, student, student_weights, image_size, views)
+    knobs = {"batch_size": batch_size, "precision": precision, "compile": compile_}
+    recipe = load.recipe.model_copy(update={"train": load.recipe.train.model_copy(update=knobs)})
+    result = measure_training(load, recipe, repeats)
+    show(result)
+    if out is not None:
+        measure.save({"benchmark": "train", **result}, out)
+        typer.echo(f"written to {out}")
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the epochs as a table, and the relabel pass in a line."""
+    how = f"{result['precision']}{', compiled' if result['compiled'] else ''}, batch {result['batch_size']}"
+    table = Table(title=f"{result['student']}, {result['image_size']} px, {result['images']} images, {how}")
+    table.add_column("epoch")
+    for column in ("images/s", "decode", "views", "student", "GFLOP an image", "GFLOP/s", "of matmul", "in the steps"):
+        table.add_column(column, justify="right")
+    for row in result["epochs"]:
+        shares = [f"{row['share'][part]:.0%}" for part in ("decode", "views", "student")]
+        flops = (f"{row['flop_per_image'] / 1e9:.2f}", f"{row['flops']['epoch'] / 1e9:.1f}")
+        of = [f"{row['of_matmul'][what]:.0%}" for what in ("epoch", "steps")]
+        table.add_row(row["epoch"], f"{row['images_per_s']:.1f}", *shares, *flops, *of)
+    relabel = result["relabel"]
+    console = Console(highlight=False)
+    console.print(table)
+    for line in (
+        f"matrix product, {result['precision']}: {result['matmul_flops'] / 1e9:.0f} GFLOP/s",
+        f"an epoch with consistency takes {result['consistency_costs']:.2f} times as long as one without",
+        f"relabel pass ({relabel['teacher']} on {relabel['engine']}): {relabel['images_per_s']:.1f} images/s, "
+        f"{relabel['crops'] / result['images']:.1f} crops an image; it takes {result['relabel_over_epoch']:.2f} times as "
+        "long as an epoch with consistency",
+    ):
+        console.print(line, markup=False, soft_wrap=True)
