@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ccd_fast import student as students
+from ccd_fast.bench.train import CONVOLUTION_BACKWARD
 from ccd_fast.engines import ImageTower
 from ccd_fast.engines.tower import EmbedPixels
 
@@ -137,7 +138,8 @@ def student_work(size: int, trained: bool, batch: int = BATCH) -> Work:
     """Count the student: a forward pass in evaluation mode, or forward and backward, without its numbers."""
     net = students.build(STUDENT, CLASSES, 3.0, "none").to("meta").train(trained)
     pixels = torch.zeros((batch, size, size, 3), dtype=torch.uint8, device="meta")
-    with torch.set_grad_enabled(trained), FlopCounterMode(display=False) as flop, Traffic(not trained) as traffic:
+    counter = FlopCounterMode(display=False, custom_mapping=CONVOLUTION_BACKWARD)
+    with torch.set_grad_enabled(trained), counter as flop, Traffic(not trained) as traffic:
         logits = net(pixels)[0]
         if trained:
             logits.sum().backward()

@@ -4,8 +4,9 @@ Everything is timed in one run, in turn; see :mod:`ccd_fast.bench.measure`. The 
 that every relabel pass asks for the same crops.
 """
 
+import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -30,6 +31,19 @@ COUNTED = 2
 """Pictures that operations are counted on: batch normalisation in training wants more than one value a channel."""
 
 
+def _backward_operations(
+    grad_shape: Sequence[int], x_shape: Sequence[int], w_shape: Sequence[int], *rest: Any, **_: Any
+) -> int:
+    """Count a convolution's gradients: that of its input and that of its weights take as much as its forward pass."""
+    transposed, wanted = rest[4], rest[7]
+    forward = 2 * math.prod(x_shape if transposed else grad_shape) * math.prod(w_shape[1:])
+    return forward * (int(wanted[0]) + int(wanted[1]))
+
+
+CONVOLUTION_BACKWARD: dict[Any, Any] = {torch.ops.aten.convolution_backward: _backward_operations}
+"""For torch's counter, whose own formula leaves the groups of a depthwise convolution out of account."""
+
+
 def operations(student: Student, image_size: int) -> int:
     """Count the floating-point operations of one view's forward and backward pass, without its numbers.
 
@@ -37,7 +51,7 @@ def operations(student: Student, image_size: int) -> int:
     """
     module = deepcopy(student).to("meta").train()
     pixels = torch.zeros((COUNTED, image_size, image_size, 3), dtype=torch.uint8, device="meta")
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=CONVOLUTION_BACKWARD) as counter:
         module(pixels)[0].sum().backward()
     return int(counter.get_total_flops()) // COUNTED
 

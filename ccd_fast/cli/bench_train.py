@@ -71,7 +71,7 @@ def show(result: dict[str, Any]) -> None:
     how = f"{result['precision']}{', compiled' if result['compiled'] else ''}, batch {result['batch_size']}"
     table = Table(title=f"{result['student']}, {result['image_size']} px, {result['images']} images, {how}")
     table.add_column("epoch")
-    for column in ("images/s", "decode", "views", "student", "GFLOP an image", "GFLOP/s", "of matmul", "in the steps"):
+    for column in ("images/s", "decode", "views", "student", "GFLOP", "GFLOP/s", "of matmul", "steps"):
         table.add_column(column, justify="right")
     for row in result["epochs"]:
         shares = [f"{row['share'][part]:.0%}" for part in ("decode", "views", "student")]

@@ -21,19 +21,19 @@ NAMES = ("cat", "dog", "traffic light", "boat")
 class OneConvolution(nn.Module):
     """A backbone whose operations can be counted by hand."""
 
-    num_features = 5
-
-    def __init__(self):
+    def __init__(self, features, groups):
         super().__init__()
-        self.convolution = nn.Conv2d(3, 5, 4, stride=4, bias=False)
+        self.num_features = features
+        self.convolution = nn.Conv2d(3, features, 4, stride=4, bias=False, groups=groups)
 
     def forward_features(self, pixels):
         return self.convolution(pixels)
 
 
-def test_operations_are_those_of_the_forward_and_the_backward_pass():
-    net = Student(OneConvolution(), 7, 3.0, (0.5,) * 3, (0.5,) * 3)
-    first, head = 2 * 8 * 8 * 5 * (3 * 4 * 4), 2 * 8 * 8 * 7 * 5
+@pytest.mark.parametrize(("features", "groups"), [(5, 1), (6, 3)])
+def test_operations_are_those_of_the_forward_and_the_backward_pass(features, groups):
+    net = Student(OneConvolution(features, groups), 7, 3.0, (0.5,) * 3, (0.5,) * 3)
+    first, head = 2 * 8 * 8 * features * (3 // groups * 4 * 4), 2 * 8 * 8 * 7 * features
     # backward: the gradients of both weights and of the head's input; nobody asks for that of the pixels
     assert bench.operations(net, 32) == (first + head) + (first + 2 * head)
 
