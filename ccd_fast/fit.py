@@ -1,6 +1,6 @@
 """One epoch of the student's training (sections 3, 5 and 6)."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -21,7 +21,12 @@ from ccd_fast.trainer import NotFiniteError, Trainer
 from ccd_fast.views import Photographs, ViewBackend, flipped, jitter_factors, prefetched
 
 AHEAD = 1
-"""Batches of views that wait for a step; one more is in the making and one in use."""
+"""Batches of views that wait for a step where they are made ahead; one more is in the making and one in use."""
+
+
+def works_ahead(device: torch.device) -> bool:
+    """Tell whether the next views are made during a step: not on a CPU, where both would want the same cores."""
+    return device.type == "cuda"
 
 
 class TrainingViews:
@@ -71,7 +76,7 @@ def batches(
     recipe: Recipe,
     epoch: int,
     stage: Stage,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Decode the readable images of an epoch in its order, each once, and make their views, batch by batch."""
     order = randomness.order(recipe.seed, epoch, len(images))
     order = order[readable.numpy()[order]]
@@ -119,8 +124,8 @@ def fit_epoch(
     probabilities = torch.zeros_like(labels.table)
     unreadable: dict[int, str] = {}
     total = 0.0
-    ahead = batches(images, labels.readable, views, consistent, recipe, epoch, stage)
-    with closing(prefetched(ahead, AHEAD)) as source:
+    made = batches(images, labels.readable, views, consistent, recipe, epoch, stage)
+    with closing(prefetched(made, AHEAD) if works_ahead(trainer.device) else made) as source:
         for batch in source:
             unreadable |= batch.unreadable
             if not len(batch.rows):

@@ -33,8 +33,13 @@ def epoch(images, backend):
 
 @pytest.mark.parametrize("backend", installed_backends())
 def test_work_ahead_changes_no_bit(images, monkeypatch, backend):
+    threads = []
+    real = fit.prefetched
+    monkeypatch.setattr(fit, "prefetched", lambda items, depth: threads.append(depth) or real(items, depth))
+    monkeypatch.setattr(fit, "works_ahead", lambda device: True)
     net, (loss, probabilities, _), _ = epoch(images, open_backend(backend, 2))
-    monkeypatch.setattr(fit, "prefetched", lambda items, depth: items)
+    assert threads == [fit.AHEAD]
+    monkeypatch.undo()
     plain, (plain_loss, plain_probabilities, _), _ = epoch(images, open_backend(backend, 2))
     assert loss == plain_loss
     assert torch.equal(probabilities, plain_probabilities)
