@@ -24,6 +24,7 @@ if __name__ == "__main__":
         recipe=story.recipe,
         folder=lambda row, seed: runs / f"seed-{seed}" / row.replace(" ", "-"),
         stages=stages,
+        shared=runs / ".shared",
     )
     done = cells.run_cells(plan, COMPONENTS, seeds)
     print(ablation.components(done).as_markdown())

@@ -83,6 +83,7 @@ def train(
     overwrite: bool = False,
     command: str = "",
     boxes: Path | None = None,
+    until: int | None = None,
 ) -> dict[str, Any]:
     """Run the method of the paper on a data set.
 
@@ -96,9 +97,11 @@ def train(
         overwrite: replace the run in the folder.
         command: kept in ``run.json``.
         boxes: CSV of the objects' boxes, for a ``views.choice`` that needs them; by default the data set's own.
+        until: stop before this epoch; with ``resume`` the run goes on.
 
     Returns:
-        The summary: all metrics by name, time and rate of each stage, the chosen epoch, unreadable images.
+        The summary: all metrics by name, time and rate of each stage, the chosen epoch, unreadable images. Nothing
+        where the run was stopped before its end.
 
     Raises:
         UserError: something that was asked for cannot be had; nothing was written.
@@ -137,11 +140,13 @@ def train(
         folder.add_to_quarantine(images, {})
         state = _first_labels(parts)
         _save(parts, state)
-    for epoch in range(state.epoch, recipe.train.epochs):
+    for epoch in range(state.epoch, recipe.train.epochs if until is None else until):
         if updates_labels(recipe, epoch):
             _update_labels(parts, state, epoch)
         _fit(parts, state, epoch)
         _save(parts, state)
+    if state.epoch < recipe.train.epochs:
+        return {}
     summary = _summary(parts, state)
     folder.write_json(SUMMARY, summary)
     return summary

@@ -43,14 +43,17 @@ def demo(
         folder.check_free(resume=False, overwrite=overwrite)
     stages = Stages(Console(stderr=True))
     source = story.draw(seed, stages, scenes, max(scenes // 4, 20))
-    if overwrite:
+    shared = out.with_name(f".{out.name}.shared")
+    if not resume:
         folder.remove()
+        RunFolder(shared).remove()
     plan = cells.Plan(
         source=lambda seed: source,
         recipe=lambda seed, overrides: story.recipe(seed, [*(set_ or []), *overrides]),
         folder=lambda row, seed: out if row == FULL else out / "without" / row.replace(" ", "-"),
         stages=stages,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
+        shared=shared,
     )
     done = cells.run_cells(plan, {FULL: ()} if quick else COMPONENTS, [seed])
     show(folder.read_json("summary.json"), out)

@@ -56,6 +56,7 @@ class Study:
             device=self.device,
             boxes=self.boxes,
             command=self.command,
+            shared=self.out / "runs" / ".shared",
         )
 
     def write(self, tables: Sequence[SeedTable], done: Sequence[Cell]) -> None:

@@ -1,6 +1,7 @@
 """Trainings over variants of a recipe and over seeds; finished ones are kept: a table goes on where it stood."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ccd_fast.evaluate import Metrics
 from ccd_fast.passes import settled
 from ccd_fast.progress import Stages
 from ccd_fast.run_folder import RunFolder
+from ccd_fast.studies import warm_up
 from ccd_fast.train import CHOSEN, FIRST, TEACHER, UPDATED, train
 
 Variants = Mapping[str, Sequence[str]]
@@ -35,6 +37,7 @@ class Plan:
         device: where the trainings run.
         boxes: CSV of the objects' boxes; by default the data set's own.
         command: kept in each ``run.json``.
+        shared: folder for what several rows begin with, while the table is made; None shares nothing.
     """
 
     source: Callable[[int], Source]
@@ -44,6 +47,7 @@ class Plan:
     device: str = "cpu"
     boxes: Path | None = None
     command: str = ""
+    shared: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -144,13 +148,48 @@ def run_cells(
     for row, seed in order:
         if (row, seed) not in cells:
             plan.stages.say(f"{row}, seed {seed}:")
+            _begin(plan, row, seed, variants)
             cells[row, seed] = _train(plan, row, seed, variants[row])
             if finished is not None:
                 finished([cells[key] for key in order if key in cells])
     done = [cells[key] for key in order]
+    if plan.shared is not None:
+        RunFolder(plan.shared).remove()
     if finished is not None:
         finished(done)
     return done
+
+
+def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
+    """Let a training that has not begun start from the warm-up that it shares with other rows, if it does with any."""
+    run = RunFolder(plan.folder(row, seed))
+    if plan.shared is None or (run.path / "run.json").is_file():
+        return
+    source = plan.source(seed)
+    images = len(source.load("train"))
+    recipes = {name: settled(plan.recipe(seed, overrides)) for name, overrides in variants.items()}
+    own = warm_up.of(recipes[row], images)
+    if own is None or own not in warm_up.shared(list(recipes.values()), images):
+        return
+    common = RunFolder(plan.shared / hashlib.sha256(own.dumps().encode()).hexdigest()[:12])
+    whole = common.path.with_suffix(".whole")
+    if not whole.is_file():
+        goes_on = common.can_resume()
+        train(
+            source,
+            own,
+            common,
+            Stages(plan.stages.console, common.add_metrics),
+            device=plan.device,
+            resume=goes_on,
+            overwrite=not goes_on and (common.path / "run.json").is_file(),
+            command=plan.command,
+            boxes=plan.boxes,
+            until=own.train.warmup_epochs,
+        )
+        whole.touch()
+    warm_up.begin(run, recipes[row], common.path, plan.command)
+    plan.stages.say("from the warm-up that it shares with other rows:")
 
 
 def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:

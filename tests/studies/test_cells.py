@@ -190,10 +190,10 @@ def test_a_training_that_was_stopped_goes_on_from_its_last_epoch(plan, cache, tm
 
     fit = module.fit_epoch
 
-    def stop_at_three(student, optimizer, images, labels, backend, epoch, *rest):
+    def stop_at_three(trainer, images, labels, backend, epoch, *rest):
         if epoch == 3:
             raise KeyboardInterrupt
-        return fit(student, optimizer, images, labels, backend, epoch, *rest)
+        return fit(trainer, images, labels, backend, epoch, *rest)
 
     monkeypatch.setattr(module, "fit_epoch", stop_at_three)
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,68 @@
+"""What the trainings of a table begin with in common, done once: the first labels, and the warm-up before any update.
+
+A training that begins from a shared warm-up ends with the same bits as one of its own would.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from ccd_fast import config, student_engine
+from ccd_fast.config import Recipe
+from ccd_fast.passes import looks_of_the_student
+from ccd_fast.run_folder import RunFolder
+
+LATER = ("choice", "grid", "per_class", "jitter")
+"""Knobs of the views that the warm-up does not ask for."""
+
+
+def of(recipe: Recipe, images: int) -> Recipe | None:
+    """Give what the warm-up of a recipe depends on: the recipe, with all that comes later set to the same for all.
+
+    Args:
+        recipe: of a training.
+        images: N, of the training.
+
+    Returns:
+        None where there is no warm-up to share.
+    """
+    if not 0 < recipe.train.warmup_epochs < recipe.train.epochs:
+        return None
+    neutral = config.load("paper-voc12", [])
+    runtime = student_engine.choose(recipe.student.runtime, looks_of_the_student(recipe, images))
+    return recipe.model_copy(
+        update={
+            "student": recipe.student.model_copy(update={"runtime": runtime}),
+            "relabel": neutral.relabel,
+            "consistency": neutral.consistency,
+            "views": recipe.views.model_copy(update={knob: getattr(neutral.views, knob) for knob in LATER}),
+        }
+    )
+
+
+def shared(recipes: Sequence[Recipe], images: int) -> list[Recipe]:
+    """Give the warm-ups that at least two of some recipes begin with."""
+    counts = Counter(warm_up.dumps() for recipe in recipes if (warm_up := of(recipe, images)))
+    both = {text for text, count in counts.items() if count > 1}
+    found = {warm_up.dumps(): warm_up for recipe in recipes if (warm_up := of(recipe, images))}
+    return [warm_up for text, warm_up in found.items() if text in both]
+
+
+def begin(run: RunFolder, recipe: Recipe, warm_up: Path, command: str) -> None:
+    """Make a folder of a run that stands at the end of a warm-up.
+
+    Args:
+        run: the folder, which is not there yet or is empty.
+        recipe: of the run.
+        warm_up: folder of the warm-up.
+        command: kept in ``run.json``.
+    """
+    fresh = RunFolder(run.path.with_name(f".{run.path.name}.new"))
+    fresh.remove()
+    shutil.copytree(warm_up, fresh.path)
+    fresh.write_text("recipe.toml", recipe.dumps())
+    fresh.write_json("run.json", {**fresh.read_json("run.json"), "command": command})
+    if run.path.is_dir():
+        run.path.rmdir()
+    fresh.path.replace(run.path)
