@@ -1,14 +1,14 @@
 """Engines that were compared with open_clip before anything relies on them."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from ccd_fast import engines
 from ccd_fast.engines import EngineSettings, ImageEngine, Store, tensorrt_runtime
-from ccd_fast.errors import RunError
+from ccd_fast.errors import RunError, UserError
 from ccd_fast.parity import Parity, beyond_limits, compare, reference_embeddings
 from ccd_fast.teacher import Clip
 
@@ -43,6 +43,7 @@ def open_checked(
     store: Store,
     classes: torch.Tensor,
     pixels: Callable[[int], torch.Tensor],
+    anew: bool = False,
 ) -> tuple[ImageEngine, Parity | None]:
     """Open a teacher's engine, and measure its parity if that is not in its manifest yet.
 
@@ -52,6 +53,7 @@ def open_checked(
         store: where engines are kept.
         classes: (C, D) float32, class embeddings.
         pixels: gives up to as many views as asked for, (M, S, S, 3) uint8 on the CPU.
+        anew: measure the parity again, on these views.
 
     Returns:
         The engine, and its parity; None for the reference itself, or where there is not a picture to compare.
@@ -66,7 +68,7 @@ def open_checked(
         return engine, None
     way = f"{settings.runtime} {settings.device.split(':')[0]}"
     kept = kept_parity(store, engine.key)
-    if way in kept:
+    if way in kept and not anew:
         return engine, kept[way]
     views = pixels(IMAGES)
     if not len(views):
@@ -74,9 +76,11 @@ def open_checked(
     ours = engine.embed(views.to(settings.device)).cpu()
     parity = compare(ours, reference_embeddings(clip, views), classes, clip.scale)
     if problem := beyond_limits(parity, settings.precision):
+        removed = ""
         if engines.RUNTIMES[settings.runtime].build is not None:
             store.remove(engine.key)
-        raise RunError(f"engine of {clip.name}, {settings.precision} by {settings.runtime}: {problem}")
+            removed = "; it was removed from the store"
+        raise RunError(f"engine of {clip.name}, {settings.precision} by {settings.runtime}: {problem}{removed}")
     if engines.RUNTIMES[settings.runtime].build is not None:
         store.note(engine.key, parity={name: asdict(p) for name, p in {**kept, way: parity}.items()})
     return engine, parity
@@ -89,6 +93,7 @@ def build_checked(
     classes: torch.Tensor,
     pixels: Callable[[int], torch.Tensor],
     force: bool,
+    anew: bool = False,
 ) -> Built:
     """Build an engine ahead of time, and compare it where it can run.
 
@@ -101,20 +106,41 @@ def build_checked(
         classes: (C, D) float32, class embeddings.
         pixels: gives up to as many views as asked for, (M, S, S, 3) uint8 on the CPU.
         force: build it anew.
+        anew: measure the parity again even if the engine was compared before.
 
     Raises:
         UserError: the runtime keeps no engine, or cannot be built here.
         RunError: the engine is beyond the limits of its precision; it is removed from the store.
     """
+    settings = _with_a_file(settings)
     runs = settings.runtime != "tensorrt" or not tensorrt_runtime.problem(settings.device, settings.precision)
-    if runs:
-        settings = engines.resolve(settings)
     file, fresh = engines.build(clip.tower, settings, store, force)
     seconds = store.manifest(file.parent.name)["seconds"]
     if not runs:
         return Built(settings, file, fresh, seconds, None, tensorrt_runtime.problem(settings.device, "fp32"))
-    _, parity = open_checked(clip, settings, store, classes, pixels)
+    _, parity = open_checked(clip, settings, store, classes, pixels, anew)
     return Built(settings, file, fresh, seconds, parity, "" if parity else "no picture to compare on")
+
+
+def _with_a_file(settings: EngineSettings) -> EngineSettings:
+    """Put in place of ``"auto"`` the first runtime that keeps a file and works here.
+
+    Raises:
+        UserError: there is none; the line says why of each.
+    """
+    if settings.runtime != "auto":
+        cannot_run_here = settings.runtime == "tensorrt" and not tensorrt_runtime.can_build(settings.device)
+        return settings if cannot_run_here else engines.resolve(settings)
+    kept = {name: runtime for name, runtime in engines.RUNTIMES.items() if runtime.build is not None}
+    problems = {name: runtime.problem(settings.device, settings.precision) for name, runtime in kept.items()}
+    works = [name for name, why in problems.items() if not why]
+    if not works:
+        reasons = "; ".join(f"{name}: {why}" for name, why in problems.items())
+        plan = ""
+        if not tensorrt_runtime.can_build(settings.device):
+            plan = "; a plan for a GPU elsewhere: --runtime tensorrt"
+        raise UserError(f"no engine in {settings.precision} for {settings.device}: {reasons}{plan}")
+    return replace(settings, runtime=works[0])
 
 
 def kept_parity(store: Store, key: str) -> dict[str, Parity]:

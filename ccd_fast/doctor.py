@@ -19,8 +19,8 @@ class Finding:
 
     Attributes:
         part: what was looked at.
-        state: ``"works"``, ``"missing"`` (something optional is not there) or ``"broken"`` (it is there and does not
-            work, or ccd_fast cannot do without it).
+        state: ``"works"``, ``"partly"`` (some of what it is for can be done here), ``"missing"`` (something optional is
+            not there) or ``"broken"`` (it is there and does not work, or ccd_fast cannot do without it).
         detail: version or figures, or the reason and the mend.
     """
 
@@ -116,8 +116,9 @@ def _tensorrt() -> tuple[str, str]:
     why = tensorrt_runtime.problem("cuda", "fp16")
     if not why:
         return "works", f"{name} {version}"
-    builds = "cannot build plans either" if tensorrt_runtime.can_build("cuda") else "builds plans"
-    return "missing", f"{name} {version} {builds}, but cannot run them here: {why}"
+    if tensorrt_runtime.can_build("cuda"):
+        return "missing", f"{name} {version} can neither build plans here nor run them: {why}"
+    return "partly", f"{name} {version} builds plans, but cannot run them here: {why}"
 
 
 def _cupy() -> tuple[str, str]:
@@ -157,6 +158,8 @@ def _cache() -> tuple[str, str]:
     keys = store.keys()
     size = sum(store.size(key) for key in keys)
     detail = f"{len(keys)} engines ({size / 2**20:.0f} MiB) in {store.folder}, {free / 2**30:.0f} GiB free"
+    if damaged := store.damaged():
+        return "broken", f"{detail}; damaged: {', '.join(damaged)}: see ccd-fast build-engines --list"
     return "works" if free >= ENOUGH_DISK else "broken", detail + ("" if free >= ENOUGH_DISK else ": little room")
 
 

@@ -106,7 +106,9 @@ class Stages:
             stage = Stage(name, total, show)
             yield stage
             stage.stop()
-        parts = ", ".join(f"{part} {share:.0%}" for part, share in stage.shares().items())
+        shares = stage.shares()
+        parts = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
+        parts += ", side by side" if sum(shares.values()) > 1.01 else ""
         self.say(
             f"{title}: {stage.done} images in {stage.seconds:.1f} s, {stage.rates()}" + (f" ({parts})" if parts else "")
         )

@@ -15,7 +15,7 @@ import torch
 
 from ccd_fast.engines import onnx_export, onnx_runtime
 from ccd_fast.engines.batching import padded_batches
-from ccd_fast.engines.store import REBUILD, Store, key_of
+from ccd_fast.engines.store import Store
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.student import PixelClassifier, Student
 
@@ -127,11 +127,7 @@ def graph(student: Student, image_size: int, store: Store) -> Path:
         UserError: the student is too large for one ONNX file.
     """
     refuse_too_large(student)
-    facts = identity(student, image_size)
-    try:
-        return store.get(facts, lambda folder: _write(student, image_size, folder / FILE)) / FILE
-    except UserError as error:  # the student's graph is built by the next run that needs it
-        raise UserError(str(error).replace(REBUILD, f"ccd-fast build-engines --remove {key_of(facts)}")) from error
+    return store.get(identity(student, image_size), lambda folder: _write(student, image_size, folder / FILE)) / FILE
 
 
 def _write(student: Student, image_size: int, file: Path) -> None:

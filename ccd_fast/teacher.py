@@ -1,6 +1,7 @@
 """The teacher: a frozen CLIP that scores views over the class names (section 1)."""
 
 import contextlib
+import hashlib
 import io
 import json
 import logging
@@ -105,7 +106,7 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
     if height != width:
         raise UserError(f"teacher {name}: its input is {height} x {width} pixels; only squares are supported")
     tower = ImageTower(
-        name=name,
+        name=_spelled_once(name),
         module=model.visual,
         image_size=height,
         mean=tuple(preprocess["mean"]),
@@ -118,6 +119,12 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
 def _create(identifier: str, weights: str | None, size: int | None) -> Any:
     """Let open_clip create a model; for another image size than its own, with its positions resampled."""
     known = {"pretrained": None if weights == RANDOM else weights, "require_pretrained": weights != RANDOM}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # "random" are always the same weights, so that their engine is found again
+        return _created(identifier, known, size)
+
+
+def _created(identifier: str, known: dict[str, Any], size: int | None) -> Any:
     model = open_clip.create_model(identifier, **known)
     if size is None or size == _pair(model.visual.image_size)[0]:
         return model
@@ -235,6 +242,14 @@ def resolve(name: str) -> tuple[str, str | None]:
         raise UserError(f"teacher {name!r}: name it {architecture}/weights: {choices}" + nearest(tag, tags))
     _refuse_wrong_activation(architecture, tag)
     return architecture, tag
+
+
+def _spelled_once(name: str) -> str:
+    """Give the same name for a folder however its path is written, or wherever it was moved; others as they are."""
+    if not Path(name).is_dir():
+        return name
+    config = hashlib.sha256((Path(name) / CONFIG).read_bytes()).hexdigest()
+    return f"{Path(name).resolve().name} (config {config[:8]})"
 
 
 def _checked_folder(folder: Path) -> Path:

@@ -166,6 +166,6 @@ def test_a_damaged_graph_is_refused_with_the_command_that_removes_it(tmp_path):
     file = student_engine.graph(trained("test_resnet"), SIZE, store)
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(
-        UserError, match=f"cut short: rebuild it with ccd-fast build-engines --remove {file.parent.name}"
+        UserError, match=f"cut short: remove it with `ccd-fast build-engines --remove {file.parent.name}`"
     ):
         student_engine.graph(trained("test_resnet"), SIZE, store)

@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,6 +25,26 @@ def test_similarities_are_the_scaled_cosines_that_open_clip_computes(tiny_clip, 
         expected, _ = clip.model.get_logits(images, texts)
     ours = teacher.Teacher(clip, engine, embeddings).similarities(pixels)
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_engine_is_found_again_however_the_teachers_path_is_written(tiny_clip, tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tiny_clip)
+    key = teacher.load_clip(str(tiny_clip)).tower.identity()
+    monkeypatch.chdir(tiny_clip.parent)
+    for spelling in (tiny_clip.name, f"./{tiny_clip.name}/", str(tmp_path / "link")):
+        assert teacher.load_clip(spelling).tower.identity() == key
+    other = Path(shutil.copytree(tiny_clip, tmp_path / tiny_clip.name))
+    config = json.loads((other / "open_clip_config.json").read_text())
+    config["model_cfg"]["quick_gelu"] = True  # the same weights in another structure
+    (other / "open_clip_config.json").write_text(json.dumps(config))
+    assert teacher.load_clip(str(other)).tower.identity() != key
+
+
+def test_random_weights_are_the_same_each_time_and_leave_the_generator_alone():
+    state = torch.random.get_rng_state()
+    first, second = (teacher.load_clip("ViT-S-32-alt/random").tower.weights_hash for _ in range(2))
+    assert first == second
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_templates_are_averaged_and_made_unit_again(tiny_clip):

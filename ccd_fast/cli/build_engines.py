@@ -1,9 +1,9 @@
 """``ccd-fast build-engines``."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -24,17 +24,22 @@ def build_engines(
     image_size: Annotated[
         int | None, typer.Option(min=16, help="Side of the square input in pixels; by default the teacher's own.")
     ] = None,
-    runtime: Annotated[str, typer.Option(help="auto, tensorrt or onnxruntime.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto (fp16 on a GPU, fp32 on a CPU), fp32, fp16, bf16.")] = "auto",
+    runtime: Annotated[
+        Literal["auto", "tensorrt", "onnxruntime"],
+        typer.Option(help="What to build for; the runtime torch needs nothing built."),
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "fp16", "bf16"], typer.Option(help="auto is fp16 on a GPU and fp32 on a CPU.")
+    ] = "auto",
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Views in one call; by default the recipe's. A plan is built for it.")
     ] = None,
     device: options.Device = "cpu",
     images: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Photographs to compare on; by default drawn scenes.")
+        Path | None, typer.Option(metavar="FOLDER", help="Photographs to compare on, also where the engine is there already; by default drawn scenes.")
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Class names to compare on, one a line; by default the scenes'.")
+        Path | None, typer.Option(metavar="FILE", help="Class names to compare on, one a line; by default those of the demo.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Build it anew even if it is there.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the engines that are kept, and stop.")] = False,
@@ -59,7 +64,8 @@ def build_engines(
 
     store = engines.Store()
     if remove:
-        _remove(store, remove)
+        for line in _remove(store, remove):
+            typer.echo(line, err=as_json)
     if remove or list_:
         _show_store(store, as_json)
         return
@@ -78,6 +84,7 @@ def build_engines(
         class_embeddings(clip, names, knobs.templates),
         views,
         force,
+        anew=images is not None,
     )
     if as_json:
         typer.echo(json.dumps(_entry(store, built.file.parent.name)))
@@ -88,7 +95,9 @@ def build_engines(
     if built.parity is None:
         typer.echo(f"not compared with open_clip: {built.why_no_parity}")
         return
-    typer.echo(f"against open_clip in fp32, on {built.parity.images} images and {built.parity.classes} classes:")
+    before = "" if built.fresh or images else " (compared when it was built)"
+    counts = f"{built.parity.images} images and {built.parity.classes} classes"
+    typer.echo(f"against open_clip in fp32, on {counts}{before}:")
     table = Table()
     for column in PARITY:
         table.add_column(column, justify="right")
@@ -104,6 +113,7 @@ def _to_compare(
 
     from ccd_fast.datasets import folder
     from ccd_fast.demo import story
+    from ccd_fast.demo.objects import CLASS_NAMES
     from ccd_fast.errors import UserError
     from ccd_fast.progress import Stages
     from ccd_fast.passes import first_views
@@ -111,13 +121,14 @@ def _to_compare(
 
     if images is not None and not images.is_dir():
         raise UserError(f"--images {images}: no such folder")
-    scenes = story.draw(0, Stages(Console(stderr=True)), 50, 20) if images is None or classes is None else None
-    names = classes or (scenes.classes if scenes else None)
-    found = folder.load(images or scenes.root, "train", names, None)  # type: ignore[union-attr]
-    return found.prompt_names, lambda count: first_views(found, clip, open_backend("auto", torch.get_num_threads()), count)
+    names = folder.read_class_names(classes) if classes else CLASS_NAMES
+    root = images or story.draw(0, Stages(Console(stderr=True)), 50, 20).root
+    found = folder.unlabelled(root, names)
+    return names, lambda count: first_views(found, clip, open_backend("auto", torch.get_num_threads()), count)
 
 
-def _remove(store: Any, keys: list[str]) -> None:
+def _remove(store: Any, keys: list[str]) -> Iterator[str]:
+    """Remove engines; gives a line for each."""
     from ccd_fast.errors import UserError, nearest
 
     there = store.keys()
@@ -126,12 +137,27 @@ def _remove(store: Any, keys: list[str]) -> None:
         if len(found) != 1:
             problem = "no such engine" if not found else f"{len(found)} engines begin so"
             raise UserError(f"--remove {wanted}: {problem}; see --list" + nearest(wanted, there))
+        entry = _entry(store, found[0])
         store.remove(found[0])
+        yield f"removed {found[0]}: {_teacher(entry)}, {entry['bytes'] / 2**20:.0f} MiB"
 
 
 def _entry(store: Any, key: str) -> dict[str, Any]:
-    manifest = store.manifest(key)
-    return {"key": key, "bytes": store.size(key), **manifest}
+    """Give what is known of an engine; of one whose manifest is damaged, why it cannot be used."""
+    from ccd_fast.errors import UserError
+
+    facts = {"key": key, "bytes": store.size(key)}
+    try:
+        return {**facts, **store.manifest(key)}
+    except UserError as error:
+        return {**facts, "damaged": str(error)}
+
+
+def _teacher(entry: dict[str, Any]) -> str:
+    identity = entry.get("identity", {})
+    if "damaged" in entry:
+        return "damaged"
+    return str(identity.get("teacher") or f"student {identity.get('student', '?')}")
 
 
 def _show_store(store: Any, as_json: bool) -> None:
@@ -147,11 +173,14 @@ def _show_store(store: Any, as_json: bool) -> None:
         identity = entry.get("identity", {})
         kind = " ".join([str(identity.get("format", "?")), str(identity.get("precision", "?"))])
         parities = list(entry.get("parity", {}).values())
-        teacher = Path(str(identity.get("teacher") or f"student {identity.get('student', '?')}")).name
-        row = (entry["key"][:8], teacher, str(identity.get("image_size", "?")), kind, f"{entry['bytes'] / 2**20:.0f}")
+        row = (entry["key"][:8], _teacher(entry), str(identity.get("image_size", "?")), kind, f"{entry['bytes'] / 2**20:.0f}")
         table.add_row(*row, *(_figures(parities[0]) if parities else ["–"] * len(PARITY)))
     Console().print(table)
-    typer.echo(f"{len(entries)} engines, {sum(e['bytes'] for e in entries) / 2**20:.0f} MiB")
+    engines = "1 engine" if len(entries) == 1 else f"{len(entries)} engines"
+    typer.echo(f"{engines}, {sum(e['bytes'] for e in entries) / 2**20:.0f} MiB; –: what another engine is built from, or not compared here")
+    for entry in entries:
+        if "damaged" in entry:
+            typer.echo(entry["damaged"])
 
 
 def _figures(parity: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from ccd_fast.cli.evaluate import show_localisation
 from ccd_fast.cli.train import show
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the run; made anew.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Folder of the run; must not exist, or see --resume and --overwrite.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and of the run.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="The full method only, without leaving parts out.")] = False,
     scenes: Annotated[int, typer.Option(min=50, help="Training scenes; a quarter as many for testing. A few hundred are too few for the student.")] = 2000,
@@ -45,6 +45,8 @@ def demo(
     source = story.draw(seed, stages, scenes, max(scenes // 4, 20))
     shared = out.with_name(f".{out.name}.shared")
     if not resume:
+        if folder.can_resume():
+            stages.say(f"replacing the run in {out}")
         folder.remove()
         RunFolder(shared).remove()
     plan = cells.Plan(

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ccd_fast.cli import options
 
-COLOURS = {"works": "green", "missing": "yellow", "broken": "red"}
+COLOURS = {"works": "green", "partly": "yellow", "missing": "yellow", "broken": "red"}
 
 
 def doctor(

@@ -127,3 +127,6 @@ def show_localisation(found: Localisation) -> None:
     )
     for line in lines:
         Console(highlight=False).print(line, soft_wrap=True)
+    if found.iou <= found.whole_image_iou:
+        told = "  no better than the whole image: this student has not learned yet where the objects are"
+        Console(highlight=False).print(told, soft_wrap=True)

@@ -103,7 +103,22 @@ def show(summary: dict[str, Any], out: Path) -> None:
     console.print(table)
     if summary["unreadable"]:
         console.print(f"{summary['unreadable']} images could not be read: {out / 'quarantine.csv'}")
+    lag = _lag(summary["results"])
+    if lag > 0:
+        console.print(
+            f"the student stays {100 * lag:.1f} points below its zero-shot teacher: more photographs, more epochs "
+            "(--set train.epochs=N) or a larger student may help",
+            soft_wrap=True,
+        )
     oracle = summary["oracle_epoch"]
     known = "" if oracle is None else f"; the test labels would choose epoch {oracle}"
     console.print(f"checkpoints/best is epoch {summary['chosen_epoch']}: {summary['choice']}{known}")
     console.print(f"{summary['epochs']} epochs; all in {out}")
+
+
+def _lag(results: dict[str, Any]) -> float:
+    """Give by how much mAP the student is below its teacher on the test images; 0 where that is not known."""
+    from ccd_fast.train import CHOSEN, TEACHER
+
+    teacher, student = results.get(f"{TEACHER}, test"), results.get(CHOSEN)
+    return 0.0 if teacher is None or student is None else max(teacher - student, 0.0)

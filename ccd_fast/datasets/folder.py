@@ -93,6 +93,31 @@ def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> Im
     )
 
 
+def unlabelled(root: Path, prompt_names: Sequence[str]) -> ImageSet:
+    """Load a folder of images of which nothing is known.
+
+    Args:
+        root: any directory tree; hidden folders and files are passed over.
+        prompt_names: as :func:`read_class_names` gives them.
+
+    Raises:
+        UserError: there are no images.
+    """
+    paths = find_images(root)
+    if not paths:
+        raise UserError(f"{root}: no images in it ({', '.join(sorted(SUFFIXES))})")
+    return ImageSet(
+        name="folder",
+        split="train",
+        root=root,
+        paths=tuple(paths),
+        class_names=tuple(names_of(prompt_name)[0] for prompt_name in prompt_names),
+        prompt_names=tuple(prompt_names),
+        truth=None,
+        known=np.zeros(len(paths), dtype=bool),
+    )
+
+
 def _held_out(splits: set[str]) -> str:
     """Name the split that serves for testing: test, else val, else the labelled images themselves."""
     return next((s for s in ("test", "val") if s in splits), "" if splits == {""} else "test")

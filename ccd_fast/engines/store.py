@@ -15,7 +15,6 @@ from filelock import FileLock
 from ccd_fast.errors import UserError
 
 MANIFEST = "manifest.json"
-REBUILD = "ccd-fast build-engines --force"
 
 
 def default_folder() -> Path:
@@ -29,7 +28,8 @@ class Store:
     """A folder with one sub-folder an engine: its files, and a manifest.
 
     The manifest holds ``identity`` (everything that the engine depends on; its hash is the key), ``files`` (name to
-    size in bytes), ``seconds`` (of the build) and what :meth:`note` adds, such as the parity that was measured.
+    size in bytes and SHA-256), ``seconds`` (of the build) and what :meth:`note` adds, such as the parity that was
+    measured.
     """
 
     def __init__(self, cache: Path | None = None) -> None:
@@ -53,12 +53,25 @@ class Store:
         try:
             manifest: dict[str, Any] = json.loads((self.path(key) / MANIFEST).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise UserError(f"engine {key}: its {MANIFEST} is damaged ({error}): rebuild it with {REBUILD}") from error
+            raise UserError(f"engine {key}: its {MANIFEST} is damaged ({error}): {mend(key)}") from error
+        if not isinstance(manifest, dict):
+            raise UserError(f"engine {key}: its {MANIFEST} is damaged (no table): {mend(key)}")
         return manifest
 
     def keys(self) -> list[str]:
         """List the engines that are there."""
         return sorted(path.parent.name for path in self.folder.glob(f"*/{MANIFEST}"))
+
+    def damaged(self) -> list[str]:
+        """List the engines whose manifest cannot be read."""
+        return [key for key in self.keys() if not self._is_readable(key)]
+
+    def _is_readable(self, key: str) -> bool:
+        try:
+            self.manifest(key)
+        except UserError:
+            return False
+        return True
 
     def remove(self, key: str) -> None:
         """Remove an engine, if it is there."""
@@ -103,11 +116,13 @@ class Store:
         for name in sorted(wanted.keys() | built.keys()):
             if built.get(name) != wanted.get(name):
                 was, needed = built.get(name, "nothing"), wanted.get(name, "nothing")
-                raise UserError(f"engine {key}: built for {name} {was}, not {needed}: rebuild it with {REBUILD}")
-        for name, size in manifest.get("files", {}).items():
+                raise UserError(f"engine {key}: built for {name} {was}, not {needed}: {mend(key)}")
+        for name, facts in manifest.get("files", {}).items():
             file = self.path(key) / name
-            if not file.is_file() or file.stat().st_size != size:
-                raise UserError(f"engine {key}: {name} is missing or cut short: rebuild it with {REBUILD}")
+            if not file.is_file() or file.stat().st_size != facts["bytes"]:
+                raise UserError(f"engine {key}: {name} is missing or cut short: {mend(key)}")
+            if _sha256(file) != facts["sha256"]:
+                raise UserError(f"engine {key}: {name} has changed since it was built: {mend(key)}")
 
     def note(self, key: str, **facts: Any) -> None:
         """Add facts to an engine's manifest."""
@@ -123,7 +138,9 @@ class Store:
             fresh.mkdir()
             start = time.perf_counter()
             write(fresh)
-            files = {file.name: file.stat().st_size for file in sorted(fresh.iterdir())}
+            files = {
+                file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(fresh.iterdir())
+            }
             manifest = {"identity": identity, "files": files, "seconds": round(time.perf_counter() - start, 2)}
             (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
             self.remove(key)  # what a killed removal may have left: a folder without a manifest
@@ -144,6 +161,19 @@ def key_of(identity: Mapping[str, Any]) -> str:
     """Hash everything that an engine depends on into its key, 20 hexadecimal digits."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def mend(key: str) -> str:
+    """Say how a damaged engine is got rid of."""
+    return f"remove it with `ccd-fast build-engines --remove {key}`; whatever needs it builds it anew"
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as handle:
+        while block := handle.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -19,6 +19,9 @@ MODULES = ("tensorrt", "tensorrt_rtx")
 RTX_TARGETS = ("SM80", "SM86", "SM89", "SM120")
 """What an RTX plan is built for where no card is there to say: Ampere to Blackwell. Turing has no fp32 products."""
 
+LONGEST_REASON = 200
+"""Characters of TensorRT's own words that a message gives."""
+
 
 def module_name() -> str:
     """Name the module that is installed, ``tensorrt`` before ``tensorrt_rtx``; empty if neither is."""
@@ -87,7 +90,8 @@ def _build_plan(onnx_file: Path, settings: EngineSettings, tower: ImageTower, fi
     network = builder.create_network(0 if strongly_typed is None else 1 << int(strongly_typed))
     parser = trt.OnnxParser(network, logger.own)
     if not parser.parse_from_file(str(onnx_file)):
-        raise RunError(f"TensorRT cannot read {tower.name}: {parser.get_error(0).desc()}")
+        reason = _brief(parser.get_error(0).desc())
+        raise RunError(f"TensorRT cannot read {tower.name} in {settings.precision}: {reason}{_instead(settings)}")
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
     shape = (settings.batch_size, tower.image_size, tower.image_size, 3)
@@ -101,7 +105,8 @@ def _build_plan(onnx_file: Path, settings: EngineSettings, tower: ImageTower, fi
     timings = _timing_cache(config, store) if module_name() == "tensorrt" else None
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise RunError(f"TensorRT cannot build {tower.name} in {settings.precision}: {logger.last}")
+        reason = _brief(logger.last)
+        raise RunError(f"TensorRT cannot build {tower.name} in {settings.precision}: {reason}{_instead(settings)}")
     file.write_bytes(bytes(plan))
     if timings is not None:
         _keep_timings(config, timings)
@@ -166,6 +171,17 @@ class TensorRtEngine:
     def _launch(self) -> None:
         if not self._context.execute_async_v3(torch.cuda.current_stream(self._call.device).cuda_stream):
             raise RunError(f"TensorRT could not run the plan {self.key}")
+
+
+def _brief(message: str) -> str:
+    """Give the telling part of TensorRT's words: one line, without what it prints of the graph."""
+    line = " ".join(message.split())
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} …"
+
+
+def _instead(settings: EngineSettings) -> str:
+    """Say what to try; TensorRT-RTX has no bfloat16 convolution."""
+    return "; bf16 is not for every layer there: try --precision fp16" if settings.precision == "bf16" else ""
 
 
 def _module(name: str) -> Any:

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from ccd_fast.cli import main
+from ccd_fast.engines import Store
 
 
 @pytest.fixture
@@ -183,13 +184,48 @@ def test_build_engines_compares_with_open_clip_and_keeps_a_list(ccd, tiny_clip, 
     assert "on 32 images and 4 classes" in out
     assert "top-1 changed" in out
     entries = json.loads(ccd("build-engines", "--list", "--json")[1])
-    own = next(entry for entry in entries if entry["identity"]["teacher"] == str(tiny_clip))
+    own = next(entry for entry in entries if entry["identity"].get("teacher", "").startswith(tiny_clip.name))
     assert own["parity"]["onnxruntime cpu"]["cosine_min"] > 0.9999
     assert own["key"][:8] in ccd("build-engines", "--list")[1]
     code, _, err = ccd("build-engines", "--remove", own["key"][:-1] + "x")
     assert (code, err.count("\n")) == (2, 1)
     assert "no such engine" in err
-    assert own["key"][:8] not in ccd("build-engines", "--remove", own["key"][:8])[1]
+    out = ccd("build-engines", "--remove", own["key"][:8])[1]
+    assert f"removed {own['key']}: {tiny_clip.name} (config " in out
+    assert own["key"][:8] not in ccd("build-engines", "--list")[1]
+
+
+def test_one_damaged_engine_does_not_hide_the_others(ccd, tmp_path, monkeypatch):
+    monkeypatch.setenv("CCD_CACHE", str(tmp_path))
+    store = Store()
+    good, bad = (store.get({"teacher": name}, lambda folder: (folder / "engine").touch()) for name in ("one", "two"))
+    (bad / "manifest.json").write_text("{")
+    code, out, _ = ccd("build-engines", "--list")
+    assert code == 0
+    assert good.name[:8] in out
+    assert f"ccd-fast build-engines --remove {bad.name}" in " ".join(out.split())
+    entries = {entry["key"]: entry for entry in json.loads(ccd("build-engines", "--list", "--json")[1])}
+    assert "damaged" in entries[bad.name]
+    assert "damaged" not in entries[good.name]
+    assert f"removed {bad.name}: damaged" in ccd("build-engines", "--remove", bad.name)[1]
+    assert "1 engine," in ccd("build-engines", "--list")[1]
+
+
+def test_photographs_are_compared_on_where_the_engine_is_there_already(ccd, tiny_clip, photo_folder):
+    ccd("build-engines", "--teacher", tiny_clip)
+    own = ["--images", photo_folder / "images"]
+    code, out, _ = ccd("build-engines", "--teacher", tiny_clip, *own)
+    assert code == 0
+    assert "was there already" in out
+    assert "images and 20 classes:" in out  # the names of the demo's classes, and none of its scenes
+    assert "(compared when it was built)" in ccd("build-engines", "--teacher", tiny_clip)[1]
+
+
+def test_no_engine_in_fp16_for_a_cpu(ccd, tiny_clip):
+    code, _, err = ccd("build-engines", "--teacher", tiny_clip, "--precision", "fp16")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no engine in fp16 for cpu" in err
+    assert "use fp32" in err
 
 
 def test_a_plan_is_built_without_a_card_and_said_not_to_have_been_compared(ccd, tiny_clip):

@@ -123,7 +123,7 @@ def test_an_engine_that_was_built_for_something_else_is_never_loaded(tmp_path, f
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["identity"][field] = value
     (folder / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=message + r": rebuild it with ccd-fast build-engines --force"):
+    with pytest.raises(UserError, match=message + rf": remove it with `ccd-fast build-engines --remove {folder.name}`"):
         store.get(IDENTITY, write)
 
 
@@ -138,11 +138,25 @@ def test_an_engine_that_was_cut_short_is_refused(tmp_path):
         store.get(IDENTITY, write)
 
 
-def test_a_damaged_manifest_is_refused(tmp_path):
+def test_an_engine_whose_bytes_have_changed_is_refused(tmp_path):
     store = Store(tmp_path)
-    (store.get(IDENTITY, write) / MANIFEST).write_text("{")
+    folder = store.get(IDENTITY, write)
+    (folder / "engine").write_text("bui1t")
+    with pytest.raises(UserError, match="engine has changed since it was built: remove it with"):
+        store.get(IDENTITY, write)
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_manifest_is_refused_and_named(tmp_path, content):
+    store = Store(tmp_path)
+    other = store.get({"weights": "other"}, write).name
+    folder = store.get(IDENTITY, write)
+    assert store.damaged() == []
+    (folder / MANIFEST).write_text(content)
     with pytest.raises(UserError, match="damaged"):
         store.get(IDENTITY, write)
+    assert store.damaged() == [folder.name]
+    assert store.keys() == sorted([folder.name, other])
 
 
 def test_what_a_killed_removal_left_is_built_anew(tmp_path):
