@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from ccd_fast.bench.decode import bare_decode
 from ccd_fast.engines import ImageEngine, ImageTower
+from ccd_fast.engines.batching import padded_batches
 from ccd_fast.engines.tower import EmbedPixels
 from ccd_fast.predict import STUDENT_FILTER
-from ccd_fast.student import Student
+from ccd_fast.student import PixelClassifier, Student
+from ccd_fast.student_engine import BATCH_SIZE, StudentEngine
 from ccd_fast.views import Interpolation, Photographs, ViewBackend
 
 Call = Callable[[], object]
@@ -36,8 +38,13 @@ def views(backend: ViewBackend, held: Sequence[Photographs], size: int) -> Call:
     return lambda: [dali.resize(batch.pixels, **how).evaluate() for batch in held]
 
 
-def student(net: Student, pixels: Sequence[torch.Tensor]) -> Call:
-    """Run the backbone and the 1x1 convolution in eager PyTorch, on pixels that are normalised already."""
+def student(net: PixelClassifier, pixels: Sequence[torch.Tensor]) -> Call:
+    """Run the student: its session, or in eager PyTorch backbone and 1x1 convolution on normalised pixels."""
+    if isinstance(net, StudentEngine):
+        feeds = [{"pixels": batch.numpy()} for views in pixels for batch in padded_batches(views, BATCH_SIZE)]
+        return lambda: [net.session.run(None, feed) for feed in feeds]
+    if not isinstance(net, Student):
+        raise TypeError(f"no bare call is known for {type(net).__name__}")
     normalised = [((p.permute(0, 3, 1, 2).float() - net.mean) / net.std) for p in pixels]
 
     @torch.inference_mode()

@@ -6,13 +6,13 @@ down slows both sides of it.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ccd_fast import config, engines
+from ccd_fast import config, engines, student_engine
 from ccd_fast import student as students
 from ccd_fast.bench import bare, measure
 from ccd_fast.bench.measure import Timing, ratio
@@ -27,7 +27,7 @@ from ccd_fast.predict import LOAD_BATCH, STUDENT_FILTER, predict
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels, update_labels
 from ccd_fast.relabel import relabel
-from ccd_fast.student import Student
+from ccd_fast.student import PixelClassifier, Student
 from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
 from ccd_fast.view_choice import ViewChoice
 from ccd_fast.views import Photographs, ViewBackend, open_backend, read_bytes
@@ -46,7 +46,8 @@ class Load:
         backend: of the views.
         clip: the teacher's.
         teacher: with its engine.
-        student: at work, in evaluation mode.
+        student: in eager PyTorch, in evaluation mode.
+        looker: the same on the runtime that a run takes for its passes.
         recipe: the knobs; ``student.image_size`` is the side of the view.
         tau: the activity threshold.
     """
@@ -56,6 +57,7 @@ class Load:
     clip: Clip
     teacher: Teacher
     student: Student
+    looker: PixelClassifier
     recipe: Recipe
     tau: float
 
@@ -75,7 +77,7 @@ class Load:
     def update(self, cache: CropCache | None = None) -> tuple[torch.Tensor, Stage]:
         """Run a whole pass on fresh labels; give the table and what was counted."""
         labels, stage = self.labels(), Stage("relabel", len(self.images), lambda _: None)
-        parts = (self.images, self.backend, self.teacher, self.student)
+        parts = (self.images, self.backend, self.teacher, self.looker)
         relabel(*parts, labels, self.tau, EPOCH, self.recipe, stage, cache=cache)
         return labels.table, stage
 
@@ -90,6 +92,7 @@ def open_load(
     weights: str,
     image_size: int,
     views: str = "auto",
+    student_runtime: Literal["auto", "torch", "onnxruntime"] = "auto",
 ) -> Load:
     """Open everything that a pass needs.
 
@@ -103,12 +106,14 @@ def open_load(
         weights: of the student; ``"none"`` draws them.
         image_size: side of the student's view in pixels.
         views: backend of the views.
+        student_runtime: as :func:`ccd_fast.student_engine.choose` takes it; ``"auto"`` is what a long run takes.
 
     Raises:
         UserError: there is no such folder, no image in it that can be read, or something else cannot be had.
     """
     if not root.is_dir():
         raise UserError(f"--data-root {root}: no such folder")
+    runtime = student_engine.choose(student_runtime, student_engine.PAYS_FROM)
     backend = open_backend(views, torch.get_num_threads())
     paths = find_images(root)[:count]
     kept = backend_reads(backend, root, paths)
@@ -121,9 +126,10 @@ def open_load(
     recipe = config.load("folder", [f"student.image_size={image_size}"])
     judge = Teacher(clip, engine, class_embeddings(clip, class_names, recipe.teacher.templates))
     net = students.build(backbone, len(class_names), recipe.student.alpha, weights).eval()
-    seen = predict(net, images.files_of_all(), backend, image_size, Stage("tau", len(images), lambda _: None))
+    looker = student_engine.open_student(net, runtime, image_size, Store())
+    seen = predict(looker, images.files_of_all(), backend, image_size, Stage("tau", len(images), lambda _: None))
     tau = activity_threshold(seen.probabilities, recipe.relabel.k, recipe.relabel.min_tau)
-    return Load(images, backend, clip, judge, net, recipe, tau)
+    return Load(images, backend, clip, judge, net, looker, recipe, tau)
 
 
 def backend_reads(backend: ViewBackend, root: Path, paths: list[str]) -> tuple[str, ...]:
@@ -168,7 +174,7 @@ class Alone:
     @torch.inference_mode()
     def run_student(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Ask the student."""
-        return [self.load.student(views) for views in self.squares]
+        return [self.load.looker(views) for views in self.squares]
 
     def boxes(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Choose the crops."""
@@ -203,7 +209,7 @@ class Alone:
         calls = {
             "decode": bare.decode(load.backend, contents),
             "views": bare.views(load.backend, self.held, self.size),
-            "student": bare.student(load.student, self.squares),
+            "student": bare.student(load.looker, self.squares),
             "boxes": bare.boxes(maps, self.size, knobs.cam_threshold),
             "crops": bare.crops(load.backend, self.held, self.asked, teacher.image_size, teacher.interpolation),
             "teacher": bare.teacher(load.clip.tower, teacher.engine, self.pixels),
@@ -257,6 +263,7 @@ def measure_relabel(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any
         "engine": {"runtime": load.teacher.engine.runtime, "batch_size": load.teacher.batch_size},
         "teacher_image_size": load.teacher.image_size,
         "student": load.recipe.student.backbone,
+        "student_runtime": "torch" if load.looker is load.student else "onnxruntime",
         "image_size": load.recipe.student.image_size,
         "views": load.backend.name,
         "images": len(load.images),

@@ -121,12 +121,9 @@ def show_localisation(found: Localisation) -> None:
     lines = (
         f"CAM boxes, against those of the objects ({found.pairs} pairs of an image and a class that is in it):",
         f"  CorLoc (IoU of 0.5 or more) {found.cor_loc:.1%}, mean IoU {found.iou:.1%} (the whole image: "
-        f"{found.whole_image_iou:.1%})",
+        f"{found.whole_image_iou:.1%}); a box encloses the hottest part of the map only",
         f"  the teacher's crop, with its margin, holds {found.covered:.1%} of the object in {found.crop_area:.1%} of "
-        "the image",
+        f"the image: {found.covered / max(found.crop_area, 1e-9):.1f} times what chance would hold",
     )
     for line in lines:
         Console(highlight=False).print(line, soft_wrap=True)
-    if found.iou <= found.whole_image_iou:
-        told = "  no better than the whole image: this student has not learned yet where the objects are"
-        Console(highlight=False).print(told, soft_wrap=True)
