@@ -18,6 +18,7 @@ from ccd_fast.compat.views import PublishedViews
 from ccd_fast.config import Recipe
 from ccd_fast.crop_cache import CropCache
 from ccd_fast.datasets import ImageSet
+from ccd_fast.memory import Memory
 from ccd_fast.object_boxes import ObjectBoxes
 from ccd_fast.predict import predict
 from ccd_fast.progress import Stage
@@ -105,7 +106,13 @@ class StandardPasses:
     absent_ap = math.nan
 
     def __init__(
-        self, recipe: Recipe, images: ImageSet, objects: ObjectBoxes | None, device: str, say: Callable[[str], None]
+        self,
+        recipe: Recipe,
+        images: ImageSet,
+        objects: ObjectBoxes | None,
+        device: str,
+        say: Callable[[str], None],
+        memory: Memory | None = None,
     ) -> None:
         """Load the teacher and open its engine, building it where it is missing."""
         knobs = recipe.teacher
@@ -123,7 +130,7 @@ class StandardPasses:
         self.recipe = recipe
         self.objects = objects
         self.backend = backend
-        self.teacher = Teacher(clip, engine, embeddings)
+        self.teacher = Teacher(clip, engine if memory is None else memory.engine(engine), embeddings)
         self.student_runtime = student_engine.choose(recipe.student.runtime, looks_of_the_student(recipe, len(images)))
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
         self.engine = {"runtime": engine.runtime, "key": engine.key, "parity": asdict(parity) if parity else None}
@@ -196,7 +203,12 @@ def settled(recipe: Recipe) -> Recipe:
 
 
 def open_passes(
-    recipe: Recipe, images: ImageSet, objects: ObjectBoxes | None, device: str, say: Callable[[str], None]
+    recipe: Recipe,
+    images: ImageSet,
+    objects: ObjectBoxes | None,
+    device: str,
+    say: Callable[[str], None],
+    memory: Memory | None = None,
 ) -> Passes:
     """Open the passes that a recipe asks for.
 
@@ -206,6 +218,7 @@ def open_passes(
         objects: boxes that people drew, where there are any.
         device: where the teacher runs.
         say: shows a line, once nothing can be refused any more.
+        memory: of what the teacher has seen in other trainings.
 
     Raises:
         UserError: something that the recipe asks for cannot be had.
@@ -218,7 +231,7 @@ def open_passes(
             f"student {recipe.student.backbone}, one view at a time"
         )
         return published
-    return StandardPasses(recipe, images, objects, device, say)
+    return StandardPasses(recipe, images, objects, device, say, memory)
 
 
 def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int) -> torch.Tensor:

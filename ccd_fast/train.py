@@ -22,6 +22,7 @@ from ccd_fast.evaluate import (
     oracle_epoch,
 )
 from ccd_fast.fit import fit_epoch
+from ccd_fast.memory import Memory
 from ccd_fast.passes import Passes, open_passes, settled, updates_labels
 from ccd_fast.predict import predict
 from ccd_fast.progress import Stages
@@ -84,6 +85,7 @@ def train(
     command: str = "",
     boxes: Path | None = None,
     until: int | None = None,
+    memory: Memory | None = None,
 ) -> dict[str, Any]:
     """Run the method of the paper on a data set.
 
@@ -98,6 +100,7 @@ def train(
         command: kept in ``run.json``.
         boxes: CSV of the objects' boxes, for a ``views.choice`` that needs them; by default the data set's own.
         until: stop before this epoch; with ``resume`` the run goes on.
+        memory: of trainings whose backbone is frozen, this one among them; None computes everything.
 
     Returns:
         The summary: all metrics by name, time and rate of each stage, the chosen epoch, unreadable images. Nothing
@@ -116,7 +119,9 @@ def train(
         recipe.student.backbone, len(images.class_names), recipe.student.alpha, recipe.student.weights, recipe.seed
     )
     trainer = Trainer(student, recipe)
-    passes = open_passes(recipe, images, objects, device, stages.say)
+    if memory is not None:
+        memory.attend(student)
+    passes = open_passes(recipe, images, objects, device, stages.say, memory)
     passes.prepare(student)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:

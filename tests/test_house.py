@@ -13,7 +13,7 @@ LEVELS = [
     {"prompts"},
     {"config", "datasets", "engines", "kernels", "views", "progress", "machine"},
     {"teacher", "student", "cam", "pseudo_labels", "losses", "verify"},
-    {"predict", "student_engine", "trainer", "run_folder", "object_boxes", "parity", "crop_cache"},
+    {"predict", "student_engine", "trainer", "run_folder", "object_boxes", "parity", "crop_cache", "memory"},
     {"checked_engines", "view_choice"},
     {"relabel", "fit", "evaluate", "trained"},
     {"localisation"},

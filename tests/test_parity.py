@@ -1,5 +1,6 @@
 """Parity: what is measured, and what is refused."""
 
+import dataclasses
 import math
 
 import pytest
@@ -48,6 +49,13 @@ def test_figures_by_hand():
 def test_not_a_number_is_beyond_every_limit():
     nothing = torch.full((2, 3), float("nan"))
     assert "cosine" in beyond_limits(compare(nothing, torch.eye(3)[:2], CLASSES, 1), "bf16")
+
+
+def test_one_changed_top1_class_may_be_a_tie_and_two_may_not():
+    same = compare(torch.eye(3), torch.eye(3), CLASSES, 1)
+    one, two = (dataclasses.replace(same, images=32, top1_changed=changed / 32) for changed in (1, 2))
+    assert beyond_limits(one, "fp32") == ""
+    assert "6.2% of the top-1 classes change" in beyond_limits(two, "fp32")
 
 
 def test_every_precision_has_limits_and_no_other():

@@ -1,6 +1,7 @@
 """The bare library calls that the stages of a relabel pass stand for, on the same arrays."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ from ccd_fast.views import Interpolation, Photographs, ViewBackend
 Call = Callable[[], object]
 
 
-def decode(backend: ViewBackend, contents: list[list[Any]]) -> Call:
-    """Decode bytes in memory, batch by batch."""
+def decode(backend: ViewBackend, files: list[list[Path]]) -> Call:
+    """Read files and decode them, batch by batch."""
     call = bare_decode(backend.name, str(backend.device))
-    return lambda: call(contents)
+    return lambda: call([[np.fromfile(file, dtype=np.uint8) for file in batch] for batch in files])
 
 
 def views(backend: ViewBackend, held: Sequence[Photographs], size: int) -> Call:

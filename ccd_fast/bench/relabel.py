@@ -30,7 +30,7 @@ from ccd_fast.relabel import relabel
 from ccd_fast.student import PixelClassifier, Student
 from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
 from ccd_fast.view_choice import ViewChoice
-from ccd_fast.views import Photographs, ViewBackend, open_backend, read_bytes
+from ccd_fast.views import Photographs, ViewBackend, open_backend
 
 STAGES = ("decode", "views", "student", "boxes", "crops", "teacher", "update")
 RELABEL_PASS, UNMOVED, ENGINE = "pass", "pass, boxes unmoved", "engine"
@@ -203,11 +203,11 @@ class Alone:
     def bare_calls(self) -> dict[str, bare.Call]:
         """Give the bare library call of each stage, where there is one."""
         load, knobs = self.load, self.load.recipe.relabel
-        contents = [[read_bytes(file) for file in load.images.files(rows)] for rows in self.batches]
+        files = [load.images.files(rows) for rows in self.batches]
         maps = [cam[torch.sigmoid(logits) >= load.tau] for logits, cam in self.seen]
         teacher = load.teacher
         calls = {
-            "decode": bare.decode(load.backend, contents),
+            "decode": bare.decode(load.backend, files),
             "views": bare.views(load.backend, self.held, self.size),
             "student": bare.student(load.looker, self.squares),
             "boxes": bare.boxes(maps, self.size, knobs.cam_threshold),

@@ -71,18 +71,19 @@ def show(result: dict[str, Any]) -> None:
     how = f"{result['precision']}{', compiled' if result['compiled'] else ''}, batch {result['batch_size']}"
     table = Table(title=f"{result['student']}, {result['image_size']} px, {result['images']} images, {how}")
     table.add_column("epoch")
-    for column in ("images/s", "decode", "views", "student", "GFLOP", "GFLOP/s", "of matmul", "steps"):
+    for column in ("images/s", "pictures", "student", "GFLOP/s", "of matmul"):
         table.add_column(column, justify="right")
     for row in result["epochs"]:
-        shares = [f"{row['share'][part]:.0%}" for part in ("decode", "views", "student")]
-        flops = (f"{row['flop_per_image'] / 1e9:.2f}", f"{row['flops']['epoch'] / 1e9:.1f}")
-        of = [f"{row['of_matmul'][what]:.0%}" for what in ("epoch", "steps")]
-        table.add_row(row["epoch"], f"{row['images_per_s']:.1f}", *shares, *flops, *of)
+        pictures = row["share"]["decode"] + row["share"]["views"]
+        shares = (f"{pictures:.0%}", f"{row['share']['student']:.0%}")
+        rate = (f"{row['flops']['epoch'] / 1e9:.1f}", f"{row['of_matmul']['epoch']:.0%}")
+        table.add_row(row["epoch"], f"{row['images_per_s']:.1f}", *shares, *rate)
     relabel = result["relabel"]
     console = Console(highlight=False)
     console.print(table)
     for line in (
-        f"matrix product, {result['precision']}: {result['matmul_flops'] / 1e9:.0f} GFLOP/s",
+        f"pictures: reading, decoding and views; matrix product, {result['precision']}: "
+        f"{result['matmul_flops'] / 1e9:.0f} GFLOP/s",
         f"an epoch with consistency takes {result['consistency_costs']:.2f} times as long as one without",
         f"relabel pass ({relabel['teacher']} on {relabel['engine']}): {relabel['images_per_s']:.1f} images/s, "
         f"{relabel['crops'] / result['images']:.1f} crops an image; it takes {result['relabel_over_epoch']:.2f} times as "

@@ -7,6 +7,7 @@ from pathlib import Path
 from ccd_fast import config
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet, Source
+from ccd_fast.memory import Memory, half_of_what_is_free
 from ccd_fast.progress import Stages
 from ccd_fast.run_folder import RunFolder
 from ccd_fast.studies import ablation, cells, notes, reproduction
@@ -46,8 +47,8 @@ class Study:
         """Give the recipe for a seed, with more overrides on top."""
         return config.load(self.recipe, [*self.overrides, f"seed={seed}", *more])
 
-    def plan(self) -> Plan:
-        """Give what the trainings share."""
+    def plan(self, memory: Memory | None = None) -> Plan:
+        """Give what the trainings share; see :class:`ccd_fast.studies.cells.Plan` for the memory."""
         return Plan(
             source=lambda seed: self.source,  # noqa: ARG005 - the same for all
             recipe=self.recipe_of,
@@ -57,6 +58,7 @@ class Study:
             boxes=self.boxes,
             command=self.command,
             shared=self.out / "runs" / ".shared",
+            memory=memory,
         )
 
     def write(self, tables: Sequence[SeedTable], done: Sequence[Cell]) -> None:
@@ -89,7 +91,8 @@ def ablate(study: Study, names: Sequence[str], frozen: bool = False) -> list[See
     def tables(done: Sequence[Cell]) -> list[SeedTable]:
         return ablation.make(names, done, study.source.dataset, told, has_boxes)
 
-    done = cells.run_cells(study.plan(), rows, study.seeds, lambda done: study.write(tables(done), done))
+    plan = study.plan(Memory(half_of_what_is_free()) if frozen else None)
+    done = cells.run_cells(plan, rows, study.seeds, lambda done: study.write(tables(done), done))
     return tables(done)
 
 

@@ -13,11 +13,13 @@ from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
 from ccd_fast.evaluate import Metrics
+from ccd_fast.memory import Memory
 from ccd_fast.passes import settled
 from ccd_fast.progress import Stages
 from ccd_fast.run_folder import RunFolder
 from ccd_fast.studies import warm_up
 from ccd_fast.train import CHOSEN, FIRST, TEACHER, UPDATED, train
+from ccd_fast.trainer import is_frozen
 
 Variants = Mapping[str, Sequence[str]]
 """Each row of a table with what it changes in the recipe, as :func:`ccd_fast.config.load` takes it."""
@@ -38,6 +40,7 @@ class Plan:
         boxes: CSV of the objects' boxes; by default the data set's own.
         command: kept in each ``run.json``.
         shared: folder for what several rows begin with, while the table is made; None shares nothing.
+        memory: of the trainings whose backbone is frozen; None has each compute everything.
     """
 
     source: Callable[[int], Source]
@@ -48,6 +51,11 @@ class Plan:
     boxes: Path | None = None
     command: str = ""
     shared: Path | None = None
+    memory: Memory | None = None
+
+    def memory_of(self, recipe: Recipe) -> Memory | None:
+        """Give the memory to a training that it serves: one whose backbone is frozen."""
+        return self.memory if is_frozen(recipe) and recipe.compat != "official" else None
 
 
 @dataclass(frozen=True)
@@ -186,6 +194,7 @@ def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
             command=plan.command,
             boxes=plan.boxes,
             until=own.train.warmup_epochs,
+            memory=plan.memory_of(own),
         )
         whole.touch()
     warm_up.begin(run, recipes[row], common.path, plan.command)
@@ -195,10 +204,10 @@ def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
 def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:
     """Run one training, or go on with it."""
     run = RunFolder(plan.folder(row, seed))
-    goes_on = run.can_resume()
+    goes_on, recipe = run.can_resume(), plan.recipe(seed, overrides)
     summary = train(
         plan.source(seed),
-        plan.recipe(seed, overrides),
+        recipe,
         run,
         Stages(plan.stages.console, run.add_metrics),
         device=plan.device,
@@ -206,6 +215,7 @@ def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:
         overwrite=not goes_on and (run.path / "run.json").is_file(),
         command=plan.command,
         boxes=plan.boxes,
+        memory=plan.memory_of(recipe),
     )
     return Cell(row, seed, run.path, summary)
 

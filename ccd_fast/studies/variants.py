@@ -22,7 +22,8 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
     WITHOUT_DEBIAS: (NO_DEBIAS,),
 }
 """Each row of the table with what it changes in the recipe; the full method first, as it matters most."""
-FROZEN = "train.backbone_learning_rate=0"
+FROZEN = ("train.backbone_learning_rate=0", "student.runtime=torch")
+"""The backbone stays as it is; its features are remembered, which an engine of the student would not do."""
 VIEWS = {
     "whole": "the whole image again",
     "grid": "the cells of a grid",
@@ -66,7 +67,7 @@ def variants(
         choices = [c for c in VIEWS if c != "cam" and (has_boxes or c not in NEED_BOXES)]
         found |= {VIEWS[choice]: _looking(recipe, choice) for choice in choices}
     if frozen:
-        found = {FULL: (FROZEN,), IN_FULL: (), **{row: (*own, FROZEN) for row, own in found.items() if row != FULL}}
+        found = {FULL: FROZEN, IN_FULL: (), **{row: (*own, *FROZEN) for row, own in found.items() if row != FULL}}
     return found
 
 

@@ -45,7 +45,7 @@ def trainings(monkeypatch):
     """Take the place of training: write what a finished run leaves; note row and seed, and stop where told."""
     done = []
 
-    def train(source, recipe, folder, stages, device, resume, overwrite, command, boxes):
+    def train(source, recipe, folder, stages, device, resume, overwrite, command, boxes, memory):
         done.append((recipe.bias.debias, recipe.seed))
         if done[-1] == train.stops_at:
             raise KeyboardInterrupt
