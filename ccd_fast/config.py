@@ -101,6 +101,11 @@ class RelabelKnobs(Section):
     cam_threshold: Annotated[float, Ge(0), Lt(1)] = Field(description="the box encloses the normalised CAM above this")
     margin: Share = Field(description="growth of a box on every side, as a share of the view")
     ema: Share = Field(description="weight of the old label in an update (lambda)")
+    average: Literal["moving", "running", "anchored"] = Field(
+        description="what counts as the old label: moving, the label before the update (the paper); running, the mean "
+        "of the first labels and of all updates so far; anchored, the first labels"
+    )
+    whole: bool = Field(description="the whole image is one of the crops")
     cache_mib: Natural = Field(
         description="most memory, in MiB, for the scores of the last update's crops; 0 keeps none"
     )

@@ -19,6 +19,7 @@ class PseudoLabels:
         bias_counts: (C,) int64, the confident images that each class's bias rests on.
         confident: (N,) bool, images whose scores have an entropy at or below the limit.
         readable: (N,) bool, images that could be decoded so far.
+        first: the table before any update, where updates are anchored to it.
     """
 
     table: torch.Tensor
@@ -26,10 +27,15 @@ class PseudoLabels:
     bias_counts: torch.Tensor
     confident: torch.Tensor
     readable: torch.Tensor
+    first: torch.Tensor | None = None
 
     def state(self) -> dict[str, torch.Tensor]:
         """Give the state as tensors by name, for a checkpoint; ``PseudoLabels(**state)`` reads it back."""
-        return dict(vars(self))
+        return {name: tensor for name, tensor in vars(self).items() if tensor is not None}
+
+    def anchor(self) -> None:
+        """Keep the table as it is now: updates start from it, whatever came between."""
+        self.first = self.table.clone()
 
 
 class FirstLabels:
@@ -122,6 +128,7 @@ def update_labels(
 
     q_i is the elementwise maximum over the crops of image i, and
     y_i becomes clip(lambda y_i + (1 - lambda) max(q_i, epsilon) / b, 0, 1). An image without a crop keeps its y_i.
+    Anchored labels take the first y_i in place of the last one.
 
     Args:
         labels: changed in place.
@@ -132,4 +139,6 @@ def update_labels(
     """
     images, crops = torch.unique_consecutive(rows, return_counts=True)
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), crops.cumsum(0)])
+    if labels.first is not None:
+        labels.table[images] = labels.first[images]
     kernels.update(labels.table, images, offsets, crop_scores, labels.bias, floor, ema)

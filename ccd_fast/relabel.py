@@ -191,8 +191,22 @@ def relabel(
     with stage.part("teacher"):
         rows, crop_scores = scored.finish()
     with stage.part("update"):
-        update_labels(labels, torch.from_numpy(rows), crop_scores, recipe.labels.floor, recipe.relabel.ema)
+        weight = weight_of_the_old(recipe, epoch)
+        update_labels(labels, torch.from_numpy(rows), crop_scores, recipe.labels.floor, weight)
     return unreadable
+
+
+def weight_of_the_old(recipe: Recipe, epoch: int) -> float:
+    """Give lambda for the update at the start of an epoch.
+
+    A running mean holds the first labels with the weight lambda / (1 - lambda) and each update with the weight 1, so
+    that the first update is the paper's and each later one moves the labels less.
+    """
+    ema = recipe.relabel.ema
+    if recipe.relabel.average != "running":
+        return ema
+    before = epoch - recipe.train.warmup_epochs
+    return (ema + (1 - ema) * before) / (1 + (1 - ema) * before)
 
 
 def relabel_image_size(recipe: Recipe) -> int:

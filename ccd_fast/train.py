@@ -177,6 +177,8 @@ def _first_labels(parts: Parts) -> State:
     parts.stages.say(
         f"bias from {confident} confident images; {rare} of {len(images.class_names)} classes are drawn to the mean"
     )
+    if recipe.relabel.average == "anchored":
+        labels.anchor()
     state = State(labels)
     _measure(parts, state, f"{TEACHER}, train", gathered.scores, images, labels.readable)
     _measure(parts, state, FIRST, labels.table, images, labels.readable)

@@ -106,7 +106,17 @@ class ViewChoice:
             turn = np.tile(np.arange(per_class), len(owner))
             owner, boxes = np.repeat(owner, per_class), np.repeat(boxes, per_class, axis=0)
             shift = None if self._shifts is None else self._shifts[photographs.rows[owner], turn]
-        return owner, to_image_boxes(boxes, photographs.sizes[owner], 1, shift)
+        found = to_image_boxes(boxes, photographs.sizes[owner], 1, shift)
+        return self._with_whole_images(owner, found, photographs) if self.recipe.relabel.whole else (owner, found)
+
+    def _with_whole_images(
+        self, owner: Owners, boxes: NDArray[np.int64], photographs: Photographs
+    ) -> tuple[Owners, NDArray[np.int64]]:
+        """Add the whole of every photograph."""
+        whole = np.hstack([np.zeros_like(photographs.sizes), photographs.sizes[:, ::-1]])
+        owners = np.concatenate([owner, np.arange(len(photographs))])
+        order = np.argsort(owners, kind="stable")
+        return owners[order], np.concatenate([boxes, whole])[order]
 
     def _at_cams(
         self, seen: tuple[torch.Tensor, torch.Tensor] | None, view_size: int, tau: float

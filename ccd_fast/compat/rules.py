@@ -48,6 +48,8 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
         ("teacher.image_size", recipe.teacher.image_size, relabel_image_size(recipe)),
         ("bias.min_count", recipe.bias.min_count, 1),
         ("relabel.min_tau", recipe.relabel.min_tau, quirks.start_of_search(recipe.labels.floor)),
+        ("relabel.average", recipe.relabel.average, "moving"),
+        ("relabel.whole", recipe.relabel.whole, False),
         ("relabel.cache_mib", recipe.relabel.cache_mib, 0),
         ("relabel.cache_grid", recipe.relabel.cache_grid, 0),
         ("views.choice", recipe.views.choice, "cam"),

@@ -1,0 +1,170 @@
+"""How often, and how far, should labels be updated? Several schedules on one data set, over seeds.
+
+``python benchmarks/schedules.py WORK OUT.json 0,1,2 demo``, or in place of ``demo`` a data set and a teacher:
+``folder ROOT CLASSES.txt LABELS.csv TEACHER STUDENT_WEIGHTS``, ``coco2017 ROOT - - TEACHER STUDENT_WEIGHTS``. Runs are
+kept in WORK, and the same command goes on. On a data set the student's backbone is frozen and there is no consistency
+loss (ROWS of the labels are what is studied); in the demo world the whole student is trained. Schedules are to be
+chosen by the pseudo-labels of the training images; the test images confirm.
+
+``ONLY=once,running`` in the environment runs some of the rows, ``SET="student.image_size=320 …"`` sets knobs.
+"""
+
+import json
+import os
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from ccd_fast import config, machine, trained
+from ccd_fast.bench import measure
+from ccd_fast.datasets import Source
+from ccd_fast.demo import story
+from ccd_fast.memory import Memory, half_of_what_is_free
+from ccd_fast.passes import evaluation_conditions
+from ccd_fast.predict import predict
+from ccd_fast.progress import Stage, Stages
+from ccd_fast.studies import cells
+from ccd_fast.studies.cells import Cell
+from ccd_fast.studies.variants import FROZEN, slug
+
+EPOCHS = 8
+ONCE = "once, lambda 0.2 (the paper)"
+SCHEDULES: dict[str, tuple[str, ...]] = {
+    ONCE: ("relabel.epochs=1", "relabel.ema=0.2"),
+    "once, lambda 0.5": ("relabel.epochs=1", "relabel.ema=0.5"),
+    "every, lambda 0.2": ("relabel.ema=0.2",),
+    "every, lambda 0.5": ("relabel.ema=0.5",),
+    "every, lambda 0.8": ("relabel.ema=0.8",),
+    "running mean": ("relabel.ema=0.5", "relabel.average=running"),
+    "anchored, lambda 0.5": ("relabel.ema=0.5", "relabel.average=anchored"),
+    "every, lambda 0.5, whole": ("relabel.ema=0.5", "relabel.whole=true"),
+    "running mean, whole": ("relabel.ema=0.5", "relabel.average=running", "relabel.whole=true"),
+    "anchored, lambda 0.5, whole": ("relabel.ema=0.5", "relabel.average=anchored", "relabel.whole=true"),
+    "running mean, two jittered views": (
+        *("relabel.ema=0.5", "relabel.average=running"),
+        *("views.per_class=2", "views.jitter=0.1"),
+    ),
+}
+"""Each row with what it changes; all update at every epoch after the warm-up unless they say otherwise."""
+RESAMPLES = 1000
+
+
+def plan(work: Path, arguments: Sequence[str]) -> cells.Plan:
+    """Say what the trainings of the rows share."""
+    stages, extra = Stages(Console(stderr=True)), os.environ.get("SET", "").split()
+    every = [f"train.epochs={EPOCHS}", "train.choose=last", "relabel.epochs=every", *extra]
+
+    def folder(row: str, seed: int) -> Path:
+        return work / f"seed-{seed}" / slug(row)
+
+    if arguments[0] == "demo":
+        return cells.Plan(
+            source=lambda seed: story.draw(seed, stages),
+            recipe=lambda seed, more: story.recipe(seed, [*every, *more]),
+            folder=folder,
+            stages=stages,
+            shared=work / ".shared",
+        )
+    dataset, root, classes, truth, teacher, weights = arguments
+    files = [None if file == "-" else Path(file) for file in (classes, truth)]
+    source = Source(dataset, Path(root), *files)
+    named = [f"teacher.model='''{teacher}'''", f"student.weights='''{weights}'''", "consistency.mu=0", *FROZEN]
+    return cells.Plan(
+        source=lambda seed: source,  # noqa: ARG005 - the same for all
+        recipe=lambda seed, more: config.load("folder", [*every, *named, f"seed={seed}", *more]),
+        folder=folder,
+        stages=stages,
+        shared=work / ".shared",
+        memory=Memory(half_of_what_is_free()),
+    )
+
+
+def label_maps(cell: Cell) -> list[float]:
+    """Give the mAP of the pseudo-labels after each update, on the training images."""
+    lines = (cell.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record["pseudo_label_map"] for record in map(json.loads, lines) if "pseudo_label_map" in record]
+
+
+def test_scores(cell: Cell) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Give the student's probabilities of the test images, and the truth."""
+    model = trained.load(cell.folder)
+    images = trained.origin(cell.folder)[0].load("test")
+    backend, _ = evaluation_conditions(model.recipe)
+    stage = Stage("test", len(images), lambda _: None)
+    seen = predict(model.student, images.files_of_all(), backend, model.recipe.student.image_size, stage)
+    if images.truth is None:
+        raise ValueError("the truth of the test images is not known")
+    return seen.probabilities.numpy(), images.truth
+
+
+def average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+    """Give the mAP over the classes that have positives; ties count in the order of the rows."""
+    order = np.argsort(-scores, axis=0, kind="stable")
+    hits = np.take_along_axis(truth, order, axis=0)
+    precision = hits.cumsum(axis=0) / np.arange(1, len(hits) + 1)[:, None]
+    positives = hits.sum(axis=0)
+    there = positives > 0
+    return float(((precision * hits).sum(axis=0)[there] / positives[there]).mean())
+
+
+def difference(own: Sequence[Cell], other: Sequence[Cell]) -> dict[str, Any]:
+    """Give the test mAP of one row above another's, mean over seeds, with a paired bootstrap over the test images."""
+    pairs = [(test_scores(a), test_scores(b)) for a, b in zip(own, other, strict=True)]
+    generator = np.random.default_rng(0)
+    drawn = []
+    for _ in range(RESAMPLES):
+        gains = []
+        for (ours, truth), (theirs, _) in pairs:
+            rows = generator.integers(0, len(truth), len(truth))
+            gains.append(average_precision(ours[rows], truth[rows]) - average_precision(theirs[rows], truth[rows]))
+        drawn.append(statistics.fmean(gains))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    gains = [average_precision(a[0], a[1]) - average_precision(b[0], b[1]) for a, b in pairs]
+    return {"by_seed": gains, "mean": statistics.fmean(gains), "low": float(low), "high": float(high)}
+
+
+def main() -> None:
+    """Run the schedules, print them, and write the figures."""
+    work, out, seeds = Path(sys.argv[1]), Path(sys.argv[2]), [int(seed) for seed in sys.argv[3].split(",")]
+    machine.keep_freed_memory()
+    only = [name for name in os.environ.get("ONLY", "").split(";") if name]
+    rows = {name: own for name, own in SCHEDULES.items() if not only or name in only}
+    done = cells.run_cells(plan(work, sys.argv[4:]), rows, seeds)
+    figures: dict[str, Any] = {}
+    once = [cell for cell in done if cell.row == ONCE]
+    for row in rows:
+        own = [cell for cell in done if cell.row == row]
+        by_update = np.array([label_maps(cell) for cell in own]).mean(axis=0)
+        first = statistics.fmean(cell.summary["results"]["first pseudo-labels, train"] for cell in own)
+        figures[row] = {
+            "first_label_map": first,
+            "label_map_by_epoch": by_update.tolist(),
+            "last_label_map_by_seed": [label_maps(cell)[-1] for cell in own],
+            "test_map_by_seed": [cell.test.mean_average_precision for cell in own],
+            "seconds": statistics.fmean(cell.seconds for cell in own),
+            **({} if row == ONCE or not once else {"test_map_above_once": difference(own, once)}),
+        }
+        shown = " ".join(f"{100 * value:.1f}" for value in (first, *by_update))
+        test = statistics.fmean(figures[row]["test_map_by_seed"])
+        print(f"{row:36} labels {shown}   student {100 * test:.1f}", flush=True)
+    given = ["demo"] if sys.argv[4] == "demo" else [sys.argv[4], Path(sys.argv[5]).name, Path(sys.argv[8]).name]
+    facts = {"data": given, "seeds": seeds, "epochs": EPOCHS, "set": os.environ.get("SET", "")}
+    measure.save(
+        {
+            "benchmark": "schedules",
+            **facts,
+            "teacher_test_map": done[0].teacher.mean_average_precision,
+            "rows": figures,
+        },
+        out,
+    )
+
+
+if __name__ == "__main__":
+    main()
