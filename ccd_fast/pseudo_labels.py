@@ -1,5 +1,6 @@
 """The pseudo-labels: one (N, C) table, the teacher's class bias, and which images are confident (sections 2 and 4)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,6 +109,30 @@ def class_bias(sums: torch.Tensor, counts: torch.Tensor, min_count: int) -> torc
     lacking = np.maximum(wanted - seen, 0)
     bias = (total + lacking * prior) / (seen + lacking)
     return torch.from_numpy(bias.astype(np.float32))
+
+
+def bias_by_class(
+    scores: torch.Tensor, labels: PseudoLabels, class_names: Sequence[str]
+) -> dict[str, dict[str, float | int | None]]:
+    """Tell of each class how sure the teacher is where it is on top, and what the labels make of that.
+
+    Args:
+        scores: p, (N, C) float32, of the whole images.
+        labels: the first ones.
+        class_names: C names.
+
+    Returns:
+        By class: ``images``, the confident images with the class on top; ``mean_top_score`` and ``mean_top_label``,
+        means over them, None where there are none.
+    """
+    sure = labels.confident & labels.readable
+    top = scores[sure].argmax(dim=1, keepdim=True)
+    found: dict[str, dict[str, float | int | None]] = {}
+    for c, name in enumerate(class_names):
+        own = top[:, 0] == c
+        means = (float(values[sure][own, c].mean()) if own.any() else None for values in (scores, labels.table))
+        found[name] = {"images": int(own.sum()), **dict(zip(("mean_top_score", "mean_top_label"), means, strict=True))}
+    return found
 
 
 def debiased_labels(scores: torch.Tensor, bias: torch.Tensor, floor: float) -> torch.Tensor:

@@ -20,6 +20,7 @@ from ccd_fast.pseudo_labels import PseudoLabels
 
 STATE = "checkpoints/state.pt"
 SUMMARY = "summary.json"
+BIAS = "labels/bias.json"
 
 
 class RunFolder:

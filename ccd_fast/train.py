@@ -26,8 +26,8 @@ from ccd_fast.memory import Memory
 from ccd_fast.passes import Passes, open_passes, settled, updates_labels
 from ccd_fast.predict import predict
 from ccd_fast.progress import Stages
-from ccd_fast.pseudo_labels import PseudoLabels
-from ccd_fast.run_folder import SUMMARY, RunFolder
+from ccd_fast.pseudo_labels import PseudoLabels, bias_by_class
+from ccd_fast.run_folder import BIAS, SUMMARY, RunFolder
 from ccd_fast.student import Student
 from ccd_fast.teacher import twins_warning
 from ccd_fast.trainer import Trainer
@@ -188,6 +188,7 @@ def _first_labels(parts: Parts) -> State:
         parts.folder.add_to_quarantine(parts.test, unreadable)
         _measure(parts, state, f"{TEACHER}, test", zero_shot.scores, parts.test, zero_shot.readable)
     parts.folder.save_labels(0, images, labels)
+    parts.folder.write_json(BIAS, bias_by_class(gathered.scores, labels, images.class_names))
     return state
 
 
@@ -335,6 +336,7 @@ def _summary(parts: Parts, state: State) -> dict[str, Any]:
         "results": {name: metrics["mean_average_precision"] for name, metrics in state.metrics.items()},
         "metrics": state.metrics,
         "stages": parts.folder.stage_totals(),
+        "tau": state.tau,
         "chosen_epoch": state.chosen,
         "choice": explain_choice(parts.recipe.train.choose, state.agreement),
         "oracle_epoch": oracle_epoch(state.test_maps),

@@ -21,6 +21,7 @@ LEVELS = [
     {"passes"},
     {"train"},
     {"studies"},
+    {"report"},
     {"demo"},
     {"bench", "doctor"},
     {"cli"},

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -100,10 +102,24 @@ def test_an_image_without_crops_keeps_its_labels():
     assert not torch.equal(labels.table[1], before[1])
 
 
+def test_anchored_labels_start_each_update_from_the_first_ones():
+    labels = random_labels(np.random.default_rng(3), 3, 2)
+    plain = copy.deepcopy(labels)
+    labels.anchor()
+    rows, last = torch.tensor([1]), torch.tensor([[0.3, 0.1]])
+    update_labels(plain, rows, last, floor=0.05, ema=0.4)
+    for crops in (torch.tensor([[0.9, 0.9]]), last):
+        update_labels(labels, rows, crops, floor=0.05, ema=0.4)
+    assert torch.equal(labels.table, plain.table)  # as if the update between had never been
+
+
 def test_the_state_survives_a_round_trip():
     labels = random_labels(np.random.default_rng(2), 3, 2)
+    assert PseudoLabels(**labels.state()).first is None
+    labels.anchor()
     again = PseudoLabels(**labels.state())
     assert torch.equal(again.table, labels.table)
+    assert torch.equal(again.first, labels.first)
 
 
 def test_first_labels_and_bias_agree_with_the_published_code(shared):

@@ -14,7 +14,7 @@ from ccd_fast.datasets import load
 from ccd_fast.engines import Store
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels
-from ccd_fast.relabel import CropScorer, relabel, score_whole_images
+from ccd_fast.relabel import CropScorer, relabel, score_whole_images, weight_of_the_old
 from ccd_fast.views import open_backend, to_image_boxes
 from ccd_fast.views.pillow import PillowViews
 
@@ -92,6 +92,34 @@ def test_a_pass_gives_what_a_plain_loop_over_images_and_classes_gives(images, ju
     assert relabel(images, backend, judge, net, labels, tau, 2, knobs, counted) == {}
     torch.testing.assert_close(labels.table, expected, atol=1e-5, rtol=0)
     assert counted.crops > 0
+
+
+@pytest.mark.parametrize("ema", [0.2, 0.5])
+def test_a_running_mean_counts_each_update_alike_and_the_first_is_the_paper_s(ema):
+    knobs = recipe("relabel.average=running", f"relabel.ema={ema}", "train.warmup_epochs=2")
+    first, updates = 0.7, [0.1, 0.9, 0.4, 0.3]
+    label, weight_of_first = first, ema / (1 - ema)
+    for number, fresh in enumerate(updates):
+        weight = weight_of_the_old(knobs, epoch=2 + number)
+        label = weight * label + (1 - weight) * fresh
+        seen = updates[: number + 1]
+        assert label == pytest.approx((weight_of_first * first + sum(seen)) / (weight_of_first + len(seen)))
+    assert weight_of_the_old(knobs, epoch=2) == ema
+    assert weight_of_the_old(recipe(f"relabel.ema={ema}"), epoch=5) == ema
+
+
+def test_a_pass_heeds_the_running_mean(images, judge, net):
+    def table(epoch, average):
+        labels = labels_of(images)
+        knobs = recipe("relabel.ema=0.5", f"relabel.average={average}", "relabel.k=1")
+        relabel(images, PillowViews(), judge, net, labels, 0.5, epoch, knobs, stage())
+        return labels.table
+
+    assert torch.equal(table(2, "running"), table(2, "moving"))
+    late = table(6, "running")
+    change, full = (t - labels_of(images).table for t in (late, table(6, "moving")))
+    inside = (late > 0) & (late < 1) & (table(6, "moving") < 1)
+    torch.testing.assert_close(change[inside], full[inside] / 3, atol=1e-5, rtol=1e-3)
 
 
 def test_no_active_class_leaves_the_table_alone(images, judge, net):

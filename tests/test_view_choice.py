@@ -56,6 +56,15 @@ def test_cam_boxes_lie_at_the_hot_corner_of_each_active_class():
     assert (centres[2] > 0.5).all()
 
 
+def test_the_whole_of_each_photograph_can_be_one_of_the_crops():
+    plain_owner, plain = choose()
+    owner, boxes = choose("relabel.whole=true")
+    assert owner == [0, 0, 1, 2, 2, 2]
+    assert boxes[[1, 2, 5]].tolist() == [[0, 0, 90, 60], [0, 0, 40, 80], [0, 0, 100, 100]]
+    assert boxes[[0, 3, 4]].tolist() == plain.tolist()
+    assert [owner[k] for k in (0, 3, 4)] == plain_owner
+
+
 def test_whole_is_each_photograph_once_whatever_the_student_says():
     owner, boxes = choose("views.choice=whole")
     assert owner == [0, 1, 2]

@@ -21,6 +21,7 @@ from ccd_fast.cli import (
     options,
     predict,
     recipe,
+    report,
     reproduce,
     train,
     verify,
@@ -41,6 +42,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
+app.command("report")(report.report)
 app.command("reproduce")(reproduce.reproduce)
 app.command("ablate")(ablate.ablate)
 app.command("build-engines")(build_engines.build_engines)

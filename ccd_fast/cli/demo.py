@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ccd_fast.cli import options
 from ccd_fast.cli.evaluate import show_localisation
+from ccd_fast.cli.report import write_or_say
 from ccd_fast.cli.train import show
 
 def demo(
@@ -65,3 +66,4 @@ def demo(
     found = story.localise(out, source, stages)
     show_localisation(found)
     folder.write_json("localisation.json", found.record())
+    write_or_say(out)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ccd_fast.cli import options
+from ccd_fast.cli.report import write_or_say
 
 
 def train(
@@ -78,6 +79,7 @@ def train(
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     show(summary, out)
+    write_or_say(out)
 
 
 def show(summary: dict[str, Any], out: Path) -> None:

@@ -1,0 +1,39 @@
+"""``ccd-fast report``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ccd_fast.cli import options
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that has ended.")],
+    pictures: Annotated[
+        int, typer.Option(min=0, help="Photographs to show at most, those whose labels changed most.")
+    ] = 24,
+    debug: options.Debug = False,
+) -> None:
+    """Write a page on a run, `report.html` in its folder: results, bias, classes, corrected labels, time.
+
+    `train` and `demo` write it at their end. The page needs no network, and can be sent as it is: it holds small copies of the photographs that it shows.
+
+    Example: `ccd-fast report runs/mine`
+    """
+    from ccd_fast import report as library
+
+    typer.echo(f"written to {library.write(run, pictures)}")
+
+
+def write_or_say(run: Path) -> None:
+    """Write the page at the end of a run; if that fails, say so, as the run itself is whole."""
+    import sys
+
+    from ccd_fast import report as library
+
+    try:
+        print(f"a page on it: {library.write(run)}")
+    except Exception as error:  # noqa: BLE001  a page must not make a finished run fail
+        reason = " ".join(str(error).split())
+        print(f"ccd-fast: warning: no report.html: {type(error).__name__}: {reason}", file=sys.stderr)

@@ -1,0 +1,188 @@
+"""What a page says of a run, read from the run's folder."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+
+from ccd_fast import config
+from ccd_fast.errors import UserError
+from ccd_fast.report.charts import Bar, Curve
+from ccd_fast.run_folder import BIAS, SUMMARY, RunFolder
+from ccd_fast.studies import notes
+from ccd_fast.train import CHOSEN, FIRST, TEACHER, UPDATED
+
+HEADLINE = {
+    f"{TEACHER}, test": "zero-shot teacher",
+    FIRST: "first pseudo-labels",
+    UPDATED: "pseudo-labels after the updates",
+    CHOSEN: "student",
+}
+"""What the headline tells, by its name in the summary."""
+QUARANTINED = 200
+"""Unreadable photographs that are listed; the file lists them all."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the headline.
+
+    Attributes:
+        name: what was measured.
+        on: the images that it was measured on.
+        metrics: as :meth:`ccd_fast.evaluate.Metrics.record` gives them.
+    """
+
+    name: str
+    on: str
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the page says but for the gallery.
+
+    Attributes:
+        name: of the run's folder.
+        teacher: its name, of a folder the last part.
+        run: ``run.json``.
+        summary: ``summary.json``.
+        headline: metrics of teacher, labels and student; empty where no truth is known.
+        epochs: how many there were.
+        curves: by epoch.
+        bias: by class, the teacher's mean top score, and the mean label that became of it.
+        by_class: average precision of the teacher and of the student on the test images.
+        knobs: where the recipe differs from the built-in one that is nearest to it.
+        nearest: that recipe's name.
+        quarantine: path and reason of unreadable photographs.
+        quarantined: how many there are.
+        machine: what it ran on.
+        debiased: whether the bias was divided out.
+        counts: of each class, the photographs that the last labels give it (label of 0.5 or more).
+    """
+
+    name: str
+    teacher: str
+    run: dict[str, Any]
+    summary: dict[str, Any]
+    headline: list[Line]
+    epochs: int
+    curves: list[Curve]
+    bias: list[Bar]
+    by_class: list[Bar]
+    knobs: dict[str, object]
+    nearest: str
+    quarantine: list[tuple[str, str]]
+    quarantined: int
+    machine: dict[str, str]
+    debiased: bool
+    counts: list[Bar]
+
+
+def read(run: Path) -> Facts:
+    """Read a run's folder.
+
+    Raises:
+        UserError: it is not a run, or has not ended.
+    """
+    folder = RunFolder(run)
+    description, summary = folder.read_json("run.json"), folder.summary()
+    if summary is None:
+        raise UserError(f"{run}: the run has not ended (no {SUMMARY}); go on with --resume --out {run}")
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    epochs = [record for record in records if "loss" in record]
+    knobs, nearest = _knobs(run)
+    with (run / "quarantine.csv").open(encoding="utf-8", newline="") as file:
+        quarantine = [(row["path"], row["reason"]) for row in csv.DictReader(file)]
+    return Facts(
+        name=run.resolve().name,
+        teacher=_short(description["teacher"]),
+        run=description,
+        summary=summary,
+        headline=_headline(summary["metrics"]),
+        epochs=summary["epochs"],
+        curves=_curves(epochs, summary["metrics"]),
+        bias=_bias(folder),
+        by_class=_by_class(summary["metrics"]),
+        knobs=knobs,
+        nearest=nearest,
+        quarantine=quarantine[:QUARANTINED],
+        quarantined=len(quarantine),
+        machine=_machine(description["machine"]),
+        debiased=config.load(run / "recipe.toml").bias.debias,
+        counts=_counts(run, description["class_names"]),
+    )
+
+
+def _short(teacher: str) -> str:
+    return Path(teacher).name if Path(teacher).is_absolute() or Path(teacher).is_dir() else teacher
+
+
+def _machine(described: dict[str, Any]) -> dict[str, str]:
+    packages = ", ".join(f"{name} {version}" for name, version in described["packages"].items())
+    others = {name: str(value) for name, value in described.items() if name != "packages" and value is not None}
+    return {**others, "packages": packages}
+
+
+def label_files(run: Path) -> list[Path]:
+    """Give the run's label tables, the first one first."""
+    return sorted((run / "labels").glob("epoch-*.parquet"))
+
+
+def _headline(metrics: dict[str, Any]) -> list[Line]:
+    there = [(name, said) for name, said in HEADLINE.items() if name in metrics]
+    return [Line(said, "test" if name.endswith("test") else "training", metrics[name]) for name, said in there]
+
+
+def _curves(epochs: list[dict[str, Any]], metrics: dict[str, Any]) -> list[Curve]:
+    """Gather what is told of each epoch: the student, its labels, and its agreement with them."""
+    found = []
+    test = [(e["epoch"], e["test"]["mean_average_precision"]) for e in epochs if e.get("test")]
+    first = metrics.get(FIRST, {}).get("mean_average_precision")
+    labels = [(e["epoch"], e.get("pseudo_label_map", first)) for e in epochs]
+    agreement = [(e["epoch"], e["agreement"]) for e in epochs if e["agreement"] is not None]
+    if test:
+        found.append(Curve("student, test mAP", test))
+    if first is not None:
+        found.append(Curve("pseudo-labels, training mAP", [(e, v) for e, v in labels if v is not None]))
+    found.append(Curve("student against the pseudo-labels (mAP where y = 1)", agreement))
+    teacher = metrics.get(f"{TEACHER}, test", {}).get("mean_average_precision")
+    if teacher is not None and epochs:
+        found.append(Curve("zero-shot teacher, test mAP", [(e["epoch"], teacher) for e in epochs], dashed=True))
+    return [curve for curve in found if curve.points]
+
+
+def _bias(folder: RunFolder) -> list[Bar]:
+    if not (folder.path / BIAS).is_file():
+        return []  # a run of an older version
+    found = [
+        Bar(name, {"score": facts["mean_top_score"], "label": facts["mean_top_label"]}, f"{facts['images']} images")
+        for name, facts in folder.read_json(BIAS).items()
+    ]
+    return sorted(found, key=lambda bar: -(bar.values["score"] or 0))
+
+
+def _by_class(metrics: dict[str, Any]) -> list[Bar]:
+    """Put the student's average precision of each class beside the teacher's, the best first."""
+    if CHOSEN not in metrics:
+        return []
+    student, teacher = (metrics.get(name, {}).get("average_precision", {}) for name in (CHOSEN, f"{TEACHER}, test"))
+    found = [Bar(name, {"teacher": teacher.get(name), "student": value}) for name, value in student.items()]
+    return sorted(found, key=lambda bar: -(bar.values["student"] or 0))
+
+
+def _counts(run: Path, names: list[str]) -> list[Bar]:
+    last = pyarrow.parquet.read_table(label_files(run)[-1], columns=names)
+    counts = {name: int((last.column(name).to_numpy() >= 0.5).sum()) for name in names}
+    return [Bar(name, {"photographs": float(count)}) for name, count in sorted(counts.items(), key=lambda p: -p[1])]
+
+
+def _knobs(run: Path) -> tuple[dict[str, object], str]:
+    """Give the knobs that differ from the built-in recipe which is nearest, and that one's name."""
+    own = config.load(run / "recipe.toml")
+    differing = {name: notes.changed(own, config.load(name)) for name in config.built_in()}
+    nearest = min(differing, key=lambda name: len(differing[name]))
+    return differing[nearest], nearest

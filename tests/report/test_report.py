@@ -1,0 +1,161 @@
+"""The page of a run: true to its folder, whole without a network, and safe from hostile names."""
+
+import dataclasses
+import io
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from rich.console import Console
+
+from ccd_fast import config, report
+from ccd_fast.datasets import Source
+from ccd_fast.errors import UserError
+from ccd_fast.progress import Stages
+from ccd_fast.report.charts import Bar, Curve, bars, lines
+from ccd_fast.report.facts import read
+from ccd_fast.report.gallery import Box, Corrected, Label
+from ccd_fast.run_folder import RunFolder
+from ccd_fast.train import train
+
+SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_size=64", "train.batch_size=8")
+SCRIPT = "<script>alert('x')</script>\"'&"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def trained(out, source, tiny_clip, *overrides):
+    folder = RunFolder(out)
+    recipe = config.load("folder", [f"teacher.model='''{tiny_clip}'''", "teacher.batch_size=8", *SMALL, *overrides])
+    train(source, recipe, folder, Stages(Console(file=io.StringIO()), folder.add_metrics), command="ccd-fast train …")
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(photo_folder, tiny_clip, cache, tmp_path_factory):
+    source = Source("folder", photo_folder, photo_folder / "classes.txt", photo_folder / "labels.csv")
+    return trained(
+        tmp_path_factory.mktemp("report") / "run", source, tiny_clip, "train.epochs=4", "relabel.min_tau=0.0"
+    )
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return report.write(run, pictures=3).read_text(encoding="utf-8")
+
+
+def test_the_page_tells_what_the_folder_holds(run, page):
+    summary = json.loads((run / "summary.json").read_text())
+    for name in ("student, chosen epoch, test", "zero-shot teacher, test", "pseudo-labels after the updates, train"):
+        assert f">{100 * summary['results'][name]:.1f}<" in page
+    for name in ("cat", "dog", "traffic light", "boat"):
+        assert f'<th scope="row">{name}' in page
+    assert "train.epochs = 4" in page
+    assert page.count("<polyline") == 4
+    for stage, total in summary["stages"].items():
+        assert f'<th scope="row">{stage}</th><td class="value">{total["images"]:.0f}' in page
+
+
+def test_the_gallery_shows_the_largest_corrections_first(run):
+    shown, why_not = report.corrections(run, read(run), 5)
+    assert why_not == ""
+    assert len(shown) == 5
+    changes = [max(abs(label.after - label.before) for label in photo.labels) for photo in shown]
+    assert changes == sorted(changes, reverse=True)
+    assert any(photo.boxes for photo in shown)
+    assert all(photo.picture.startswith("data:image/jpeg;base64,") for photo in shown)
+
+
+def test_the_page_asks_for_nothing_outside_itself(page):
+    assert set(re.findall(r'(?:src|href)="([a-z]+):', page)) == {"data"}
+    assert "url(" not in page
+    assert "<script" not in page
+
+
+def test_a_run_without_truth_has_a_page_that_says_so(photo_folder, tiny_clip, cache, tmp_path):
+    source = Source("folder", photo_folder, photo_folder / "classes.txt", None)
+    out = trained(tmp_path / "run", source, tiny_clip, "train.epochs=2")
+    page = report.write(out).read_text(encoding="utf-8")
+    assert "No labels are known for these photographs" in page
+    assert "No pictures: the labels were never updated" in page
+
+
+def test_photographs_that_are_gone_cost_the_gallery_and_nothing_else(photo_folder, tiny_clip, cache, tmp_path):
+    root = shutil.copytree(photo_folder, tmp_path / "photos")
+    source = Source("folder", root, root / "classes.txt", root / "labels.csv")
+    out = trained(tmp_path / "run", source, tiny_clip, "train.epochs=3")
+    shutil.rmtree(root)
+    page = report.write(out).read_text(encoding="utf-8")
+    assert "No pictures: the photographs could not be looked up" in page
+    assert "zero-shot teacher" in page
+
+
+def test_hostile_names_are_shown_and_never_run(run):
+    facts = read(run)
+    hostile = dataclasses.replace(
+        facts,
+        name=SCRIPT,
+        quarantine=[(SCRIPT, SCRIPT)],
+        quarantined=1,
+        by_class=[Bar(SCRIPT, {"teacher": 0.5, "student": None}, SCRIPT)],
+        bias=[Bar(SCRIPT, {"score": 0.5, "label": 0.9})],
+        curves=[Curve(SCRIPT, [(0, 0.5)])],
+        counts=[Bar(SCRIPT, {"photographs": 3.0})],
+        run={**facts.run, "command": SCRIPT, "teacher": SCRIPT},
+        knobs={"teacher.model": SCRIPT},
+    )
+    photo = Corrected(SCRIPT, "data:,", [Box(SCRIPT, 0.5, "left:0%", "data:,")], [Label(SCRIPT, 0.1, 0.9, None)])
+    page = report.render(hostile, [photo])
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 12
+
+
+def test_a_run_that_has_not_ended_has_no_page(run, tmp_path):
+    unfinished = shutil.copytree(run, tmp_path / "run")
+    (unfinished / "summary.json").unlink()
+    with pytest.raises(UserError, match="the run has not ended"):
+        report.write(unfinished)
+
+
+def test_a_chart_puts_each_value_where_it_belongs():
+    drawn = str(lines([Curve("a", [(0, 0.5), (2, 0.8)])], epochs=3))
+    (low_x, low_y), (high_x, high_y) = (map(float, p.split(",")) for p in re.search('points="(.*?)"', drawn)[1].split())
+    assert low_x < high_x
+    assert low_y > high_y  # up is more
+    ticks = [int(value) for value in re.findall(r'text-anchor="end">(\d+)<', drawn)]
+    assert ticks == [50, 55, 60, 65, 70, 75, 80]
+    assert lines([], 3) == ""
+
+
+def test_a_bar_is_as_long_as_its_value_and_none_is_a_dash():
+    drawn = str(bars([Bar("cat", {"teacher": None, "student": 0.25})], "average precision", limit=0.5))
+    assert re.findall(r"width:([\d.]+)%", drawn) == ["0.0", "50.0"]
+    assert re.findall(r'<td class="value">(.*?)</td>', drawn) == ["–", "25.0"]
+    assert bars([], "nothing", 1.0) == ""
+
+
+PROBE = """<script>addEventListener('load', () => { document.title = JSON.stringify({
+  pictures: [...document.images].map(i => i.complete && i.naturalWidth > 0),
+  requests: performance.getEntriesByType('resource').map(r => r.name.slice(0, 30)),
+  wide: document.documentElement.scrollWidth - innerWidth }) })</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_browser_shows_it_whole(page, tmp_path, width):
+    def dump(name, text):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+        command += [f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}"]
+        command += ["--host-resolver-rules=MAP * ~NOTFOUND", (tmp_path / name).as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+
+    plain = dump("page.html", page)
+    assert "CONSOLE" not in plain.stderr, plain.stderr
+    probed = dump("probed.html", re.sub('<meta http-equiv="Content-Security-Policy".*?>', PROBE, page))
+    found = json.loads(re.search("<title>(.*?)</title>", probed.stdout)[1])
+    assert found["pictures"]
+    assert all(found["pictures"])
+    assert all(name.startswith("data:") for name in found["requests"])
+    assert found["wide"] <= 0
