@@ -102,13 +102,10 @@ class RelabelKnobs(Section):
     margin: Share = Field(description="growth of a box on every side, as a share of the view")
     ema: Share = Field(description="weight of the old label in an update (lambda)")
     average: Literal["moving", "running", "anchored"] = Field(
-        description="what counts as the old label: moving, the label before the update (the paper); running, the mean "
-        "of the first labels and of all updates so far; anchored, the first labels"
+        description="the old label is the last one (moving), the mean of all so far (running) or the first (anchored)"
     )
     whole: bool = Field(description="the whole image is one of the crops")
-    cache_mib: Natural = Field(
-        description="most memory, in MiB, for the scores of the last update's crops; 0 keeps none"
-    )
+    cache_mib: Natural = Field(description="most MiB for the scores of the last update's crops; 0 keeps none")
     cache_grid: Annotated[int, Ge(0), Le(1024)] = Field(
         description="boxes grow outward to a grid of so many pixels of the view, to move less often; 0 is off"
     )

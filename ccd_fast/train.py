@@ -320,6 +320,7 @@ def _description(parts: Parts, source: Source, command: str, boxes: Path | None)
         "dataset": source.dataset,
         **{name: str(file.resolve()) if file else None for name, file in files.items()},
         "class_names": list(parts.images.class_names),
+        "prompt_names": list(parts.images.prompt_names),
         "images": {"train": len(parts.images), "test": len(parts.test) if parts.test else 0},
         "teacher": parts.recipe.teacher.model,
         "engine": parts.passes.engine,

@@ -18,6 +18,7 @@ from ccd_fast.cli import (
     doctor,
     evaluate,
     export,
+    label,
     options,
     predict,
     recipe,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("label")(label.label)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("report")(report.report)

@@ -1,17 +1,24 @@
 """``ccd-fast predict``."""
 
 import csv
+import glob
 import io
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ccd_fast.cli import options
+
+if TYPE_CHECKING:
+    from ccd_fast.trained import Trained
+    from ccd_fast.views import ViewBackend
 
 Ranked = list[tuple[str, float]]
 
@@ -21,7 +28,10 @@ TOP_K = 3
 
 def predict(
     run: options.Run,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATHS…", help="Photographs, and folders of them.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATHS…", help="Photographs, folders of them, patterns in quotes ('2024*/*.jpg'), - for a list on standard input."),
+    ],
     checkpoint: options.Checkpoint = "best",
     top_k: Annotated[int | None, typer.Option(min=1, help="Show at least this many classes of each photograph: 3.")] = None,
     threshold: Annotated[
@@ -34,7 +44,11 @@ def predict(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write .csv or .jsonl with every class instead.")
+        Path | None, typer.Option(metavar="FILE", help="Write .csv, .jsonl or .parquet with every class instead.")
+    ] = None,
+    overlays: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Draw the class activation maps of the classes that are shown, a PNG each."),
     ] = None,
     debug: options.Debug = False,
 ) -> None:
@@ -53,13 +67,17 @@ def predict(
     from ccd_fast.progress import Stages
     from ccd_fast.views import open_backend
 
-    if out is not None and out.suffix not in (".csv", ".jsonl"):
-        raise UserError(f"--out {out}: must end in .csv or .jsonl")
+    if out is not None and out.suffix not in FILES:
+        raise UserError(f"--out {out}: must end in {', '.join(FILES)}")
     if out is not None and top_k is not None:
         raise UserError("--top-k is for the table on the screen: a file of --out holds every class")
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
-    files = find(paths)
+    files, gone = find(paths, sys.stdin)
+    for path in gone:
+        typer.echo(f"ccd-fast: {path}: no such file", err=True)
+    if not files:
+        raise typer.Exit(2)
     views = model.recipe.views
     backend = open_backend(views.backend, torch.get_num_threads(), max_megapixels=views.max_megapixels)
     with Stages(Console(stderr=True)).stage("predict", len(files)) as stage:
@@ -71,30 +89,57 @@ def predict(
     probabilities = {files[row]: seen.probabilities[row].tolist() for row in rows}
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
     if out is not None:
-        text = as_csv if out.suffix == ".csv" else as_json_lines
-        out.write_text(text(probabilities, model.class_names), encoding="utf-8")
-    elif probabilities:
-        show({file: ranked(p, model.class_names, top_k or TOP_K, limit) for file, p in probabilities.items()}, limit)
-    if seen.unreadable:
+        out.write_bytes(FILES[out.suffix](probabilities, model.class_names))
+    found = {file: ranked(p, model.class_names, top_k or TOP_K, limit) for file, p in probabilities.items()}
+    if out is None and found:
+        show(found, limit)
+    if overlays is not None:
+        draw(model, backend, found, overlays)
+    if seen.unreadable or gone:
         raise typer.Exit(2)
 
 
-def find(paths: Sequence[Path]) -> list[Path]:
-    """List the photographs that the user named, those of folders in order.
+def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
+    """List the photographs that the user named, those of folders and patterns in order; and what is not there.
+
+    Args:
+        named: files, folders, patterns, and ``-`` for the lines of ``listed``.
+        listed: a path a line.
 
     Raises:
-        UserError: a folder holds no images. A path that is not there is left for the decoder to name.
+        UserError: a folder holds no images, or a pattern fits nothing.
     """
     from ccd_fast.datasets.folder import find_images
     from ccd_fast.errors import UserError
 
     files: list[Path] = []
-    for path in paths:
-        inside = [path / name for name in find_images(path)] if path.is_dir() else [path]
-        if not inside:
-            raise UserError(f"{path}: no images in this folder")
-        files += inside
-    return files
+    gone: list[str] = []
+    for name in (line for word in named for line in (listed.read().splitlines() if word == "-" else [word])):
+        path = Path(name)
+        if path.is_dir():
+            inside = [path / image for image in find_images(path)]
+            if not inside:
+                raise UserError(f"{path}: no images in this folder")
+            files += inside
+        elif path.exists():
+            files.append(path)
+        elif glob.has_magic(name):
+            fitting = [Path(file) for file in sorted(glob.glob(name, recursive=True)) if Path(file).is_file()]
+            if not fitting:
+                raise UserError(f"{name}: no file fits this pattern")
+            files += fitting
+        else:
+            gone.append(name)
+    return files, gone
+
+
+def draw(model: "Trained", backend: "ViewBackend", found: dict[Path, Ranked], folder: Path) -> None:
+    """Write ``FOLDER/NAME-CLASS.png`` for each photograph and class that is shown."""
+    from ccd_fast import overlays
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = overlays.draw(model, backend, {file: [name for name, _ in pairs] for file, pairs in found.items()}, folder)
+    typer.echo(f"{drawn} overlays in {folder}", err=True)
 
 
 def ranked(probabilities: Sequence[float], names: Sequence[str], top_k: int, threshold: float) -> Ranked:
@@ -109,21 +154,37 @@ def show(predictions: dict[Path, Ranked], threshold: float) -> None:
     table.add_column("photograph", overflow="fold")
     table.add_column(f"classes (bold: probability >= {threshold:g})")
     for file, pairs in predictions.items():
-        words = [f"[bold]{n} {p:.2f}[/bold]" if p >= threshold else f"{n} {p:.2f}" for n, p in pairs]
-        table.add_row(str(file), ", ".join(words))
+        words = Text(", ").join(Text(f"{n} {p:.2f}", "bold" if p >= threshold else "") for n, p in pairs)
+        table.add_row(Text(str(file)), words)
     Console().print(table)
 
 
-def as_csv(probabilities: dict[Path, list[float]], names: Sequence[str]) -> str:
+def as_csv(probabilities: dict[Path, list[float]], names: Sequence[str]) -> bytes:
     """Give a row a photograph and a column a class."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", *names])
     writer.writerows([str(file), *(f"{p:.6f}" for p in row)] for file, row in probabilities.items())
-    return text.getvalue()
+    return text.getvalue().encode()
 
 
-def as_json_lines(probabilities: dict[Path, list[float]], names: Sequence[str]) -> str:
+def as_json_lines(probabilities: dict[Path, list[float]], names: Sequence[str]) -> bytes:
     """Give an object a photograph: its path, and its probabilities by class."""
     rows = ({"path": str(f), "probabilities": dict(zip(names, row, strict=True))} for f, row in probabilities.items())
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def as_parquet(probabilities: dict[Path, list[float]], names: Sequence[str]) -> bytes:
+    """Give a row a photograph and a column a class, float32."""
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = [pyarrow.array([str(file) for file in probabilities])]
+    columns += [pyarrow.array([row[c] for row in probabilities.values()], pyarrow.float32()) for c in range(len(names))]
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, names=["path", *names]), file)
+    return file.getvalue()
+
+
+FILES = {".csv": as_csv, ".jsonl": as_json_lines, ".parquet": as_parquet}
+"""What ``--out`` writes, by the file's ending."""

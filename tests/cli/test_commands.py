@@ -1,13 +1,16 @@
 """What a person sees: help, tables, and one line for each mistake."""
 
 import csv
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 
+import pyarrow.parquet
 import pytest
+from PIL import Image
 
 from ccd_fast.cli import main
 from ccd_fast.engines import Store
@@ -169,6 +172,46 @@ def test_predict_names_what_it_cannot_read_and_does_the_rest(ccd, trained, photo
     assert "001.jpg" in out
 
 
+def test_label_writes_what_the_ending_or_the_format_says(ccd, photo_folder, tiny_clip, tmp_path):
+    given = ["label", "--data-root", photo_folder, "--classes", photo_folder / "classes.txt", "--teacher", tiny_clip]
+    code, out, err = ccd(*given, "--out", tmp_path / "labels.csv", "--labels-per-image", 1.5)
+    assert code in (0, 2), err
+    assert "1.50 labels each on average" in out
+    header, *rows = list(csv.reader((tmp_path / "labels.csv").open(newline="")))
+    assert header[:2] == ["path", "labels"]
+    assert sum(len(row[1].split("|")) for row in rows if row[1]) == round(1.5 * len(rows))
+    code, _, err = ccd(*given, "--out", tmp_path / "labels.csv")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "already exists; replace it with --overwrite" in err
+    code, out, _ = ccd(*given, "--out", tmp_path / "tasks.json", "--format", "label-studio", "--json")
+    facts = json.loads(out)
+    assert facts["files"][:2] == [str(tmp_path / "tasks.json"), str(tmp_path / "tasks.xml")]
+    assert len(json.loads((tmp_path / "tasks.json").read_text())) == facts["photographs"]
+
+
+LABEL_MISTAKES = {
+    "no classes": ([], "--classes FILE is needed"),
+    "an ending that says nothing": (["--out", "{tmp}/labels.json"], "say what it should be with --format"),
+    "a run's own classes": (["--run", "{tmp}", "--classes", "{tmp}/c.txt"], "--classes: these are the run's"),
+    "no run": (["--run", "{tmp}"], "not a run of ccd-fast"),
+    "no such folder": (["--classes", "{tmp}/c.txt", "--data-root", "{tmp}/gone"], "no such folder"),
+    "two ways to cut": (["--classes", "{tmp}/c.txt", "--labels-per-image", "2", "--thresholds", "{tmp}/t.csv"], "give it or"),
+}
+
+
+@pytest.mark.parametrize("mistake", LABEL_MISTAKES)
+def test_a_mistake_of_label_is_answered_in_one_line(ccd, tmp_path, mistake):
+    arguments, said = LABEL_MISTAKES[mistake]
+    given = {"--data-root": str(tmp_path), "--out": str(tmp_path / "labels.csv")}
+    own = [argument.format(tmp=tmp_path) for argument in arguments]
+    given = [word for pair in given.items() if pair[0] not in own for word in pair]
+    (tmp_path / "c.txt").write_text("cat\ndog\n")
+    code, _, err = ccd("label", *given, *own)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert said in err
+    assert not (tmp_path / "labels.csv").exists()
+
+
 def test_build_engines_says_whether_it_had_to_build(ccd, tiny_clip):
     ccd("build-engines", "--teacher", tiny_clip)
     code, out, _ = ccd("build-engines", "--teacher", tiny_clip)
@@ -321,3 +364,35 @@ def test_an_unforeseen_error_is_one_line_and_exit_code_one(ccd, trained, monkeyp
         err.strip()
         == "ccd-fast: internal error: ZeroDivisionError: of course (run again with --debug for the traceback)"
     )
+
+
+def test_predict_takes_patterns_and_a_list_and_writes_parquet(ccd, trained, photo_folder, tmp_path, monkeypatch):
+    images = sorted((photo_folder / "images" / "part1").glob("*.jpg"))[:3]
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{images[0]}\n{images[1]}\n"))
+    pattern = str(images[2].parent / f"{images[2].stem[:-1]}[{images[2].stem[-1]}]*.jpg")
+    code, _, err = ccd("predict", trained[0], "-", pattern, "--out", tmp_path / "p.parquet")
+    assert code == 0, err
+    table = pyarrow.parquet.read_table(tmp_path / "p.parquet").to_pydict()
+    assert table["path"][:2] == [str(images[0]), str(images[1])]
+    assert len(table["path"]) == 3
+    assert all(0 <= value <= 1 for value in table["cat"])
+    code, _, err = ccd("predict", trained[0], str(tmp_path / "no*.jpg"))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no file fits this pattern" in err
+
+
+def test_predict_says_first_that_a_path_is_wrong(ccd, trained, tmp_path):
+    code, out, err = ccd("predict", trained[0], tmp_path / "gone.jpg")
+    assert (code, out, err) == (2, "", f"ccd-fast: {tmp_path / 'gone.jpg'}: no such file\n")
+
+
+def test_predict_draws_where_the_student_looked(ccd, trained, photo_folder, tmp_path):
+    image = photo_folder / "images" / "part1" / "001.jpg"
+    code, _, err = ccd("predict", trained[0], image, image, "--top-k", 2, "--threshold", 1, "--overlays", tmp_path / "o")
+    assert code == 0, err
+    assert "2 overlays in" in err
+    drawn = sorted((tmp_path / "o").iterdir())
+    assert [file.name.startswith("001-") for file in drawn] == [True, True]
+    with Image.open(image) as photograph, Image.open(drawn[0]) as overlay:
+        assert overlay.size == photograph.size
+        assert overlay.tobytes() != photograph.convert("RGB").tobytes()

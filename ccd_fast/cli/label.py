@@ -1,0 +1,162 @@
+"""``ccd-fast label``."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ccd_fast.cli import options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ccd_fast.label import Labelled
+
+ENDINGS = {".csv": "csv", ".parquet": "parquet"}
+SHOWN = 5
+"""Unreadable photographs that are named on the screen."""
+
+
+def label(
+    data_root: Annotated[Path, typer.Option(help="Folder of photographs, any tree.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the labels go: .csv, .parquet, or .json with --format.")],
+    classes: Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line; not with --run.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A trained run: its teacher looks again where its student points. Better, and slower."),
+    ] = None,
+    format_: Annotated[
+        Literal["csv", "parquet", "coco", "label-studio"] | None,
+        typer.Option("--format", help="By default what the file's ending says."),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="A photograph has the classes whose label is at least this.")
+    ] = 0.5,
+    thresholds: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV with class and threshold, for some classes or all.")
+    ] = None,
+    labels_per_image: Annotated[
+        float | None, typer.Option(min=0.01, help="In place of a threshold: so many labels a photograph on average.")
+    ] = None,
+    teacher: options.Teacher = None,
+    templates: options.Templates = None,
+    recipe: options.Recipe = "folder",
+    set_: options.Set = None,
+    device: options.Device = "cpu",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Label photographs without training anything: the teacher scores them, its bias is divided out.
+
+    `csv` can be corrected by hand and given to `train --truth`; `coco` has an annotation a label, whose box is the whole photograph; `label-studio` are tasks with predictions to correct, and the labelling interface beside them as .xml (serve the photographs from Label Studio's local files).
+
+    Example: `ccd-fast label --data-root photos --classes classes.txt --out labels.csv`
+    """
+    from ccd_fast.errors import UserError
+
+    kind = format_ or ENDINGS.get(out.suffix.lower())
+    if kind is None:
+        raise UserError(f"--out {out}: say what it should be with --format csv, parquet, coco or label-studio")
+    if out.exists() and not overwrite:
+        raise UserError(f"--out {out}: already exists; replace it with --overwrite")
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: no such folder {out.parent}")
+    if labels_per_image is not None and thresholds is not None:
+        raise UserError("--labels-per-image sets the threshold itself: give it or --thresholds")
+    given = {"--classes": classes, "--teacher": teacher, "--templates": templates, "--set": set_}
+    if run is None and classes is None:
+        raise UserError("--classes FILE is needed, a text file of class names, one a line; or --run RUN")
+    if run is not None and (own := [name for name, value in given.items() if value]):
+        raise UserError(f"{', '.join(own)}: these are the run's with --run")
+
+    from ccd_fast import config, label as library, label_files, machine
+    from ccd_fast.progress import Stages
+
+    machine.keep_freed_memory()
+    stages = Stages(Console(stderr=True))
+    if run is not None:
+        labelled = library.by_run(data_root, run, stages, device)
+    else:
+        assert classes is not None  # seen to above
+        knobs = config.load(recipe, options.overrides(set_, teacher, None, None, templates))
+        labelled = library.by_teacher(data_root, classes, knobs, stages, device)
+    limits = _limits(labelled, threshold, thresholds, labels_per_image)
+    decided = library.chosen(labelled, limits)
+    _write(out, label_files.FORMATS[kind](labelled, decided))
+    written = [out]
+    if kind == "label-studio":
+        written.append(out.with_suffix(".xml"))
+        _write(written[-1], label_files.label_studio_config(labelled.images.class_names).encode())
+    if labelled.unreadable:
+        written.append(out.with_suffix(".unreadable.csv"))
+        _write(written[-1], _as_csv(labelled))
+    _show(labelled, decided, limits, written, as_json)
+    if labelled.unreadable:
+        raise typer.Exit(2)
+
+
+def _limits(
+    labelled: "Labelled", threshold: float, thresholds: Path | None, labels_per_image: float | None
+) -> "NDArray[np.float32]":
+    import numpy as np
+
+    from ccd_fast import label as library
+
+    names = labelled.images.class_names
+    if labels_per_image is not None:
+        return np.full(len(names), library.limit_for(labelled, labels_per_image), dtype=np.float32)
+    if thresholds is not None:
+        return library.read_limits(thresholds, names, threshold)
+    return np.full(len(names), threshold, dtype=np.float32)
+
+
+def _write(file: Path, content: bytes) -> None:
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(file)
+
+
+def _as_csv(labelled: "Labelled") -> bytes:
+    text = io.StringIO()
+    paths = ((labelled.images.paths[row], reason) for row, reason in sorted(labelled.unreadable.items()))
+    csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *paths])
+    return text.getvalue().encode()
+
+
+def _show(
+    labelled: "Labelled", decided: "NDArray[np.bool_]", limits: "NDArray[np.float32]", written: list[Path], as_json: bool
+) -> None:
+    names = labelled.images.class_names
+    counts = dict(zip(names, decided.sum(axis=0).tolist(), strict=True))
+    readable = int(labelled.readable.sum())
+    if as_json:
+        unreadable = {labelled.images.paths[row]: reason for row, reason in labelled.unreadable.items()}
+        facts = {"photographs": readable, "labels": int(decided.sum()), "by_class": counts, "unreadable": unreadable}
+        thresholds = dict(zip(names, limits.tolist(), strict=True))
+        typer.echo(json.dumps({**facts, "thresholds": thresholds, "files": [str(file) for file in written]}))
+        return
+    console = Console(highlight=False)
+    table = Table()
+    table.add_column("class", overflow="fold")
+    table.add_column("photographs", justify="right")
+    table.add_column("threshold", justify="right")
+    for c, (name, count) in enumerate(counts.items()):
+        table.add_row(Text(name), f"{count:,}", f"{limits[c]:.3f}")
+    console.print(table)
+    console.print(f"{readable:,} photographs, {decided.sum() / max(readable, 1):.2f} labels each on average")
+    without = int((~decided.any(axis=1) & labelled.readable.numpy()).sum())
+    if without:
+        console.print(f"{without:,} photographs have no label at this threshold")
+    for row, reason in list(labelled.unreadable.items())[:SHOWN]:
+        typer.echo(f"ccd-fast: {labelled.images.paths[row]}: {reason}", err=True)
+    if len(labelled.unreadable) > SHOWN:
+        typer.echo(f"ccd-fast: and {len(labelled.unreadable) - SHOWN} more", err=True)
+    typer.echo(f"written to {', '.join(map(str, written))}")
