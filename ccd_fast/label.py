@@ -123,8 +123,8 @@ def _folder(root: Path) -> Path:
 
 def chosen(labelled: Labelled, limits: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Decide which classes each photograph has: labels at or above the limit of their class, (N, C) bool."""
-    decided: NDArray[np.bool_] = labelled.table.numpy() >= limits
-    return decided & labelled.readable.numpy()[:, None]
+    decided: NDArray[np.bool_] = (labelled.table.numpy() >= limits) & labelled.readable.numpy()[:, None]
+    return decided
 
 
 def limit_for(labelled: Labelled, labels_per_image: float) -> float:

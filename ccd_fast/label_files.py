@@ -58,7 +58,8 @@ def csv_table(labelled: Labelled, decided: Decided) -> bytes:
 
 def coco(labelled: Labelled, decided: Decided) -> bytes:
     """Give COCO's JSON: an annotation a label, its box the whole photograph, its score the label."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for row in np.flatnonzero(labelled.readable.numpy()).tolist():
         width, height = _size(labelled.images.root / labelled.images.paths[row])
         images.append({"id": row + 1, "file_name": labelled.images.paths[row], "width": width, "height": height})

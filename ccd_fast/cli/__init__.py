@@ -62,6 +62,7 @@ def _options(version: options.Version = False) -> None:
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code: 2 for what the user can mend, else 1."""
+    options.goes_on_with("")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # a log file shows the progress while it is made
@@ -82,8 +83,8 @@ def main() -> None:
 
 
 def _interrupted() -> None:
-    again = "interrupted; a run goes on with --resume --out RUN, from its last finished epoch"
-    _fail(f"{again}; ablate and reproduce go on with the same command", INTERRUPTED)
+    again = options.how_to_go_on()
+    _fail(f"interrupted; go on with {again}" if again else "interrupted", INTERRUPTED)
 
 
 def _fail(message: str, code: int) -> None:

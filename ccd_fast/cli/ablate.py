@@ -67,5 +67,6 @@ def ablate(
         boxes=boxes,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
+    options.goes_on_with("the same command: finished runs are kept")
     printed.show(studies.ablate(study, names, frozen))
     typer.echo(f"all in {out}: {', '.join(f'{name}.md, {name}.csv' for name in names)}, cells.csv, runs/")

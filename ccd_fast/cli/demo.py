@@ -58,6 +58,7 @@ def demo(
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
         shared=shared,
     )
+    options.goes_on_with("the same command and --resume in place of --overwrite: what is finished is kept")
     done = cells.run_cells(plan, {FULL: ()} if quick else COMPONENTS, [seed])
     show(folder.read_json("summary.json"), out)
     told = f"Demo world, seed {seed}; the student starts from the weights of the package."

@@ -10,6 +10,17 @@ from ccd_fast import __version__
 from ccd_fast.errors import UserError, nearest
 
 _state = {"debug": False}
+_go_on = [""]
+
+
+def goes_on_with(how: str) -> None:
+    """Keep how the command that now runs can be taken up again, for the message at Ctrl-C."""
+    _go_on[0] = how
+
+
+def how_to_go_on() -> str:
+    """Give what :func:`goes_on_with` kept; nothing where a command has nothing to go on with."""
+    return _go_on[0]
 
 
 def debugging() -> bool:

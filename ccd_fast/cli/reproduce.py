@@ -57,5 +57,6 @@ def reproduce(
     if dry_run:
         tables.show_outlook(*studies.foresee(study))
         return
+    options.goes_on_with("the same command: finished runs are kept")
     tables.show([studies.reproduce(study)])
     typer.echo(f"all in {study.out}: reproduce.md, reproduce.csv, cells.csv, runs/")

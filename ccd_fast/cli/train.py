@@ -67,6 +67,7 @@ def train(
         source, knobs = trained.origin(out)
         boxes = trained.boxes(out)
     folder = RunFolder(out)
+    options.goes_on_with(f"`ccd-fast train --resume --out {shlex.quote(str(out))}`, from the last finished epoch")
     summary = run(
         source,
         knobs,

@@ -86,16 +86,23 @@ def test_help_and_version_answer_without_loading_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_ctrl_c_says_how_to_go_on(ccd, monkeypatch):
+def test_ctrl_c_says_how_to_go_on(ccd, photo_folder, tiny_clip, tmp_path, monkeypatch):
     from ccd_fast import doctor
 
     def interrupt():
         raise KeyboardInterrupt
 
+    def interrupt_of_train(*arguments, **options):
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(doctor, "examine", interrupt)
     code, _, err = ccd("doctor")
+    assert (code, err) == (130, "ccd-fast: interrupted\n")
+    monkeypatch.setattr("ccd_fast.train.train", interrupt_of_train)
+    source = ["--data-root", photo_folder, "--classes", photo_folder / "classes.txt", "--teacher", tiny_clip]
+    code, _, err = ccd("train", *source, "--out", tmp_path / "my run")
     assert code == 130
-    assert "interrupted; a run goes on with --resume --out RUN" in err
+    assert f"go on with `ccd-fast train --resume --out '{tmp_path / 'my run'}'`" in err
 
 
 def test_a_run_is_resumed_with_its_folder_alone(ccd, trained):
