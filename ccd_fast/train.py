@@ -177,8 +177,6 @@ def _first_labels(parts: Parts) -> State:
     parts.stages.say(
         f"bias from {confident} confident images; {rare} of {len(images.class_names)} classes are drawn to the mean"
     )
-    if recipe.relabel.average == "anchored":
-        labels.anchor()
     state = State(labels)
     _measure(parts, state, f"{TEACHER}, train", gathered.scores, images, labels.readable)
     _measure(parts, state, FIRST, labels.table, images, labels.readable)
@@ -211,6 +209,8 @@ def _update_labels(parts: Parts, state: State, epoch: int) -> None:
     if state.tau is None:
         with parts.stages.stage("activity threshold", len(images), epoch=epoch) as stage:
             state.tau = parts.passes.activity_threshold(parts.student, images, epoch, stage)
+        if parts.recipe.relabel.average == "anchored":
+            labels.anchor()
     before = labels.table.clone()
     with parts.stages.stage("relabel", len(images), epoch=epoch) as stage:
         unreadable = parts.passes.relabel(parts.student, images, labels, state.tau, epoch, stage)

@@ -342,3 +342,16 @@ def test_the_paper_updates_once_and_a_folder_at_every_epoch():
     assert [updates_labels(folder, epoch) for epoch in range(5)] == [False, False, True, True, True]
     assert [is_consistent(paper, epoch) for epoch in range(4)] == [False, False, True, True]
     assert not is_consistent(config.load("paper-voc12", ["consistency.mu=0"]), 3)
+
+
+def test_each_way_to_average_begins_alike_and_then_differs(source, recipe, tmp_path):
+    tables = {}
+    for average in ("moving", "running", "anchored"):
+        run(source, recipe("train.epochs=5", "relabel.ema=0.5", f"relabel.average={average}"), tmp_path / average)
+        tables[average] = [label_table(tmp_path / average, epoch)[1] for epoch in (0, 2, 3)]
+    for average in ("running", "anchored"):
+        for update in (0, 1):
+            np.testing.assert_array_equal(tables[average][update], tables["moving"][update])
+        assert not np.allclose(tables[average][2], tables["moving"][2])
+    first, last = tables["anchored"][0], tables["anchored"][2]
+    assert (last >= 0.5 * first - 1e-6).all()  # half of each first label stays for good
