@@ -27,7 +27,7 @@ from ccd_fast.datasets import Source
 from ccd_fast.demo import story
 from ccd_fast.memory import Memory, half_of_what_is_free
 from ccd_fast.passes import evaluation_conditions
-from ccd_fast.predict import predict
+from ccd_fast.prediction import predict
 from ccd_fast.progress import Stage, Stages
 from ccd_fast.studies import cells
 from ccd_fast.studies.cells import Cell

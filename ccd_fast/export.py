@@ -16,7 +16,7 @@ from ccd_fast import __version__, student_engine
 from ccd_fast.config import Recipe
 from ccd_fast.engines import onnx_export, onnx_runtime
 from ccd_fast.errors import UserError
-from ccd_fast.predict import STUDENT_FILTER
+from ccd_fast.prediction import STUDENT_FILTER
 from ccd_fast.student import Student
 from ccd_fast.trained import Trained
 

@@ -13,7 +13,7 @@ from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import RunError
 from ccd_fast.losses import confidence_weights
-from ccd_fast.predict import STUDENT_FILTER
+from ccd_fast.prediction import STUDENT_FILTER
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels
 from ccd_fast.randomness import Purpose

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ccd_fast import __version__
-from ccd_fast.label import Labelled
+from ccd_fast.labelling import Labelled
 
 Decided = NDArray[np.bool_]
 

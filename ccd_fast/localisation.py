@@ -11,7 +11,7 @@ from ccd_fast import kernels
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
 from ccd_fast.datasets.boxes import Boxes
-from ccd_fast.predict import STUDENT_FILTER, decoded
+from ccd_fast.prediction import STUDENT_FILTER, decoded
 from ccd_fast.progress import Stage
 from ccd_fast.relabel import relabel_image_size
 from ccd_fast.student import PixelClassifier

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from ccd_fast.predict import STUDENT_FILTER
+from ccd_fast.prediction import STUDENT_FILTER
 from ccd_fast.trained import Trained
 from ccd_fast.views import ViewBackend
 

@@ -20,7 +20,7 @@ from ccd_fast.crop_cache import CropCache
 from ccd_fast.datasets import ImageSet
 from ccd_fast.memory import Memory
 from ccd_fast.object_boxes import ObjectBoxes
-from ccd_fast.predict import predict
+from ccd_fast.prediction import predict
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels
 from ccd_fast.relabel import relabel, relabel_image_size, score_whole_images

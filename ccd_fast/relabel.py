@@ -11,7 +11,7 @@ from ccd_fast.config import Recipe
 from ccd_fast.crop_cache import NOT_KEPT, CropCache, distinct
 from ccd_fast.datasets import ImageSet
 from ccd_fast.object_boxes import ObjectBoxes
-from ccd_fast.predict import STUDENT_FILTER, decoded
+from ccd_fast.prediction import STUDENT_FILTER, decoded
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels, update_labels
 from ccd_fast.student import PixelClassifier

@@ -125,6 +125,20 @@ class RunFolder:
         target = self.path / "labels" / f"epoch-{epoch:03d}.parquet"
         _write(target, lambda temporary: pyarrow.parquet.write_table(table, temporary))
 
+    def changes(self, images: ImageSet) -> str:
+        """Say how images and classes differ from those that the run began with, with the first of them; or nothing."""
+        first = pyarrow.parquet.read_table(self.path / "labels" / "epoch-000.parquet", columns=["path"])
+        began = {"images": first.column("path").to_pylist(), "classes": self.read_json("run.json")["class_names"]}
+        now = {"images": list(images.paths), "classes": list(images.class_names)}
+        if began == now:
+            return ""
+        said = []
+        for what, before in began.items():
+            gone, new = sorted(set(before) - set(now[what])), sorted(set(now[what]) - set(before))
+            for names, verb in ((gone, "gone"), (new, "new")):
+                said += [f"{len(names)} {what} {verb}, the first {names[0]!r}"] if names else []
+        return "; ".join(said) or "the same names in another order"
+
     def save_student(self, name: str, state: Mapping[str, torch.Tensor]) -> None:
         """Write a student's weights as ``checkpoints/<name>.safetensors``."""
         tensors = {key: tensor.contiguous() for key, tensor in state.items()}

@@ -15,7 +15,7 @@ import torch
 from ccd_fast import config, export, student, student_engine, trained
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.predict import predict
+from ccd_fast.prediction import predict
 from ccd_fast.progress import Stage
 from ccd_fast.student import piecewise_boost
 from ccd_fast.views import open_backend

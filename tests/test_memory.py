@@ -9,7 +9,7 @@ from ccd_fast.datasets import Source
 from ccd_fast.memory import Memory
 from ccd_fast.progress import Stages
 from ccd_fast.run_folder import RunFolder
-from ccd_fast.train import train
+from ccd_fast.training import train
 
 OVERRIDES = [
     "student.backbone=test_resnet",

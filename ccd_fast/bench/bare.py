@@ -12,7 +12,7 @@ from ccd_fast.bench.decode import bare_decode
 from ccd_fast.engines import ImageEngine, ImageTower
 from ccd_fast.engines.batching import padded_batches
 from ccd_fast.engines.tower import EmbedPixels
-from ccd_fast.predict import STUDENT_FILTER
+from ccd_fast.prediction import STUDENT_FILTER
 from ccd_fast.student import PixelClassifier, Student
 from ccd_fast.student_engine import BATCH_SIZE, StudentEngine
 from ccd_fast.views import Interpolation, Photographs, ViewBackend

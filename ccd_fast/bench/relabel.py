@@ -23,7 +23,7 @@ from ccd_fast.datasets import ImageSet
 from ccd_fast.datasets.folder import find_images
 from ccd_fast.engines import Store
 from ccd_fast.errors import UserError
-from ccd_fast.predict import LOAD_BATCH, STUDENT_FILTER, predict
+from ccd_fast.prediction import LOAD_BATCH, STUDENT_FILTER, predict
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels, update_labels
 from ccd_fast.relabel import relabel

@@ -49,7 +49,7 @@ def evaluate(
     from ccd_fast.errors import UserError
     from ccd_fast.localisation import localise
     from ccd_fast.passes import evaluation_conditions
-    from ccd_fast.predict import predict
+    from ccd_fast.prediction import predict
     from ccd_fast.progress import Stages
     from ccd_fast.run_folder import RunFolder
 

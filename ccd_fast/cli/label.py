@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ccd_fast.label import Labelled
+    from ccd_fast.labelling import Labelled
 
 ENDINGS = {".csv": "csv", ".parquet": "parquet"}
 SHOWN = 5
@@ -77,7 +77,7 @@ def label(
     if run is not None and (own := [name for name, value in given.items() if value]):
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
 
-    from ccd_fast import config, label as library, label_files, machine
+    from ccd_fast import config, label_files, labelling as library, machine
     from ccd_fast.progress import Stages
 
     machine.keep_freed_memory()
@@ -108,7 +108,7 @@ def _limits(
 ) -> "NDArray[np.float32]":
     import numpy as np
 
-    from ccd_fast import label as library
+    from ccd_fast import labelling as library
 
     names = labelled.images.class_names
     if labels_per_image is not None:

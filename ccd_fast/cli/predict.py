@@ -63,7 +63,7 @@ def predict(
 
     from ccd_fast import machine, trained
     from ccd_fast.errors import UserError
-    from ccd_fast.predict import predict as run_student
+    from ccd_fast.prediction import predict as run_student
     from ccd_fast.progress import Stages
     from ccd_fast.views import open_backend
 

@@ -60,7 +60,7 @@ def train(
     from ccd_fast import machine, trained
     from ccd_fast.progress import Stages
     from ccd_fast.run_folder import RunFolder
-    from ccd_fast.train import train as run
+    from ccd_fast.training import train as run
 
     machine.keep_freed_memory()
     if source is None:
@@ -121,7 +121,7 @@ def show(summary: dict[str, Any], out: Path) -> None:
 
 def _lag(results: dict[str, Any]) -> float:
     """Give by how much mAP the student is below its teacher on the test images; 0 where that is not known."""
-    from ccd_fast.train import CHOSEN, TEACHER
+    from ccd_fast.training import CHOSEN, TEACHER
 
     teacher, student = results.get(f"{TEACHER}, test"), results.get(CHOSEN)
     return 0.0 if teacher is None or student is None else max(teacher - student, 0.0)

@@ -13,7 +13,7 @@ from ccd_fast.compat.views import PublishedViews
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
 from ccd_fast.fit import TrainingViews
-from ccd_fast.predict import STUDENT_FILTER, decoded
+from ccd_fast.prediction import STUDENT_FILTER, decoded
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels, debiased_labels, update_labels
 from ccd_fast.relabel import relabel_image_size

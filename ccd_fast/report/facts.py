@@ -13,7 +13,7 @@ from ccd_fast.errors import UserError
 from ccd_fast.report.charts import Bar, Curve
 from ccd_fast.run_folder import BIAS, SUMMARY, RunFolder
 from ccd_fast.studies import notes
-from ccd_fast.train import CHOSEN, FIRST, TEACHER, UPDATED
+from ccd_fast.training import CHOSEN, FIRST, TEACHER, UPDATED
 
 HEADLINE = {
     f"{TEACHER}, test": "zero-shot teacher",

@@ -17,7 +17,7 @@ from ccd_fast.cam import boxes_of_active_classes
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import UserError
 from ccd_fast.passes import evaluation_conditions
-from ccd_fast.predict import STUDENT_FILTER
+from ccd_fast.prediction import STUDENT_FILTER
 from ccd_fast.relabel import relabel_image_size
 from ccd_fast.report.facts import Facts, label_files
 from ccd_fast.trained import Trained

@@ -18,8 +18,8 @@ from ccd_fast.passes import settled
 from ccd_fast.progress import Stages
 from ccd_fast.run_folder import RunFolder
 from ccd_fast.studies import warm_up
-from ccd_fast.train import CHOSEN, FIRST, TEACHER, UPDATED, train
 from ccd_fast.trainer import is_frozen
+from ccd_fast.training import CHOSEN, FIRST, TEACHER, UPDATED, train
 
 Variants = Mapping[str, Sequence[str]]
 """Each row of a table with what it changes in the recipe, as :func:`ccd_fast.config.load` takes it."""
@@ -66,7 +66,7 @@ class Cell:
         row: name of its variant.
         seed: of the run.
         folder: of the run.
-        summary: as :func:`ccd_fast.train.train` gives it.
+        summary: as :func:`ccd_fast.training.train` gives it.
     """
 
     row: str

@@ -24,7 +24,7 @@ from ccd_fast.progress import Stage, Stages
 from ccd_fast.pseudo_labels import PseudoLabels
 from ccd_fast.run_folder import RunFolder
 from ccd_fast.student import build
-from ccd_fast.train import train
+from ccd_fast.training import train
 
 VIEW = 256
 NAMES = quirks.VOC_PROMPT_NAMES

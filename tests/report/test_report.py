@@ -18,7 +18,7 @@ from ccd_fast.report.charts import Bar, Curve, bars, lines
 from ccd_fast.report.facts import read
 from ccd_fast.report.gallery import Box, Corrected, Label
 from ccd_fast.run_folder import RunFolder
-from ccd_fast.train import train
+from ccd_fast.training import train
 
 SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_size=64", "train.batch_size=8")
 SCRIPT = "<script>alert('x')</script>\"'&"

@@ -186,7 +186,7 @@ def test_a_summary_that_says_too_little_is_named(plan, trainings, tmp_path):
 
 
 def test_a_training_that_was_stopped_goes_on_from_its_last_epoch(plan, cache, tmp_path, monkeypatch):
-    import ccd_fast.train as module
+    import ccd_fast.training as module
 
     fit = module.fit_epoch
 

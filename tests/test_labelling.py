@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from ccd_fast import config, label, label_files
+from ccd_fast import config, label_files, labelling
 from ccd_fast.datasets import Source, folder
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.progress import Stages
 from ccd_fast.run_folder import RunFolder
-from ccd_fast.train import train
+from ccd_fast.training import train
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -62,14 +62,14 @@ def labelled(tmp_path):
     assert images.paths == ("a b&c.jpg", "four.jpg", "three.jpg", "two.jpg")
     table = torch.tensor([[0.9, 0.6, 0.1], [0.2, 0.3, 0.8], [0.0, 0.0, 0.0], [0.1, 0.2, 0.3]])
     readable = torch.tensor([True, True, False, True])
-    return label.Labelled(images, table, readable, {2: "not an image"}, "tiny")
+    return labelling.Labelled(images, table, readable, {2: "not an image"}, "tiny")
 
 
 HALF = np.full(3, 0.5, dtype=np.float32)
 
 
 def test_the_teacher_s_labels_are_the_first_pseudo_labels_of_a_run(photo_folder, recipe, run):
-    found = label.by_teacher(photo_folder, photo_folder / "classes.txt", recipe, stages())
+    found = labelling.by_teacher(photo_folder, photo_folder / "classes.txt", recipe, stages())
     first = pyarrow.parquet.read_table(run.path / "labels" / "epoch-000.parquet").to_pydict()
     assert list(found.images.paths) == first["path"]
     names = found.images.class_names
@@ -77,20 +77,23 @@ def test_the_teacher_s_labels_are_the_first_pseudo_labels_of_a_run(photo_folder,
 
 
 def test_with_a_run_the_labels_are_those_of_its_next_update(photo_folder, run):
-    found = label.by_run(photo_folder, run.path, stages())
-    first = label.by_teacher(
+    found = labelling.by_run(photo_folder, run.path, stages())
+    first = labelling.by_teacher(
         photo_folder, photo_folder / "classes.txt", config.load(run.path / "recipe.toml"), stages()
     )
     assert found.images.class_names == first.images.class_names
     assert not torch.equal(found.table, first.table)
     assert 0 <= float(found.table.min()) <= float(found.table.max()) <= 1
-    again = label.by_run(photo_folder, run.path, stages())
+    again = labelling.by_run(photo_folder, run.path, stages())
     assert torch.equal(again.table, found.table)
 
 
 def test_the_bias_of_a_run_is_used_and_not_that_of_the_few_photographs(photo_folder, run, tmp_path):
     (tmp_path / "one.jpg").write_bytes((photo_folder / "images" / "part1" / "001.jpg").read_bytes())
-    alone, all_of_them = label.by_run(tmp_path, run.path, stages()), label.by_run(photo_folder, run.path, stages())
+    alone, all_of_them = (
+        labelling.by_run(tmp_path, run.path, stages()),
+        labelling.by_run(photo_folder, run.path, stages()),
+    )
     row = all_of_them.images.paths.index("images/part1/001.jpg")
     torch.testing.assert_close(alone.table[0], all_of_them.table[row], atol=1e-5, rtol=0)
 
@@ -99,37 +102,37 @@ def test_a_run_that_never_updated_its_labels_cannot_say_where_to_look(photo_fold
     summary = run.summary()
     run.write_json("summary.json", {**summary, "tau": None})
     with pytest.raises(RunError, match="never updated its labels"):
-        label.by_run(photo_folder, run.path, stages())
+        labelling.by_run(photo_folder, run.path, stages())
     run.write_json("summary.json", summary)
 
 
 def test_no_readable_photograph_is_an_error(tmp_path, photo_folder, recipe):
     (tmp_path / "bad.jpg").write_bytes(b"rubbish")
     with pytest.raises(UserError, match=r"none of the 1 images can be read; the first: not an image"):
-        label.by_teacher(tmp_path, photo_folder / "classes.txt", recipe, stages())
+        labelling.by_teacher(tmp_path, photo_folder / "classes.txt", recipe, stages())
 
 
 def test_labels_are_those_at_or_above_the_limit_of_readable_photographs(labelled):
-    assert label.chosen(labelled, HALF).tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]
-    assert label.chosen(labelled, np.zeros(3, dtype=np.float32))[2].tolist() == [False] * 3
+    assert labelling.chosen(labelled, HALF).tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]
+    assert labelling.chosen(labelled, np.zeros(3, dtype=np.float32))[2].tolist() == [False] * 3
 
 
 @pytest.mark.parametrize(("wanted", "count"), [(1 / 3, 1), (1.0, 3), (2.0, 7), (3.0, 9)])
 def test_a_limit_for_so_many_labels_a_photograph(labelled, wanted, count):
-    limit = np.full(3, label.limit_for(labelled, wanted), dtype=np.float32)
-    assert label.chosen(labelled, limit).sum() == count  # 7 for 6: two labels are equal
+    limit = np.full(3, labelling.limit_for(labelled, wanted), dtype=np.float32)
+    assert labelling.chosen(labelled, limit).sum() == count  # 7 for 6: two labels are equal
 
 
 @pytest.mark.parametrize(("wanted", "said"), [(0.1, "no label at all"), (3.5, "there are 3 classes only")])
 def test_a_number_of_labels_that_cannot_be_is_refused(labelled, wanted, said):
     with pytest.raises(UserError, match=said):
-        label.limit_for(labelled, wanted)
+        labelling.limit_for(labelled, wanted)
 
 
 def test_limits_by_class_are_read_and_the_others_get_the_default(tmp_path):
     file = tmp_path / "limits.csv"
     file.write_text("class,threshold\ndog,0.25\n")
-    assert label.read_limits(file, ("cat", "dog"), 0.5).tolist() == [0.5, 0.25]
+    assert labelling.read_limits(file, ("cat", "dog"), 0.5).tolist() == [0.5, 0.25]
 
 
 @pytest.mark.parametrize(
@@ -146,17 +149,17 @@ def test_a_file_of_limits_that_makes_no_sense_is_refused(tmp_path, text, said):
     file = tmp_path / "limits.csv"
     file.write_text(text)
     with pytest.raises(UserError, match=said.replace("?", r"\?")):
-        label.read_limits(file, ("cat", "dog"), 0.5)
+        labelling.read_limits(file, ("cat", "dog"), 0.5)
 
 
 def test_a_missing_file_of_limits_is_one_line(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
-        label.read_limits(tmp_path / "gone.csv", ("cat", "dog"), 0.5)
+        labelling.read_limits(tmp_path / "gone.csv", ("cat", "dog"), 0.5)
 
 
 def test_the_csv_is_a_truth_file_that_train_reads(labelled, tmp_path):
     file = tmp_path / "labels.csv"
-    file.write_bytes(label_files.csv_table(labelled, label.chosen(labelled, HALF)))
+    file.write_bytes(label_files.csv_table(labelled, labelling.chosen(labelled, HALF)))
     rows = list(csv.DictReader(file.open(newline="", encoding="utf-8")))
     assert [row["path"] for row in rows] == ["a b&c.jpg", "four.jpg", "two.jpg"]
     assert float(rows[0]["cat"]) == pytest.approx(0.9)
@@ -168,7 +171,7 @@ def test_the_csv_is_a_truth_file_that_train_reads(labelled, tmp_path):
 
 def test_the_parquet_holds_every_photograph_and_says_which_could_be_read(labelled):
     table = pyarrow.parquet.read_table(
-        io.BytesIO(label_files.parquet(labelled, label.chosen(labelled, HALF)))
+        io.BytesIO(label_files.parquet(labelled, labelling.chosen(labelled, HALF)))
     ).to_pydict()
     assert table["path"] == list(labelled.images.paths)
     assert table["status"] == ["labelled", "labelled", "unreadable", "labelled"]
@@ -177,7 +180,7 @@ def test_the_parquet_holds_every_photograph_and_says_which_could_be_read(labelle
 
 
 def test_coco_s_json_has_an_annotation_a_label_on_the_upright_photograph(labelled):
-    content = json.loads(label_files.coco(labelled, label.chosen(labelled, HALF)))
+    content = json.loads(label_files.coco(labelled, labelling.chosen(labelled, HALF)))
     sizes = {image["file_name"]: (image["width"], image["height"]) for image in content["images"]}
     assert sizes == {"a b&c.jpg": (60, 40), "four.jpg": (40, 60), "two.jpg": (60, 40)}
     names = {category["id"]: category["name"] for category in content["categories"]}
@@ -192,7 +195,7 @@ def test_coco_s_json_has_an_annotation_a_label_on_the_upright_photograph(labelle
 
 
 def test_label_studio_s_tasks_fit_their_interface(labelled):
-    tasks = json.loads(label_files.label_studio(labelled, label.chosen(labelled, HALF)))
+    tasks = json.loads(label_files.label_studio(labelled, labelling.chosen(labelled, HALF)))
     interface = ElementTree.fromstring(label_files.label_studio_config(labelled.images.class_names))
     choices, image = interface.find("Choices"), interface.find("Image")
     offered = {choice.get("value") for choice in choices}

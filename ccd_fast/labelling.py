@@ -1,7 +1,9 @@
 """Labels without a training: the teacher's own, or those that it gives where a trained student sends it."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +41,14 @@ class Labelled:
     teacher: str
 
 
-def by_teacher(root: Path, classes: Path, recipe: Recipe, stages: Stages, device: str = "cpu") -> Labelled:
+def by_teacher(
+    root: Path, classes: str | PathLike[str] | Sequence[str], recipe: Recipe, stages: Stages, device: str = "cpu"
+) -> Labelled:
     """Label a folder of photographs by the teacher's scores of the whole images, debiased (sections 1 and 2).
 
     Args:
         root: any tree of photographs.
-        classes: text file of class names, one a line.
+        classes: class names, or a text file with one a line.
         recipe: the teacher's knobs, and those of the labels and the bias.
         stages: shows the progress.
         device: where the teacher runs.
@@ -54,7 +58,8 @@ def by_teacher(root: Path, classes: Path, recipe: Recipe, stages: Stages, device
     """
     machine.check_device(device)
     recipe = settled(recipe)
-    images = unlabelled(_folder(root), read_class_names(classes))
+    names = read_class_names(Path(classes)) if isinstance(classes, str | PathLike) else tuple(classes)
+    images = unlabelled(_folder(root), names)
     passes = open_passes(recipe, images, None, device, stages.say)
     labels, unreadable = _whole(passes, images, recipe, stages, None)
     return Labelled(images, labels.table, labels.readable, unreadable, recipe.teacher.model)

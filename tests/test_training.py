@@ -15,11 +15,11 @@ from ccd_fast import config, trained
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.evaluate import evaluate_images
-from ccd_fast.predict import predict
+from ccd_fast.prediction import predict
 from ccd_fast.progress import Stage, Stages
 from ccd_fast.run_folder import RunFolder
 from ccd_fast.student import build
-from ccd_fast.train import is_consistent, train, updates_labels
+from ccd_fast.training import is_consistent, train, updates_labels
 from ccd_fast.views import open_backend
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -111,7 +111,7 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(source, recipe, t
 def test_a_run_stopped_between_epochs_goes_on_to_the_same_end(source, recipe, tmp_path, monkeypatch, runtime):
     whole = recipe("train.epochs=4", f"student.runtime={runtime}")
     run(source, whole, tmp_path / "whole")
-    import ccd_fast.train as module
+    import ccd_fast.training as module
 
     fit = module.fit_epoch
 
@@ -322,8 +322,12 @@ def test_other_images_than_the_run_began_with_are_refused(photo_folder, recipe, 
     shutil.copytree(photo_folder, tmp_path / "photos")
     source = Source("folder", tmp_path / "photos", tmp_path / "photos/classes.txt", None)
     run(source, recipe("train.epochs=1"), tmp_path / "run")
-    next((tmp_path / "photos/images").rglob("*.jpg")).unlink()
-    with pytest.raises(UserError, match="not those that the run began with"):
+    gone, *others = sorted((tmp_path / "photos/images").rglob("*.jpg"))
+    gone.unlink()
+    for number in (1, 2):
+        shutil.copy(others[0], others[0].with_name(f"new{number}.jpg"))
+    said = rf"1 images gone, the first '.*{gone.name}'; 2 images new, the first '.*new1\.jpg'"
+    with pytest.raises(UserError, match=said):
         run(source, recipe("train.epochs=1"), tmp_path / "run", resume=True)
 
 

@@ -1,6 +1,5 @@
 """A whole run: the method from the teacher's first scores to the trained student."""
 
-import hashlib
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from ccd_fast.evaluate import (
 from ccd_fast.fit import fit_epoch
 from ccd_fast.memory import Memory
 from ccd_fast.passes import Passes, open_passes, settled, updates_labels
-from ccd_fast.predict import predict
+from ccd_fast.prediction import predict
 from ccd_fast.progress import Stages
 from ccd_fast.pseudo_labels import PseudoLabels, bias_by_class
 from ccd_fast.run_folder import BIAS, SUMMARY, RunFolder
@@ -284,7 +283,7 @@ def _save(parts: Parts, state: State) -> None:
     """Write the checkpoint of the last finished epoch."""
     weights = parts.student.state_dict()
     parts.folder.save_student("last", weights)
-    content = {**vars(state), "labels": state.labels.state(), "paths": _digest(parts.images)}
+    content = {**vars(state), "labels": state.labels.state()}
     parts.folder.save_state({**content, "student": weights, "trainer": parts.trainer.state_dict()})
 
 
@@ -299,17 +298,13 @@ def _restore(parts: Parts) -> State:
     if began != now:
         raise UserError(f"--resume: the run began with the student on {began}, which would be on {now} here")
     content = parts.folder.load_state()
-    if content.pop("paths") != _digest(parts.images):
-        raise UserError("--resume: the images or class names are not those that the run began with")
+    if changed := parts.folder.changes(parts.images):
+        raise UserError(f"--resume: the data set is not the one that the run began with: {changed}")
     parts.student.load_state_dict(content.pop("student"))
     parts.trainer.load_state_dict(content.pop("trainer"))
     labels = PseudoLabels(**content.pop("labels"))
     parts.stages.say(f"going on at epoch {content['epoch']}")
     return State(labels=labels, **content)
-
-
-def _digest(images: ImageSet) -> str:
-    return hashlib.sha256("\n".join([*images.paths, "", *images.class_names]).encode()).hexdigest()
 
 
 def _description(parts: Parts, source: Source, command: str, boxes: Path | None) -> dict[str, Any]:

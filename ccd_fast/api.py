@@ -1,0 +1,239 @@
+"""What programs call: train a classifier, label photographs, predict, and load what was trained."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+
+from ccd_fast import config, labelling, machine, trained
+from ccd_fast.config import Recipe
+from ccd_fast.datasets import Source
+from ccd_fast.datasets.folder import find_images
+from ccd_fast.errors import UserError
+from ccd_fast.labelling import Labelled
+from ccd_fast.passes import evaluation_conditions
+from ccd_fast.prediction import predict as look
+from ccd_fast.progress import Stage, Stages
+from ccd_fast.run_folder import RunFolder
+from ccd_fast.student import Student
+from ccd_fast.trained import Trained
+from ccd_fast.training import train as run
+
+AnyPath = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained classifier.
+
+    Attributes:
+        folder: of its run.
+        trained: student, recipe and classes.
+    """
+
+    folder: Path
+    trained: Trained
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The C classes."""
+        return self.trained.class_names
+
+    @property
+    def module(self) -> Student:
+        """The PyTorch module: square (B, S, S, 3) uint8 pixels to logits (B, C) and maps (B, C, h, w)."""
+        return self.trained.student
+
+    @property
+    def image_size(self) -> int:
+        """S, the side of the square pictures that it was trained on, in pixels."""
+        return self.trained.recipe.student.image_size
+
+    @property
+    def results(self) -> Mapping[str, float]:
+        """MAP by what was measured, as the run's summary has it; empty where no labels are known."""
+        summary = RunFolder(self.folder).summary()
+        return {} if summary is None else summary["results"]
+
+    def predict(self, photographs: AnyPath | Sequence[AnyPath]) -> dict[str, dict[str, float]]:
+        """Give the probability of every class for each photograph.
+
+        Args:
+            photographs: a file, a folder, or several of them.
+
+        Returns:
+            By path, in order: class names to probabilities.
+
+        Raises:
+            UserError: one is not there or cannot be read; the line names it and the reason.
+        """
+        files = _files([photographs] if isinstance(photographs, str | PathLike) else photographs)
+        backend, _ = evaluation_conditions(self.trained.recipe)
+        student = trained.at_work(self.trained, len(files))
+        seen = look(student, files, backend, self.image_size, Stage("predict", len(files), lambda _: None))
+        for row, reason in seen.unreadable.items():
+            raise UserError(f"{files[row]}: {reason}")
+        rows = zip(files, seen.probabilities.tolist(), strict=True)
+        return {str(file): dict(zip(self.class_names, row, strict=True)) for file, row in rows}
+
+    @torch.inference_mode()
+    def predict_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give the probabilities for pictures in memory.
+
+        Args:
+            pixels: (B, S, S, 3) uint8, RGB, resized to the square of side ``image_size``.
+
+        Returns:
+            (B, C) float32.
+
+        Raises:
+            UserError: the array has another shape or type.
+        """
+        side = self.image_size
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3):
+            raise UserError(f"pixels must be (B, {side}, {side}, 3) uint8, not {pixels.shape} {pixels.dtype}")
+        logits, _ = self.module(torch.from_numpy(np.ascontiguousarray(pixels)))
+        probabilities: NDArray[np.float32] = torch.sigmoid(logits).numpy()
+        return probabilities
+
+
+def train(
+    photographs: AnyPath,
+    classes: AnyPath | Sequence[str],
+    out: AnyPath,
+    *,
+    truth: AnyPath | None = None,
+    teacher: str | None = None,
+    student: str | None = None,
+    recipe: str | Path = "folder",
+    knobs: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Model:
+    """Train a classifier on unlabelled photographs, as ``ccd-fast train`` does.
+
+    Args:
+        photographs: a folder, any tree.
+        classes: class names, or a text file with one a line; names are kept in ``out`` + ``.classes.txt``.
+        out: folder of the run.
+        truth: known labels, for evaluation only: CSV or Parquet with path, labels and split.
+        teacher: a CLIP as open_clip names it, or a folder; by default the recipe's.
+        student: a CNN of timm; by default the recipe's.
+        recipe: a built-in recipe's name, or a file.
+        knobs: of the recipe, by full name: ``{"train.epochs": 8}``.
+        device: ``"cpu"``.
+        resume: go on with the run in ``out``.
+        overwrite: replace the run in ``out``.
+        quiet: show no progress.
+
+    Returns:
+        The trained classifier.
+
+    Raises:
+        UserError: something that was asked for cannot be had.
+        RunError: the run could not go on; what was done is in ``out``.
+    """
+    settled = _recipe(recipe, knobs, teacher, student)
+    file = _class_file(classes, Path(out).with_name(f"{Path(out).name}.classes.txt"))
+    source = Source("folder", Path(photographs), file, None if truth is None else Path(truth))
+    source.check()
+    machine.keep_freed_memory()
+    folder = RunFolder(Path(out))
+    stages = Stages(Console(stderr=True, quiet=quiet), folder.add_metrics)
+    run(source, settled, folder, stages, device, resume, overwrite, command="ccd_fast.train(…)")
+    return load(out)
+
+
+def label(
+    photographs: AnyPath,
+    classes: AnyPath | Sequence[str] | None = None,
+    *,
+    run: AnyPath | None = None,
+    teacher: str | None = None,
+    recipe: str | Path = "folder",
+    knobs: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> Labelled:
+    """Label photographs without a training, as ``ccd-fast label`` does.
+
+    Args:
+        photographs: a folder, any tree.
+        classes: class names, or a text file with one a line; not with ``run``.
+        run: folder of a trained run: its teacher looks again where its student points.
+        teacher: a CLIP as open_clip names it, or a folder; by default the recipe's.
+        recipe: a built-in recipe's name, or a file.
+        knobs: of the recipe, by full name.
+        device: where the teacher runs.
+        quiet: show no progress.
+
+    Returns:
+        The photographs, and a label in 0 … 1 for each and every class.
+
+    Raises:
+        UserError: something that was asked for cannot be had.
+    """
+    stages = Stages(Console(stderr=True, quiet=quiet))
+    if run is not None:
+        if classes is not None or teacher is not None or knobs:
+            raise UserError("label: classes, teacher and knobs are the run's where run is given")
+        return labelling.by_run(Path(photographs), Path(run), stages, device)
+    if classes is None:
+        raise UserError("label: give classes, or the run that has them")
+    return labelling.by_teacher(Path(photographs), classes, _recipe(recipe, knobs, teacher, None), stages, device)
+
+
+def predict(run: AnyPath, photographs: AnyPath | Sequence[AnyPath]) -> dict[str, dict[str, float]]:
+    """Give the probability of every class for each photograph; see :meth:`Model.predict`."""
+    return load(run).predict(photographs)
+
+
+def load(run: AnyPath, checkpoint: str = "best") -> Model:
+    """Load what was trained.
+
+    Args:
+        run: folder of a run.
+        checkpoint: ``"best"`` or ``"last"``.
+
+    Raises:
+        UserError: the folder is not a run, or has no such checkpoint.
+    """
+    return Model(Path(run), trained.load(Path(run), checkpoint))
+
+
+def _recipe(recipe: str | Path, knobs: Mapping[str, Any] | None, teacher: str | None, student: str | None) -> Recipe:
+    named = {"teacher.model": teacher, "student.backbone": student}
+    wanted = {**{name: value for name, value in named.items() if value is not None}, **(knobs or {})}
+    return config.load(recipe, [f"{name}={_toml(value)}" for name, value in wanted.items()])
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'''{value}'''" if isinstance(value, str | PathLike) else str(value)
+
+
+def _class_file(classes: AnyPath | Sequence[str], beside: Path) -> Path:
+    """Give a file of class names; names that were given are written into one."""
+    if isinstance(classes, str | PathLike):
+        return Path(classes)
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+    return beside
+
+
+def _files(photographs: Sequence[AnyPath]) -> list[Path]:
+    files: list[Path] = []
+    for path in map(Path, photographs):
+        if not path.exists():
+            raise UserError(f"{path}: no such file")
+        files += [path / name for name in find_images(path)] if path.is_dir() else [path]
+    return files
