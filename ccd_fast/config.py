@@ -46,9 +46,7 @@ class TeacherKnobs(Section):
     runtime: Literal["auto", "tensorrt", "onnxruntime", "torch", "torch-compiled"] = Field(
         description="what runs the image tower"
     )
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
-        description="of the image tower; auto is fp32 on a CPU, fp16 on a GPU"
-    )
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(description="auto is fp32 on a CPU, fp16 on a GPU")
     batch_size: Count = Field(description="views in one call of the engine")
 
     @field_validator("templates", mode="before")
@@ -147,9 +145,10 @@ class TrainKnobs(Section):
     backbone_learning_rate: NonNegative = Field(description="Adam's learning rate for the backbone; 0 freezes it")
     head_learning_rate: Positive = Field(description="Adam's learning rate for the 1x1 convolution")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        description="of the student's training; auto is fp32 on a CPU, bf16 on a GPU that has it"
+        description="auto is fp32 on a CPU, bf16 on a GPU that has it"
     )
     compile: bool = Field(description="take the steps through torch.compile, which costs its time at the first ones")
+    save_minutes: NonNegative = Field(description="minutes between checkpoints inside a pass; 0 is at its end only")
     choose: Literal["label-free", "last"] = Field(description="which epoch becomes checkpoints/best")
 
 

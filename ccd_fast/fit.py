@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,9 +78,12 @@ def batches(
     epoch: int,
     stage: Stage,
 ) -> Generator[Batch, None, None]:
-    """Decode the readable images of an epoch in its order, each once, and make their views, batch by batch."""
+    """Decode the readable images of an epoch in its order, each once, and make their views, batch by batch.
+
+    Those that the stage has done already are left out.
+    """
     order = randomness.order(recipe.seed, epoch, len(images))
-    order = order[readable.numpy()[order]]
+    order = order[readable.numpy()[order]][stage.done :]
     for rows in np.array_split(order, range(recipe.train.batch_size, len(order), recipe.train.batch_size)):
         with stage.part("decode"):
             photographs = views.backend.decode(images.files(rows), rows)
@@ -124,11 +128,22 @@ def fit_epoch(
     probabilities = torch.zeros_like(labels.table)
     unreadable: dict[int, str] = {}
     total = 0.0
+    if left := stage.keeper.restored():
+        trainer.go_on(left["trainer"])
+        probabilities, total = left["probabilities"], left["total"]
+        unreadable |= left["unreadable"]
+        stage.go_on(left["done"])
+
+    def so_far() -> dict[str, Any]:
+        seen = {"probabilities": probabilities, "total": total, "unreadable": unreadable, "done": stage.done}
+        return {**seen, "trainer": trainer.state()}
+
     made = batches(images, labels.readable, views, consistent, recipe, epoch, stage)
     with closing(prefetched(made, AHEAD) if works_ahead(trainer.device) else made) as source:
         for batch in source:
             unreadable |= batch.unreadable
             if not len(batch.rows):
+                stage.advance(len(batch.unreadable))
                 continue
             rows = torch.from_numpy(batch.rows)
             with stage.part("student"):
@@ -142,4 +157,5 @@ def fit_epoch(
             probabilities[rows] = torch.sigmoid(logits)
             total += loss * len(rows)
             stage.advance(len(batch.rows) + len(batch.unreadable))
+            stage.keeper.keep(so_far)
     return total / max(stage.done, 1), probabilities, unreadable

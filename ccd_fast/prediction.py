@@ -35,10 +35,10 @@ class Predictions:
 
 
 def decoded(
-    files: list[Path], backend: ViewBackend, stage: Stage, batch_size: int = LOAD_BATCH
+    files: list[Path], backend: ViewBackend, stage: Stage, batch_size: int = LOAD_BATCH, start: int = 0
 ) -> Iterator[Photographs]:
-    """Decode files batch by batch, in order; row i is ``files[i]``."""
-    for first in range(0, len(files), batch_size):
+    """Decode files from ``start`` on, batch by batch, in order; row i is ``files[i]``."""
+    for first in range(start, len(files), batch_size):
         rows = np.arange(first, min(first + batch_size, len(files)))
         with stage.part("decode"):
             photographs = backend.decode(files[first : first + batch_size], rows)

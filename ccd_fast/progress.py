@@ -1,9 +1,9 @@
 """Stages: what a run is doing, how fast, and where its time goes."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -12,17 +12,45 @@ PLAIN_INTERVAL = 30.0
 """Seconds between lines where no bar can be drawn."""
 
 
-class Stage:
-    """One pass over something countable, timed as a whole and by part."""
+class Keeps(Protocol):
+    """Keeps what a pass has done so far, so that it can go on; see :mod:`ccd_fast.keeper`."""
 
-    def __init__(self, name: str, total: int, show: Callable[["Stage"], None]) -> None:
+    def restored(self) -> Mapping[str, Any] | None:
+        """Give the state that the pass was left in; None where it begins."""
+        ...
+
+    def keep(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Take the state of the pass after a batch, if it is wanted."""
+        ...
+
+
+class Forgets:
+    """Keeps nothing: a pass begins anew."""
+
+    def restored(self) -> None:
+        """Give nothing."""
+
+    def keep(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Do nothing."""
+
+
+class Stage:
+    """One pass over something countable, timed as a whole and by part.
+
+    Attributes:
+        keeper: where the pass finds what it has done before, and leaves what it has done so far.
+    """
+
+    def __init__(self, name: str, total: int, show: Callable[["Stage"], None], keeper: Keeps | None = None) -> None:
         """Start the clock; ``show`` is called after each advance."""
+        self.keeper = keeper or Forgets()
         self.name = name
         self.total = total
         self.done = 0
         self.crops = 0
         self.repeats = 0
         self.hits = 0
+        self._before = (0, 0)
         self.parts: dict[str, float] = {}
         self._show = show
         self._start = time.perf_counter()
@@ -42,6 +70,11 @@ class Stage:
         self.repeats += repeats
         self.hits += hits
         self._show(self)
+
+    def go_on(self, images: int, crops: int = 0) -> None:
+        """Begin where the pass was left: what was done before counts as done, and for no rate."""
+        self._before = (images, crops)
+        self.advance(images, crops)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -63,9 +96,12 @@ class Stage:
 
     def rates(self) -> str:
         """Say the rates in a few words."""
-        text = f"{self.done / self.seconds:.1f} images/s"
-        text += f", {self.crops / self.seconds:.1f} crops/s" if self.crops else ""
+        text = f"{self._rate(self.done, 0):.1f} images/s"
+        text += f", {self._rate(self.crops, 1):.1f} crops/s" if self.crops else ""
         return text + (f", {self.hit_rate:.0%} cache hits" if self.hits else "")
+
+    def _rate(self, count: int, which: int) -> float:
+        return (count - self._before[which]) / self.seconds
 
     @property
     def hit_rate(self) -> float:
@@ -79,9 +115,9 @@ class Stage:
     def record(self) -> dict[str, Any]:
         """Give what ``metrics.jsonl`` says of the stage."""
         record: dict[str, Any] = {"stage": self.name, "images": self.done, "seconds": round(self.seconds, 3)}
-        record["images_per_second"] = round(self.done / self.seconds, 2)
+        record["images_per_second"] = round(self._rate(self.done, 0), 2)
         if self.crops:
-            record |= {"crops": self.crops, "crops_per_second": round(self.crops / self.seconds, 2)}
+            record |= {"crops": self.crops, "crops_per_second": round(self._rate(self.crops, 1), 2)}
             record |= {"repeated_crops": self.repeats, "cache_hits": round(self.hit_rate, 4)}
         return record | {"share": self.shares()}
 
@@ -99,11 +135,11 @@ class Stages:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def stage(self, name: str, total: int, **labels: Any) -> Iterator[Stage]:
+    def stage(self, name: str, total: int, keeper: Keeps | None = None, **labels: Any) -> Iterator[Stage]:
         """Run a stage over ``total`` images; ``labels`` (an epoch, say) go into its record."""
         title = name + "".join(f" {key} {value}" for key, value in labels.items())
         with self._display(title, total) as show:
-            stage = Stage(name, total, show)
+            stage = Stage(name, total, show, keeper)
             yield stage
             stage.stop()
         shares = stage.shares()

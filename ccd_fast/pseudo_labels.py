@@ -1,6 +1,6 @@
 """The pseudo-labels: one (N, C) table, the teacher's class bias, and which images are confident (sections 2 and 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,14 @@ class FirstLabels:
             similarities, self.max_entropy, self.bias_sums, self.bias_counts
         )
         self.readable[rows] = True
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Give what was gathered, by name; :meth:`go_on` takes it back."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+
+    def go_on(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take what :meth:`state` gave in place of what was gathered."""
+        vars(self).update(state)
 
     def finish(self, floor: float, min_count: int, debias: bool) -> PseudoLabels:
         """Compute bias and labels from what was gathered.

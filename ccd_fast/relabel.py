@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +25,10 @@ AHEAD = 1
 
 
 def _decoded_with_views(
-    images: ImageSet, backend: ViewBackend, size: int, interpolation: Interpolation, stage: Stage
+    images: ImageSet, backend: ViewBackend, size: int, interpolation: Interpolation, stage: Stage, start: int
 ) -> Iterator[tuple[Photographs, torch.Tensor]]:
-    """Decode all images batch by batch, each batch with its whole views of a size, (B, S, S, 3); 0 makes none."""
-    for photographs in decoded(images.files_of_all(), backend, stage):
+    """Decode images from ``start`` on, each batch with its whole views of a size, (B, S, S, 3); 0 makes none."""
+    for photographs in decoded(images.files_of_all(), backend, stage, start=start):
         with stage.part("views"):
             views = backend.whole(photographs, size, interpolation) if size else torch.empty(0)
         yield photographs, views
@@ -50,7 +51,15 @@ def score_whole_images(
     """
     gathered = FirstLabels(len(images), len(images.class_names), max_entropy)
     unreadable: dict[int, str] = {}
-    ahead = _decoded_with_views(images, backend, teacher.image_size, teacher.interpolation, stage)
+    if left := stage.keeper.restored():
+        gathered.go_on(left["gathered"])
+        unreadable |= left["unreadable"]
+        stage.go_on(left["done"])
+
+    def so_far() -> dict[str, Any]:
+        return {"gathered": gathered.state(), "unreadable": unreadable, "done": stage.done}
+
+    ahead = _decoded_with_views(images, backend, teacher.image_size, teacher.interpolation, stage, stage.done)
     with closing(prefetched(ahead, AHEAD)) as batches:
         for photographs, views in batches:
             unreadable |= photographs.unreadable
@@ -58,6 +67,7 @@ def score_whole_images(
                 if len(photographs):
                     gathered.add(torch.from_numpy(photographs.rows), teacher.similarities(views))
             stage.advance(len(photographs) + len(photographs.unreadable))
+            stage.keeper.keep(so_far)
     return gathered, unreadable
 
 
@@ -100,6 +110,7 @@ class _ScoredCrops:
         self.scorer = CropScorer(teacher)
         self.rows, self.boxes = [np.empty(0, dtype=np.int64)], [np.empty((0, 4), dtype=np.int64)]
         self.positions = [np.empty(0, dtype=np.int64)]
+        self.before: dict[str, torch.Tensor] | None = None
 
     def expect(self, rows: NDArray[np.int64], boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Take crops in, (M,) rows and (M, 4) boxes; tell which of them :meth:`add` must bring, (M,) bool."""
@@ -114,8 +125,22 @@ class _ScoredCrops:
         """Score crops, (M, S, S, 3) uint8, in the order in which they were asked for."""
         self.scorer.add(crops)
 
+    def go_on(self, state: dict[str, torch.Tensor]) -> None:
+        """Take what :meth:`state` gave as the first crops of the pass."""
+        self.before = state
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Give the rows, boxes and scores of all crops so far; those that wait are scored for it."""
+        rows, boxes, scores = self._all()
+        return {"rows": torch.from_numpy(rows), "boxes": torch.from_numpy(boxes), "scores": scores}
+
     def finish(self) -> tuple[NDArray[np.int64], torch.Tensor]:
         """Give the rows, (M,), and scores, (M, C) float32, of all crops, and keep them for the next pass."""
+        rows, boxes, scores = self._all()
+        self.cache.replace(rows, boxes, scores)
+        return rows, scores
+
+    def _all(self) -> tuple[NDArray[np.int64], NDArray[np.int64], torch.Tensor]:
         rows, boxes, positions = (np.concatenate(parts) for parts in (self.rows, self.boxes, self.positions))
         scores = self.scorer.finish()
         known = positions != NOT_KEPT
@@ -124,8 +149,11 @@ class _ScoredCrops:
             scores = torch.empty((len(rows), asked.shape[1]))
             scores[torch.from_numpy(known)] = self.cache.scores(positions[known])
             scores[torch.from_numpy(~known)] = asked
-        self.cache.replace(rows, boxes, scores)
-        return rows, scores
+        if self.before is None:
+            return rows, boxes, scores
+        rows = np.concatenate([self.before["rows"].numpy(), rows])
+        boxes = np.concatenate([self.before["boxes"].numpy(), boxes])
+        return rows, boxes, torch.cat([self.before["scores"], scores])
 
 
 def relabel(
@@ -164,7 +192,16 @@ def relabel(
     looks = ViewChoice(recipe, epoch, len(images), len(images.class_names), objects)
     scored = _ScoredCrops(teacher, CropCache(budget=0) if cache is None else cache, images)
     unreadable: dict[int, str] = {}
-    ahead = _decoded_with_views(images, backend, view_size if looks.asks_the_student else 0, STUDENT_FILTER, stage)
+    if left := stage.keeper.restored():
+        scored.go_on(left["scored"])
+        unreadable |= left["unreadable"]
+        stage.go_on(left["done"], len(left["scored"]["rows"]))
+
+    def so_far() -> dict[str, Any]:
+        return {"scored": scored.state(), "unreadable": unreadable, "done": stage.done}
+
+    size = view_size if looks.asks_the_student else 0
+    ahead = _decoded_with_views(images, backend, size, STUDENT_FILTER, stage, stage.done)
     with closing(prefetched(ahead, AHEAD)) as batches:
         for photographs, views in batches:
             unreadable |= photographs.unreadable
@@ -188,6 +225,7 @@ def relabel(
                 with stage.part("teacher"):
                     scored.add(pixels)
             stage.advance(len(photographs) + len(photographs.unreadable), crops, repeats, hits)
+            stage.keeper.keep(so_far)
     with stage.part("teacher"):
         rows, crop_scores = scored.finish()
     with stage.part("update"):

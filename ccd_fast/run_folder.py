@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pyarrow
 import pyarrow.parquet
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from ccd_fast.datasets import ImageSet
-from ccd_fast.errors import UserError
+from ccd_fast.errors import RunError, UserError
 from ccd_fast.pseudo_labels import PseudoLabels
 
 STATE = "checkpoints/state.pt"
+PARTIAL = "checkpoints/partial.pt"
 SUMMARY = "summary.json"
 BIAS = "labels/bias.json"
 
@@ -44,7 +47,7 @@ class RunFolder:
             UserError: the folder exists and neither flag is given; or there is nothing to resume.
         """
         if resume and not self.can_resume():
-            raise UserError(f"--resume: {self.path} holds no run to go on with (no {STATE})")
+            raise UserError(f"--resume: {self.path} holds no run to go on with (no run.json)")
         occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
         if occupied and not (resume or overwrite):
             raise UserError(f"--out {self.path}: already exists; go on with --resume or replace it with --overwrite")
@@ -52,7 +55,11 @@ class RunFolder:
             raise UserError(f"--overwrite: {self.path} is not a run of ccd-fast (no run.json); remove it yourself")
 
     def can_resume(self) -> bool:
-        """Tell whether there is a run to go on with."""
+        """Tell whether there is a run to go on with; it may have stopped before its first labels were made."""
+        return (self.path / "run.json").is_file()
+
+    def has_state(self) -> bool:
+        """Tell whether there is a checkpoint of a finished stage of the run."""
         return (self.path / STATE).is_file()
 
     def summary(self) -> dict[str, Any] | None:
@@ -162,6 +169,18 @@ class RunFolder:
         """Write all that a resumed run needs, in one file."""
         full = {**state, "records": self._records, "quarantine": self.quarantine}
         _write(self.path / STATE, lambda temporary: torch.save(full, temporary))
+        (self.path / PARTIAL).unlink(missing_ok=True)
+
+    def save_partial(self, name: str, state: Mapping[str, Any]) -> None:
+        """Write what a pass has done so far, in place of what any pass wrote before."""
+        _write(self.path / PARTIAL, lambda temporary: torch.save({"pass": name, **state}, temporary))
+
+    def load_partial(self, name: str) -> dict[str, Any] | None:
+        """Read what :meth:`save_partial` wrote for this pass; None if there is nothing, or another pass's."""
+        if not (self.path / PARTIAL).is_file():
+            return None
+        state: dict[str, Any] = torch.load(self.path / PARTIAL, weights_only=True)
+        return state if state.pop("pass") == name else None
 
     def load_state(self) -> dict[str, Any]:
         """Read what :meth:`save_state` wrote; lines of ``metrics.jsonl`` after it are forgotten.
@@ -179,10 +198,21 @@ class RunFolder:
 
 
 def _write(target: Path, write: Callable[[Path], object]) -> None:
-    """Write to a temporary name, flush to the disk, and rename."""
+    """Write to a temporary name, flush to the disk, and rename: what was there before stays until then.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written to.
+    """
     temporary = target.with_name(f".{target.name}.tmp")
-    write(temporary)
-    temporary.chmod(0o644)  # safetensors keeps its files from everyone else
-    with temporary.open("rb+") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(target)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)  # safetensors keeps its files from everyone else
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(target)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own for it
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        raise RunError(f"{target}: cannot be written: {reason}; what was there before is kept") from error

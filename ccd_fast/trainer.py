@@ -136,6 +136,15 @@ class Trainer:
             logits: torch.Tensor = self._network(pixels)[0]
         return logits
 
+    def state(self) -> dict[str, Any]:
+        """Give all that a step changes, the student's weights too; :meth:`go_on` takes it back."""
+        return {"student": self.student.state_dict(), **self.state_dict()}
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Take what :meth:`state` gave."""
+        self.student.load_state_dict(state["student"])
+        self.load_state_dict(state)
+
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint keeps beside the student's weights."""
         return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}

@@ -1,7 +1,6 @@
 """A whole run: the method from the teacher's first scores to the trained student."""
 
 import math
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,56 +20,20 @@ from ccd_fast.evaluate import (
     oracle_epoch,
 )
 from ccd_fast.fit import fit_epoch
+from ccd_fast.keeper import Stop
 from ccd_fast.memory import Memory
-from ccd_fast.passes import Passes, open_passes, settled, updates_labels
+from ccd_fast.passes import open_passes, settled, updates_labels
 from ccd_fast.prediction import predict
 from ccd_fast.progress import Stages
 from ccd_fast.pseudo_labels import PseudoLabels, bias_by_class
 from ccd_fast.run_folder import BIAS, SUMMARY, RunFolder
-from ccd_fast.student import Student
+from ccd_fast.run_state import Parts, State
 from ccd_fast.teacher import twins_warning
 from ccd_fast.trainer import Trainer
 
 TEACHER, FIRST, UPDATED = "zero-shot teacher", "first pseudo-labels, train", "pseudo-labels after the updates, train"
 CHOSEN = "student, chosen epoch, test"
 """What a run measures, by the names in its summary."""
-
-
-@dataclass
-class State:
-    """What changes during a run; a checkpoint holds it with the student and the optimiser.
-
-    Attributes:
-        labels: the pseudo-labels.
-        epoch: the next epoch.
-        tau: the activity threshold; None before the first update.
-        agreement: m_e of each finished epoch (section 6); NaN where it is undefined.
-        test_maps: test mAP of each finished epoch, where there is any truth; to compare, never to choose.
-        chosen: the epoch of ``checkpoints/best``; None while there is none.
-        metrics: by name, a record of :class:`~ccd_fast.evaluate.Metrics` for all that the truth allows to measure.
-    """
-
-    labels: PseudoLabels
-    epoch: int = 0
-    tau: float | None = None
-    agreement: list[float] = field(default_factory=list)
-    test_maps: list[float] = field(default_factory=list)
-    chosen: int | None = None
-    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run works with, the same from its start to its end."""
-
-    recipe: Recipe
-    images: ImageSet
-    test: ImageSet | None
-    passes: Passes
-    student: Student
-    trainer: Trainer
-    folder: RunFolder
-    stages: Stages
 
 
 def train(
@@ -134,26 +97,37 @@ def train(
         trainer=trainer,
         folder=folder,
         stages=stages,
+        stop=Stop(stages.say),
     )
     if resume:
-        state = _restore(parts)
+        _refuse_another_run(parts)
     else:
         folder.create(overwrite)
         folder.write_text("recipe.toml", recipe.dumps())
         folder.write_json("run.json", _description(parts, source, command, boxes))
-        folder.add_to_quarantine(images, {})
-        state = _first_labels(parts)
-        _save(parts, state)
-    for epoch in range(state.epoch, recipe.train.epochs if until is None else until):
-        if updates_labels(recipe, epoch):
-            _update_labels(parts, state, epoch)
-        _fit(parts, state, epoch)
-        _save(parts, state)
+    with parts.stop.listening():
+        state = _run(parts, recipe.train.epochs if until is None else until)
     if state.epoch < recipe.train.epochs:
         return {}
     summary = _summary(parts, state)
     folder.write_json(SUMMARY, summary)
     return summary
+
+
+def _run(parts: Parts, until: int) -> State:
+    """Go through the epochs, from wherever the run stands."""
+    if parts.folder.has_state():
+        state = _restore(parts)
+    else:
+        parts.folder.add_to_quarantine(parts.images, {})
+        state = _first_labels(parts)
+        _save(parts, state)
+    for epoch in range(state.epoch, until):
+        if updates_labels(parts.recipe, epoch):
+            _update_labels(parts, state, epoch)
+        _fit(parts, state, epoch)
+        _save(parts, state)
+    return state
 
 
 def is_consistent(recipe: Recipe, epoch: int) -> bool:
@@ -164,7 +138,7 @@ def is_consistent(recipe: Recipe, epoch: int) -> bool:
 def _first_labels(parts: Parts) -> State:
     """Score the whole images, and make the first pseudo-labels of them (sections 1 and 2)."""
     recipe, images = parts.recipe, parts.images
-    with parts.stages.stage("first labels", len(images)) as stage:
+    with parts.stages.stage("first labels", len(images), parts.keeper("first labels")) as stage:
         gathered, unreadable = parts.passes.whole_images(images, stage)
     parts.folder.add_to_quarantine(images, unreadable)
     if unreadable:
@@ -211,7 +185,7 @@ def _update_labels(parts: Parts, state: State, epoch: int) -> None:
         if parts.recipe.relabel.average == "anchored":
             labels.anchor()
     before = labels.table.clone()
-    with parts.stages.stage("relabel", len(images), epoch=epoch) as stage:
+    with parts.stages.stage("relabel", len(images), parts.keeper(f"relabel {epoch}"), epoch=epoch) as stage:
         unreadable = parts.passes.relabel(parts.student, images, labels, state.tau, epoch, stage)
     parts.folder.add_to_quarantine(images, unreadable)
     parts.folder.save_labels(epoch, images, labels)
@@ -223,7 +197,7 @@ def _update_labels(parts: Parts, state: State, epoch: int) -> None:
 def _fit(parts: Parts, state: State, epoch: int) -> None:
     """Train for an epoch, look at the test images, and see whether this is the epoch to keep."""
     recipe, images, labels = parts.recipe, parts.images, state.labels
-    with parts.stages.stage("train", len(images), epoch=epoch) as stage:
+    with parts.stages.stage("train", len(images), parts.keeper(f"train {epoch}"), epoch=epoch) as stage:
         loss, predicted, unreadable = fit_epoch(
             parts.trainer, images, labels, parts.passes.backend, epoch, is_consistent(recipe, epoch), recipe, stage
         )
@@ -285,10 +259,11 @@ def _save(parts: Parts, state: State) -> None:
     parts.folder.save_student("last", weights)
     content = {**vars(state), "labels": state.labels.state()}
     parts.folder.save_state({**content, "student": weights, "trainer": parts.trainer.state_dict()})
+    parts.stop.now()
 
 
-def _restore(parts: Parts) -> State:
-    """Read the checkpoint back; the recipe and the images must be those of the run."""
+def _refuse_another_run(parts: Parts) -> None:
+    """Refuse to go on with another recipe, runtime or data set than the run began with."""
     stored = (parts.folder.path / "recipe.toml").read_text(encoding="utf-8")
     if stored != parts.recipe.dumps():
         here, there = parts.recipe.dumps().splitlines(), stored.splitlines()
@@ -297,9 +272,13 @@ def _restore(parts: Parts) -> State:
     began, now = parts.folder.read_json("run.json").get("student_runtime", "torch"), parts.passes.student_runtime
     if began != now:
         raise UserError(f"--resume: the run began with the student on {began}, which would be on {now} here")
-    content = parts.folder.load_state()
-    if changed := parts.folder.changes(parts.images):
+    if parts.folder.has_state() and (changed := parts.folder.changes(parts.images)):
         raise UserError(f"--resume: the data set is not the one that the run began with: {changed}")
+
+
+def _restore(parts: Parts) -> State:
+    """Read the checkpoint of the last finished epoch back."""
+    content = parts.folder.load_state()
     parts.student.load_state_dict(content.pop("student"))
     parts.trainer.load_state_dict(content.pop("trainer"))
     labels = PseudoLabels(**content.pop("labels"))

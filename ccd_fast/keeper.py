@@ -1,0 +1,83 @@
+"""An interrupted pass goes on where it was: what it has done so far is kept on disk, now and then and at Ctrl-C.
+
+A pass asks its stage what was kept (:meth:`Keeper.restored`), and offers its state after each batch
+(:meth:`Keeper.keep`). The state holds all that the rest of the pass depends on, so that the end is the same, bit for
+bit.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from ccd_fast.run_folder import RunFolder
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Whether the user asked the run to stop: Ctrl-C, or SIGTERM. A second one stops at once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Nobody has asked yet; ``say`` shows a line."""
+        self.requested = False
+        self._say = say
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals while the block runs; only a main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._asked) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's arguments
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        self._say("finishing the step and keeping what was done; once more to stop at once")
+
+    def now(self) -> None:
+        """Stop here if somebody asked: what was done is kept.
+
+        Raises:
+            KeyboardInterrupt: somebody asked.
+        """
+        if self.requested:
+            raise KeyboardInterrupt
+
+
+class Keeper:
+    """Keeps the state of one pass in the run's folder; see :class:`ccd_fast.progress.Keeps`."""
+
+    def __init__(self, folder: RunFolder, name: str, seconds: float, stop: Stop) -> None:
+        """Keep under a name that no other pass of the run has, every so many seconds; 0 keeps at a stop only."""
+        self._folder = folder
+        self._name = name
+        self._seconds = seconds
+        self._stop = stop
+        self._last = time.monotonic()
+
+    def restored(self) -> Mapping[str, Any] | None:
+        """Give the state that this pass was left in; None where it begins."""
+        return self._folder.load_partial(self._name)
+
+    def keep(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Write the state down if it is time to, or if the run is to stop.
+
+        Raises:
+            KeyboardInterrupt: the run is to stop; the state is on disk.
+        """
+        due = self._seconds > 0 and time.monotonic() - self._last >= self._seconds
+        if due or self._stop.requested:
+            self._folder.save_partial(self._name, state())
+            self._last = time.monotonic()
+        self._stop.now()
