@@ -59,7 +59,7 @@ def test_a_run_leaves_behind_what_it_promises(source, recipe, tmp_path):
     summary = run(source, recipe("train.epochs=4"), out, command="ccd-fast train …")
     found = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
     checkpoints = {f"checkpoints/{name}" for name in ("best.safetensors", "last.safetensors", "state.pt")}
-    labels = {f"labels/epoch-{epoch:03d}.parquet" for epoch in (0, 2, 3)}
+    labels = {"labels/bias.json", *(f"labels/epoch-{epoch:03d}.parquet" for epoch in (0, 2, 3))}
     assert (
         found == {"recipe.toml", "run.json", "summary.json", "metrics.jsonl", "quarantine.csv"} | checkpoints | labels
     )

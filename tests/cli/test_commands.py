@@ -338,7 +338,7 @@ def test_a_mistake_gets_one_line_exit_code_two_and_writes_nothing(ccd, arguments
         (["predict", "{run}", "{tmp}/gone.jpg"], "gone.jpg: no such file"),
         (["predict", "{run}", "{tmp}"], "no images in this folder"),
         (["predict", "{run}", "{run}/recipe.toml"], "recipe.toml: not an image (starts with"),
-        (["predict", "{run}", "{tmp}", "--out", "x.xml"], "must end in .csv or .jsonl"),
+        (["predict", "{run}", "{tmp}", "--out", "x.xml"], "must end in .csv, .jsonl, .parquet"),
         (["predict", "{run}", "{tmp}", "--out", "x.csv", "--top-k", "2"], "--top-k is for the table on the screen"),
         (["evaluate", "{run}", "--split", "val"], "must be train or test"),
         (["evaluate", "{run}", "--checkpoint", "first"], "it has best, last"),
