@@ -4,7 +4,7 @@ EXTRAS ?= cpu,dev
 CONSTRAINTS ?= -c constraints.txt
 BIN := .venv/bin
 
-.PHONY: setup test lint format demo wheel clean
+.PHONY: setup test test-faults lint format demo wheel clean
 
 setup: .venv/.ready
 
@@ -16,6 +16,9 @@ setup: .venv/.ready
 
 test: setup
 	$(BIN)/python -m pytest
+
+test-faults: setup
+	$(BIN)/python -m pytest -m faults -s tests/faults
 
 lint: setup
 	$(BIN)/ruff check .
