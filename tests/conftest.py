@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from PIL import Image
+from pictures import picture
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that reached for a download would fail at once
 
@@ -33,15 +33,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["CCD_CACHE"] = str(folder)
     return folder
-
-
-def picture(rng: np.random.Generator, height: int, width: int) -> Image.Image:
-    """A smooth picture with an edge in it: JPEG changes it little, and resizing has something to do."""
-    coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
-    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)).copy()
-    y, x = int(rng.integers(0, height // 2)), int(rng.integers(0, width // 2))
-    smooth[y : y + height // 3, x : x + width // 3] = rng.integers(0, 256, 3)
-    return Image.fromarray(smooth)
 
 
 @pytest.fixture(scope="session")

@@ -81,3 +81,8 @@ def test_no_file_is_a_bag_or_longer_than_a_few_screens():
     for file in MODULES:
         assert file.stem not in ("utils", "util", "helpers", "common", "misc")
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 350, file
+
+
+def test_no_two_test_files_share_a_name():
+    names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names)), "pytest takes two files of one name for one module"

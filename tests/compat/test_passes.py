@@ -10,7 +10,7 @@ import open_clip
 import pytest
 import safetensors.torch
 import torch
-from conftest import picture
+from pictures import picture
 from rich.console import Console
 
 from ccd_fast import config, teacher
