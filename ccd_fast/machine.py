@@ -76,7 +76,9 @@ def keep_freed_memory() -> bool:
     """Tell glibc to keep the memory that torch frees, for its next step, instead of giving it back page by page.
 
     A training step on the CPU frees and asks for the same gigabyte again and again; with glibc's own settings a
-    quarter of the time goes into page faults. ``benchmarks/results/cpu-allocator.json`` has the measurement.
+    quarter of the time goes into page faults. ``benchmarks/results/cpu-allocator.json`` has the measurement. All
+    threads share one arena: memory that one of them frees serves the others, so that a long run does not grow
+    (``benchmarks/results/cpu-soak.json``).
 
     Returns:
         Whether the settings were taken; False where the C library is another.
@@ -85,7 +87,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # names and numbers of malloc.h
-    settings = ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 64 * 2**20))
+    trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8  # names and numbers of malloc.h
+    settings = ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 64 * 2**20), (arena_max, 1))
     taken = [mallopt(name, value) == 1 for name, value in settings]
     return all(taken)
