@@ -35,15 +35,16 @@ from ccd_fast.studies.variants import FROZEN, slug
 
 EPOCHS = 8
 ONCE = "once, lambda 0.2 (the paper)"
+MOVING = "relabel.average=moving"
 SCHEDULES: dict[str, tuple[str, ...]] = {
-    ONCE: ("relabel.epochs=1", "relabel.ema=0.2"),
-    "once, lambda 0.5": ("relabel.epochs=1", "relabel.ema=0.5"),
-    "every, lambda 0.2": ("relabel.ema=0.2",),
-    "every, lambda 0.5": ("relabel.ema=0.5",),
-    "every, lambda 0.8": ("relabel.ema=0.8",),
+    ONCE: ("relabel.epochs=1", "relabel.ema=0.2", MOVING),
+    "once, lambda 0.5": ("relabel.epochs=1", "relabel.ema=0.5", MOVING),
+    "every, lambda 0.2": ("relabel.ema=0.2", MOVING),
+    "every, lambda 0.5": ("relabel.ema=0.5", MOVING),
+    "every, lambda 0.8": ("relabel.ema=0.8", MOVING),
     "running mean": ("relabel.ema=0.5", "relabel.average=running"),
     "anchored, lambda 0.5": ("relabel.ema=0.5", "relabel.average=anchored"),
-    "every, lambda 0.5, whole": ("relabel.ema=0.5", "relabel.whole=true"),
+    "every, lambda 0.5, whole": ("relabel.ema=0.5", MOVING, "relabel.whole=true"),
     "running mean, whole": ("relabel.ema=0.5", "relabel.average=running", "relabel.whole=true"),
     "anchored, lambda 0.5, whole": ("relabel.ema=0.5", "relabel.average=anchored", "relabel.whole=true"),
     "running mean, two jittered views": (

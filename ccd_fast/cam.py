@@ -60,4 +60,4 @@ def boxes_of_active_classes(
     """
     owner, classes = torch.nonzero(torch.sigmoid(logits) >= tau, as_tuple=True)
     boxes = kernels.cam_boxes(cam[owner, classes].contiguous(), view_size, threshold, margin)
-    return CamBoxes(owner.numpy(), classes.numpy(), boxes.numpy())
+    return CamBoxes(owner.cpu().numpy(), classes.cpu().numpy(), boxes.cpu().numpy())

@@ -89,7 +89,7 @@ class CropCache:
         return position[same[end - first :]]
 
     def scores(self, positions: Integers) -> torch.Tensor:
-        """Give the scores at positions that :meth:`find` gave, (M, C) float32."""
+        """Give the scores at positions that :meth:`find` gave, (M, C) float32, on the host."""
         return self._scores[torch.from_numpy(positions)]
 
     def replace(self, rows: Integers, boxes: Integers, scores: torch.Tensor) -> None:
@@ -103,4 +103,4 @@ class CropCache:
         bytes_each = 5 * 8 + scores.shape[1] * scores.element_size()
         count = min(len(rows), self.budget // bytes_each)
         self._keys = np.column_stack([rows[:count], boxes[:count]])
-        self._scores = scores[:count].clone()  # a copy, so that the others can go
+        self._scores = scores[:count].cpu().clone()  # a copy, so that the others can go

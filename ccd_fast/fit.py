@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ccd_fast.prediction import STUDENT_FILTER
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels
 from ccd_fast.randomness import Purpose
+from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.trainer import NotFiniteError, Trainer
 from ccd_fast.views import Photographs, ViewBackend, flipped, jitter_factors, prefetched
 
@@ -57,16 +58,18 @@ class Batch:
     """What a step is taken on.
 
     Attributes:
-        rows: (B,) int64, the rows of the ImageSet that could be read.
+        rows: (B,) int64, the rows of the ImageSet that could be read; of several processes, this one's.
         first: the first views, (B, S, S, 3) uint8.
         second: the second views; None where section 5 does not apply.
         unreadable: the rows that could not be read, with the reason.
+        images: how many images the batch has, on all processes.
     """
 
     rows: NDArray[np.int64]
     first: torch.Tensor
     second: torch.Tensor | None
     unreadable: dict[int, str]
+    images: int
 
 
 def batches(
@@ -77,20 +80,22 @@ def batches(
     recipe: Recipe,
     epoch: int,
     stage: Stage,
+    ranks: Ranks = ALONE,
 ) -> Generator[Batch, None, None]:
     """Decode the readable images of an epoch in its order, each once, and make their views, batch by batch.
 
-    Those that the stage has done already are left out.
+    Those that the stage has done already are left out. Of several processes each decodes its part of every batch.
     """
     order = randomness.order(recipe.seed, epoch, len(images))
     order = order[readable.numpy()[order]][stage.done :]
-    for rows in np.array_split(order, range(recipe.train.batch_size, len(order), recipe.train.batch_size)):
+    for every in np.array_split(order, range(recipe.train.batch_size, len(order), recipe.train.batch_size)):
+        rows = np.array_split(every, ranks.size)[ranks.rank]
         with stage.part("decode"):
             photographs = views.backend.decode(images.files(rows), rows)
         with stage.part("views"):
             first = views.first(photographs)
             second = views.second(first, photographs.rows) if consistent and len(photographs) else None
-        yield Batch(photographs.rows, first, second, photographs.unreadable)
+        yield Batch(photographs.rows, first, second, photographs.unreadable, len(every))
 
 
 def fit_epoch(
@@ -102,6 +107,7 @@ def fit_epoch(
     consistent: bool,
     recipe: Recipe,
     stage: Stage,
+    ranks: Ranks = ALONE,
 ) -> tuple[float, torch.Tensor, dict[int, str]]:
     """Train for one epoch.
 
@@ -114,6 +120,7 @@ def fit_epoch(
         consistent: whether section 5 applies; before, the loss is the plain mean of BCE(z, y).
         recipe: the knobs.
         stage: advanced by images.
+        ranks: the processes that share each batch; each gets the whole result.
 
     Returns:
         The mean loss; the probabilities of the first views as they were predicted, (N, C) float32; and the rows
@@ -138,24 +145,35 @@ def fit_epoch(
         seen = {"probabilities": probabilities, "total": total, "unreadable": unreadable, "done": stage.done}
         return {**seen, "trainer": trainer.state()}
 
-    made = batches(images, labels.readable, views, consistent, recipe, epoch, stage)
+    made = batches(images, labels.readable, views, consistent, recipe, epoch, stage, ranks)
     with closing(prefetched(made, AHEAD) if works_ahead(trainer.device) else made) as source:
         for batch in source:
             unreadable |= batch.unreadable
-            if not len(batch.rows):
-                stage.advance(len(batch.unreadable))
-                continue
-            rows = torch.from_numpy(batch.rows)
-            with stage.part("student"):
-                try:
-                    wanted = labels.table[rows], None if weights is None else weights[rows]
-                    loss, logits = trainer.step(batch.first, batch.second, *wanted)
-                except NotFiniteError as error:
-                    names = ", ".join(images.paths[row] for row in rows.tolist()[:3])
-                    message = f"the loss is {error} at a batch with {names}; the last checkpoint is kept"
-                    raise RunError(message) from error
-            probabilities[rows] = torch.sigmoid(logits)
-            total += loss * len(rows)
-            stage.advance(len(batch.rows) + len(batch.unreadable))
+            readable = int(ranks.total(torch.tensor(len(batch.rows))))
+            if readable:
+                share = len(batch.rows) * ranks.size / readable
+                if not share:
+                    batch = _stand_in(views.size, consistent, trainer.device, batch)
+                rows = torch.from_numpy(batch.rows)
+                with stage.part("student"):
+                    try:
+                        wanted = labels.table[rows], None if weights is None else weights[rows]
+                        loss, logits = trainer.step(batch.first, batch.second, *wanted, share)
+                    except NotFiniteError as error:
+                        names = ", ".join(images.paths[row] for row in rows.tolist()[:3])
+                        message = f"the loss is {error} at a batch with {names}; the last checkpoint is kept"
+                        raise RunError(message) from error
+                if share:
+                    probabilities[rows] = torch.sigmoid(logits)
+                    total += loss * len(rows)
+            stage.advance(batch.images)
             stage.keeper.keep(so_far)
-    return total / max(stage.done, 1), probabilities, unreadable
+    ranks.total(probabilities)  # of each row, one process has the scores and the others have 0
+    total = float(ranks.total(torch.tensor(total, dtype=torch.float64)))
+    return total / max(stage.done, 1), probabilities, ranks.merged(unreadable)
+
+
+def _stand_in(size: int, consistent: bool, device: torch.device, batch: Batch) -> Batch:
+    """Give a black picture in place of an empty part: the other processes wait for its gradients, which count 0."""
+    black = torch.zeros((1, size, size, 3), dtype=torch.uint8, device=device)
+    return replace(batch, rows=np.zeros(1, dtype=np.int64), first=black, second=black if consistent else None)

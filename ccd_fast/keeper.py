@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.run_folder import RunFolder
 
+KEEP, STOP = 1, 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -58,8 +60,15 @@ class Stop:
 class Keeper:
     """Keeps the state of one pass in the run's folder; see :class:`ccd_fast.progress.Keeps`."""
 
-    def __init__(self, folder: RunFolder, name: str, seconds: float, stop: Stop) -> None:
-        """Keep under a name that no other pass of the run has, every so many seconds; 0 keeps at a stop only."""
+    def __init__(
+        self, folder: RunFolder, name: str, seconds: float, stop: Stop, ranks: Ranks = ALONE, in_step: bool = False
+    ) -> None:
+        """Keep under a name that no other pass of the run has, every so many seconds; 0 keeps at a stop only.
+
+        Of several processes each keeps its own share. Where they go ``in_step``, one batch after the other, they keep
+        and stop at the same batch, and go on only from one that all of them have kept.
+        """
+        self._together = ranks if in_step else ALONE
         self._folder = folder
         self._name = name
         self._seconds = seconds
@@ -68,7 +77,11 @@ class Keeper:
 
     def restored(self) -> Mapping[str, Any] | None:
         """Give the state that this pass was left in; None where it begins."""
-        return self._folder.load_partial(self._name)
+        state = self._folder.load_partial(self._name)
+        done = int(state["done"]) if state else 0
+        if self._together.highest(done) != -self._together.highest(-done):
+            return None
+        return state
 
     def keep(self, state: Callable[[], Mapping[str, Any]]) -> None:
         """Write the state down if it is time to, or if the run is to stop.
@@ -77,7 +90,9 @@ class Keeper:
             KeyboardInterrupt: the run is to stop; the state is on disk.
         """
         due = self._seconds > 0 and time.monotonic() - self._last >= self._seconds
-        if due or self._stop.requested:
+        wanted = self._together.highest(STOP if self._stop.requested else KEEP if due else 0)
+        if wanted:
             self._folder.save_partial(self._name, state())
             self._last = time.monotonic()
-        self._stop.now()
+        if wanted == STOP:
+            raise KeyboardInterrupt

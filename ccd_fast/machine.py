@@ -22,12 +22,23 @@ PACKAGES = (
 def check_device(device: str) -> torch.device:
     """Give the torch device of a name.
 
+    Args:
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+
     Raises:
-        UserError: this version cannot run on it.
+        UserError: there is no such device here.
     """
-    if device != "cpu":
-        raise UserError(f"--device {device}: this version runs on the CPU only; use --device cpu")
-    return torch.device(device)
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise UserError(f"--device {device}: no such device; use cpu, cuda or cuda:N") from None
+    if place.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {device}: not supported; use cpu, cuda or cuda:N")
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device {device}: torch finds no CUDA GPU here; use --device cpu")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"--device {device}: this machine has {torch.cuda.device_count()} GPUs, counted from cuda:0")
+    return place
 
 
 def describe() -> dict[str, Any]:
@@ -40,8 +51,17 @@ def describe() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
+        **_gpu(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
     }
+
+
+def _gpu() -> dict[str, Any]:
+    """Name the GPU, where there is one."""
+    if not torch.cuda.is_available():
+        return {}
+    major, minor = torch.cuda.get_device_capability()
+    return {"gpu": torch.cuda.get_device_name(), "capability": f"{major}.{minor}", "cuda": torch.version.cuda}
 
 
 def _version(package: str) -> str | None:

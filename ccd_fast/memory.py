@@ -100,4 +100,4 @@ class RememberingEngine:
 
 
 def _digest(view: torch.Tensor, key: bytes) -> bytes:
-    return hashlib.blake2b(view.contiguous().numpy().data, digest_size=16, key=key[:64]).digest()
+    return hashlib.blake2b(view.contiguous().cpu().numpy().data, digest_size=16, key=key[:64]).digest()

@@ -18,11 +18,13 @@ from ccd_fast.compat.views import PublishedViews
 from ccd_fast.config import Recipe
 from ccd_fast.crop_cache import CropCache
 from ccd_fast.datasets import ImageSet
+from ccd_fast.errors import UserError
 from ccd_fast.memory import Memory
 from ccd_fast.object_boxes import ObjectBoxes
 from ccd_fast.prediction import predict
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels
+from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.relabel import relabel, relabel_image_size, score_whole_images
 from ccd_fast.student import PixelClassifier, Student
 from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
@@ -113,12 +115,13 @@ class StandardPasses:
         device: str,
         say: Callable[[str], None],
         memory: Memory | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Load the teacher and open its engine, building it where it is missing."""
         knobs = recipe.teacher
         clip = load_clip(knobs.model, knobs.image_size)
         embeddings = class_embeddings(clip, images.prompt_names, knobs.templates)
-        backend = _backend(recipe)
+        backend = _backend(recipe, device)
         say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
         engine, parity = open_checked(
             clip,
@@ -130,14 +133,17 @@ class StandardPasses:
         self.recipe = recipe
         self.objects = objects
         self.backend = backend
-        self.teacher = Teacher(clip, engine if memory is None else memory.engine(engine), embeddings)
-        self.student_runtime = student_engine.choose(recipe.student.runtime, looks_of_the_student(recipe, len(images)))
+        self.teacher = Teacher(clip, engine if memory is None else memory.engine(engine), embeddings.to(device))
+        looks = looks_of_the_student(recipe, len(images))
+        self.student_runtime = student_engine.choose(recipe.student.runtime, looks, torch.device(device).type)
+        self.ranks = ranks
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
         self.engine = {"runtime": engine.runtime, "key": engine.key, "parity": asdict(parity) if parity else None}
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
         """Score the whole images; see :func:`ccd_fast.relabel.score_whole_images`."""
-        return score_whole_images(images, self.backend, self.teacher, self.recipe.labels.max_entropy, stage)
+        limit = self.recipe.labels.max_entropy
+        return score_whole_images(images, self.backend, self.teacher, limit, stage, self.ranks)
 
     def prepare(self, student: Student) -> None:
         """Export the student's graphs where the store lacks them, and compare them with eager PyTorch."""
@@ -158,7 +164,8 @@ class StandardPasses:
     ) -> float:
         """Set tau on the relabel views of all images, in one pass."""
         size = relabel_image_size(self.recipe)
-        seen = predict(self.at_work(student, size, stage), images.files_of_all(), self.backend, size, stage)
+        seer = self.at_work(student, size, stage)
+        seen = predict(seer, images.files_of_all(), self.backend, size, stage, self.ranks)
         return activity_threshold(seen.probabilities[seen.readable], self.recipe.relabel.k, self.recipe.relabel.min_tau)
 
     def relabel(
@@ -178,6 +185,7 @@ class StandardPasses:
             stage,
             self.objects,
             self.cache,
+            self.ranks,
         )
 
 
@@ -209,6 +217,7 @@ def open_passes(
     device: str,
     say: Callable[[str], None],
     memory: Memory | None = None,
+    ranks: Ranks = ALONE,
 ) -> Passes:
     """Open the passes that a recipe asks for.
 
@@ -216,22 +225,25 @@ def open_passes(
         recipe: as :func:`settled` gives it.
         images: of the training.
         objects: boxes that people drew, where there are any.
-        device: where the teacher runs.
+        device: where everything runs.
         say: shows a line, once nothing can be refused any more.
         memory: of what the teacher has seen in other trainings.
+        ranks: the processes that share the passes.
 
     Raises:
         UserError: something that the recipe asks for cannot be had.
     """
     view_choice.check(recipe, objects)
     if recipe.compat == "official":
+        if ranks.size > 1 or device != "cpu":
+            raise UserError("compat = 'official': one process on the CPU only, as its views depend on their order")
         published = PublishedPasses(recipe, images)
         say(
             f"compat = 'official': teacher {recipe.teacher.model}, "
             f"student {recipe.student.backbone}, one view at a time"
         )
         return published
-    return StandardPasses(recipe, images, objects, device, say, memory)
+    return StandardPasses(recipe, images, objects, device, say, memory, ranks)
 
 
 def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int) -> torch.Tensor:
@@ -241,9 +253,9 @@ def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int) 
     return backend.whole(photographs, clip.tower.image_size, clip.tower.interpolation)
 
 
-def _backend(recipe: Recipe) -> ViewBackend:
+def _backend(recipe: Recipe, device: str = "cpu") -> ViewBackend:
     knobs = recipe.views
-    return open_backend(knobs.backend, torch.get_num_threads(), max_megapixels=knobs.max_megapixels)
+    return open_backend(knobs.backend, torch.get_num_threads(), device, knobs.max_megapixels)
 
 
 def evaluation_conditions(recipe: Recipe) -> tuple[ViewBackend, float]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ccd_fast.progress import Stage
+from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.student import PixelClassifier
 from ccd_fast.views import Interpolation, Photographs, ViewBackend
 
@@ -35,28 +36,35 @@ class Predictions:
 
 
 def decoded(
-    files: list[Path], backend: ViewBackend, stage: Stage, batch_size: int = LOAD_BATCH, start: int = 0
+    files: list[Path], backend: ViewBackend, stage: Stage, batch_size: int = LOAD_BATCH, rows: range | None = None
 ) -> Iterator[Photographs]:
-    """Decode files from ``start`` on, batch by batch, in order; row i is ``files[i]``."""
-    for first in range(start, len(files), batch_size):
-        rows = np.arange(first, min(first + batch_size, len(files)))
+    """Decode files, batch by batch, in order; row i is ``files[i]``, and ``rows`` are all or a range of them."""
+    every = range(len(files)) if rows is None else rows
+    for first in range(0, len(every), batch_size):
+        batch = every[first : first + batch_size]
         with stage.part("decode"):
-            photographs = backend.decode(files[first : first + batch_size], rows)
+            photographs = backend.decode(files[batch.start : batch.stop], np.arange(batch.start, batch.stop))
         yield photographs
 
 
 @torch.inference_mode()
 def predict(
-    student: PixelClassifier, files: list[Path], backend: ViewBackend, image_size: int, stage: Stage
+    student: PixelClassifier,
+    files: list[Path],
+    backend: ViewBackend,
+    image_size: int,
+    stage: Stage,
+    ranks: Ranks = ALONE,
 ) -> Predictions:
     """Predict probabilities, the sigmoid of the logits, in evaluation mode.
 
     Args:
         student: the model, or its engine; it is left in evaluation mode.
         files: N photographs.
-        backend: of the views.
+        backend: of the views, on the student's device.
         image_size: side of the square view in pixels.
         stage: advanced by the photographs seen.
+        ranks: the processes that share the photographs; each gets the whole result.
 
     Raises:
         Nothing for a photograph that cannot be read: it is in ``unreadable``.
@@ -65,13 +73,18 @@ def predict(
     probabilities = torch.zeros((len(files), student.classes))
     readable = torch.zeros(len(files), dtype=torch.bool)
     unreadable: dict[int, str] = {}
-    for photographs in decoded(files, backend, stage):
+    own = ranks.share(len(files), LOAD_BATCH)
+    for photographs in decoded(files, backend, stage, rows=own):
         unreadable |= photographs.unreadable
         rows: NDArray[np.int64] = photographs.rows
         with stage.part("student"):
             if len(photographs):
                 logits, _ = student(backend.whole(photographs, image_size, STUDENT_FILTER))
-                probabilities[rows] = torch.sigmoid(logits)
+                probabilities[rows] = torch.sigmoid(logits).cpu()
                 readable[rows] = True
         stage.advance(len(photographs) + len(photographs.unreadable))
+    for table in (probabilities, readable):
+        ranks.put_together(table, LOAD_BATCH)
+    unreadable = ranks.merged(unreadable)
+    stage.advance(len(files) - len(own))
     return Predictions(probabilities, readable, unreadable)

@@ -8,6 +8,7 @@ import torch
 
 from ccd_fast import kernels
 from ccd_fast.errors import UserError
+from ccd_fast.ranks import Ranks
 
 
 @dataclass
@@ -52,15 +53,32 @@ class FirstLabels:
         self.bias_counts = torch.zeros(classes, dtype=torch.int64)
 
     def add(self, rows: torch.Tensor, similarities: torch.Tensor) -> None:
-        """Take in the similarities, (M, C) float32, of some rows, (M,) int64; each row once."""
+        """Take in the similarities, (M, C) float32, of some rows, (M,) int64, each once. All stays on their device."""
+        if similarities.device != self.scores.device:
+            self._move(similarities.device)
+        rows = rows.to(self.scores.device)
         self.scores[rows], self.confident[rows] = kernels.score(
             similarities, self.max_entropy, self.bias_sums, self.bias_counts
         )
         self.readable[rows] = True
 
+    def put_together(self, ranks: Ranks, block: int) -> None:
+        """Bring everything to the host, and to all processes: rows by :meth:`Ranks.share`, sums as integers."""
+        self._move(torch.device("cpu"))
+        for table in (self.scores, self.confident, self.readable):
+            ranks.put_together(table, block)
+        for sums in (self.bias_sums, self.bias_counts):
+            ranks.total(sums)
+
+    def _move(self, device: torch.device) -> None:
+        vars(self).update({name: tensor.to(device) for name, tensor in self._tensors().items()})
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+
     def state(self) -> dict[str, torch.Tensor]:
         """Give what was gathered, by name; :meth:`go_on` takes it back."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        return {name: tensor.cpu() for name, tensor in self._tensors().items()}
 
     def go_on(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take what :meth:`state` gave in place of what was gathered."""
@@ -166,12 +184,16 @@ def update_labels(
     Args:
         labels: changed in place.
         rows: (M,) int64, the image of each crop; crops of an image stand side by side.
-        crop_scores: (M, C) float32, the teacher's scores.
+        crop_scores: (M, C) float32, the teacher's scores, on the device where the update is to be made.
         floor: epsilon.
         ema: lambda.
     """
+    device = crop_scores.device
     images, crops = torch.unique_consecutive(rows, return_counts=True)
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), crops.cumsum(0)])
     if labels.first is not None:
         labels.table[images] = labels.first[images]
-    kernels.update(labels.table, images, offsets, crop_scores, labels.bias, floor, ema)
+    table = labels.table.to(device)
+    kernels.update(table, images.to(device), offsets.to(device), crop_scores, labels.bias.to(device), floor, ema)
+    if table is not labels.table:
+        labels.table.copy_(table)

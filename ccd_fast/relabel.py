@@ -12,9 +12,10 @@ from ccd_fast.config import Recipe
 from ccd_fast.crop_cache import NOT_KEPT, CropCache, distinct
 from ccd_fast.datasets import ImageSet
 from ccd_fast.object_boxes import ObjectBoxes
-from ccd_fast.prediction import STUDENT_FILTER, decoded
+from ccd_fast.prediction import LOAD_BATCH, STUDENT_FILTER, decoded
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels, update_labels
+from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.student import PixelClassifier
 from ccd_fast.teacher import Teacher
 from ccd_fast.view_choice import ViewChoice
@@ -25,17 +26,22 @@ AHEAD = 1
 
 
 def _decoded_with_views(
-    images: ImageSet, backend: ViewBackend, size: int, interpolation: Interpolation, stage: Stage, start: int
+    images: ImageSet, backend: ViewBackend, size: int, interpolation: Interpolation, stage: Stage, rows: range
 ) -> Iterator[tuple[Photographs, torch.Tensor]]:
-    """Decode images from ``start`` on, each batch with its whole views of a size, (B, S, S, 3); 0 makes none."""
-    for photographs in decoded(images.files_of_all(), backend, stage, start=start):
+    """Decode a range of images, each batch with its whole views of a size, (B, S, S, 3); 0 makes none."""
+    for photographs in decoded(images.files_of_all(), backend, stage, rows=rows):
         with stage.part("views"):
             views = backend.whole(photographs, size, interpolation) if size else torch.empty(0)
         yield photographs, views
 
 
 def score_whole_images(
-    images: ImageSet, backend: ViewBackend, teacher: Teacher, max_entropy: float, stage: Stage
+    images: ImageSet,
+    backend: ViewBackend,
+    teacher: Teacher,
+    max_entropy: float,
+    stage: Stage,
+    ranks: Ranks = ALONE,
 ) -> tuple[FirstLabels, dict[int, str]]:
     """Let the teacher score every whole image (section 1).
 
@@ -45,10 +51,12 @@ def score_whole_images(
         teacher: scores them.
         max_entropy: an image is confident up to this entropy, in nats.
         stage: advanced by the images seen.
+        ranks: the processes that share the images; each gets the whole result.
 
     Returns:
-        What was gathered, and the unreadable rows with the reason.
+        What was gathered, on the host, and the unreadable rows with the reason.
     """
+    own = ranks.share(len(images), LOAD_BATCH)
     gathered = FirstLabels(len(images), len(images.class_names), max_entropy)
     unreadable: dict[int, str] = {}
     if left := stage.keeper.restored():
@@ -59,7 +67,7 @@ def score_whole_images(
     def so_far() -> dict[str, Any]:
         return {"gathered": gathered.state(), "unreadable": unreadable, "done": stage.done}
 
-    ahead = _decoded_with_views(images, backend, teacher.image_size, teacher.interpolation, stage, stage.done)
+    ahead = _decoded_with_views(images, backend, teacher.image_size, teacher.interpolation, stage, own[stage.done :])
     with closing(prefetched(ahead, AHEAD)) as batches:
         for photographs, views in batches:
             unreadable |= photographs.unreadable
@@ -68,7 +76,9 @@ def score_whole_images(
                     gathered.add(torch.from_numpy(photographs.rows), teacher.similarities(views))
             stage.advance(len(photographs) + len(photographs.unreadable))
             stage.keeper.keep(so_far)
-    return gathered, unreadable
+    gathered.put_together(ranks, LOAD_BATCH)
+    stage.advance(len(images) - len(own))
+    return gathered, ranks.merged(unreadable)
 
 
 class CropScorer:
@@ -95,7 +105,9 @@ class CropScorer:
         if self._waiting and sum(map(len, self._waiting)):
             self._score(torch.cat(self._waiting))
         self._waiting = []
-        return torch.cat(self._scores) if self._scores else torch.zeros((0, len(self.teacher.classes)))
+        return (
+            torch.cat(self._scores) if self._scores else self.teacher.classes.new_zeros((0, len(self.teacher.classes)))
+        )
 
     def _score(self, crops: torch.Tensor) -> None:
         self._scores.append(torch.softmax(self.teacher.similarities(crops), dim=1))
@@ -132,7 +144,7 @@ class _ScoredCrops:
     def state(self) -> dict[str, torch.Tensor]:
         """Give the rows, boxes and scores of all crops so far; those that wait are scored for it."""
         rows, boxes, scores = self._all()
-        return {"rows": torch.from_numpy(rows), "boxes": torch.from_numpy(boxes), "scores": scores}
+        return {"rows": torch.from_numpy(rows), "boxes": torch.from_numpy(boxes), "scores": scores.cpu()}
 
     def finish(self) -> tuple[NDArray[np.int64], torch.Tensor]:
         """Give the rows, (M,), and scores, (M, C) float32, of all crops, and keep them for the next pass."""
@@ -146,14 +158,14 @@ class _ScoredCrops:
         known = positions != NOT_KEPT
         if known.any():
             asked = scores
-            scores = torch.empty((len(rows), asked.shape[1]))
-            scores[torch.from_numpy(known)] = self.cache.scores(positions[known])
+            scores = asked.new_empty((len(rows), asked.shape[1]))
+            scores[torch.from_numpy(known)] = self.cache.scores(positions[known]).to(asked.device)
             scores[torch.from_numpy(~known)] = asked
         if self.before is None:
             return rows, boxes, scores
         rows = np.concatenate([self.before["rows"].numpy(), rows])
         boxes = np.concatenate([self.before["boxes"].numpy(), boxes])
-        return rows, boxes, torch.cat([self.before["scores"], scores])
+        return rows, boxes, torch.cat([self.before["scores"].to(scores.device), scores])
 
 
 def relabel(
@@ -168,6 +180,7 @@ def relabel(
     stage: Stage,
     objects: ObjectBoxes | None = None,
     cache: CropCache | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[int, str]:
     """Update the pseudo-labels of all images from crops, usually at the student's CAMs (section 4).
 
@@ -183,11 +196,13 @@ def relabel(
         stage: advanced by images and crops.
         objects: boxes that people drew, for the choices of views that need them.
         cache: scores of the last pass; this pass's take their place when it has ended.
+        ranks: the processes that share the images; each gets the whole table.
 
     Returns:
         Rows that could not be read, with the reason; they keep their labels.
     """
     student.eval()
+    own = ranks.share(len(images), LOAD_BATCH)
     view_size = relabel_image_size(recipe)
     looks = ViewChoice(recipe, epoch, len(images), len(images.class_names), objects)
     scored = _ScoredCrops(teacher, CropCache(budget=0) if cache is None else cache, images)
@@ -201,7 +216,7 @@ def relabel(
         return {"scored": scored.state(), "unreadable": unreadable, "done": stage.done}
 
     size = view_size if looks.asks_the_student else 0
-    ahead = _decoded_with_views(images, backend, size, STUDENT_FILTER, stage, stage.done)
+    ahead = _decoded_with_views(images, backend, size, STUDENT_FILTER, stage, own[stage.done :])
     with closing(prefetched(ahead, AHEAD)) as batches:
         for photographs, views in batches:
             unreadable |= photographs.unreadable
@@ -231,7 +246,9 @@ def relabel(
     with stage.part("update"):
         weight = weight_of_the_old(recipe, epoch)
         update_labels(labels, torch.from_numpy(rows), crop_scores, recipe.labels.floor, weight)
-    return unreadable
+        ranks.put_together(labels.table, LOAD_BATCH)
+    stage.advance(len(images) - len(own))
+    return ranks.merged(unreadable)
 
 
 def weight_of_the_old(recipe: Recipe, epoch: int) -> float:

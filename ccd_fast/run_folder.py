@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.pseudo_labels import PseudoLabels
+from ccd_fast.ranks import ALONE, Ranks
 
 STATE = "checkpoints/state.pt"
 PARTIAL = "checkpoints/partial.pt"
@@ -34,9 +35,10 @@ class RunFolder:
     resumed run needs) and ``quarantine.csv``.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Name a folder; nothing is written."""
+    def __init__(self, path: Path, ranks: Ranks = ALONE) -> None:
+        """Name a folder; nothing is written. Of several processes the leader writes; each keeps its partial state."""
         self.path = path
+        self.ranks = ranks
         self.quarantine: dict[str, str] = {}
         self._records: list[dict[str, Any]] = []
 
@@ -73,14 +75,17 @@ class RunFolder:
 
     def create(self, overwrite: bool) -> None:
         """Make an empty folder, removing an existing run if ``overwrite``."""
-        if overwrite:
-            self.remove()
-        for part in ("labels", "checkpoints"):
-            (self.path / part).mkdir(parents=True, exist_ok=True)
+        self.ranks.wait()  # all have seen that it is free
+        if self.ranks.leads:
+            if overwrite:
+                self.remove()
+            for part in ("labels", "checkpoints"):
+                (self.path / part).mkdir(parents=True, exist_ok=True)
+        self.ranks.wait()
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
-        _write(self.path / name, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        self._write(self.path / name, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file."""
@@ -130,7 +135,7 @@ class RunFolder:
         arrays = [pyarrow.array(column) for column in columns.values()]
         table = pyarrow.Table.from_arrays(arrays, names=list(columns))
         target = self.path / "labels" / f"epoch-{epoch:03d}.parquet"
-        _write(target, lambda temporary: pyarrow.parquet.write_table(table, temporary))
+        self._write(target, lambda temporary: pyarrow.parquet.write_table(table, temporary))
 
     def changes(self, images: ImageSet) -> str:
         """Say how images and classes differ from those that the run began with, with the first of them; or nothing."""
@@ -148,9 +153,9 @@ class RunFolder:
 
     def save_student(self, name: str, state: Mapping[str, torch.Tensor]) -> None:
         """Write a student's weights as ``checkpoints/<name>.safetensors``."""
-        tensors = {key: tensor.contiguous() for key, tensor in state.items()}
+        tensors = {key: tensor.cpu().contiguous() for key, tensor in state.items()}
         target = self.path / "checkpoints" / f"{name}.safetensors"
-        _write(target, lambda temporary: safetensors.torch.save_file(tensors, temporary))
+        self._write(target, lambda temporary: safetensors.torch.save_file(tensors, temporary))
 
     def load_student(self, name: str) -> dict[str, torch.Tensor]:
         """Read what :meth:`save_student` wrote.
@@ -168,19 +173,29 @@ class RunFolder:
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write all that a resumed run needs, in one file."""
         full = {**state, "records": self._records, "quarantine": self.quarantine}
-        _write(self.path / STATE, lambda temporary: torch.save(full, temporary))
-        (self.path / PARTIAL).unlink(missing_ok=True)
+        self._write(self.path / STATE, lambda temporary: torch.save(full, temporary))
+        self._partial.unlink(missing_ok=True)
 
     def save_partial(self, name: str, state: Mapping[str, Any]) -> None:
         """Write what a pass has done so far, in place of what any pass wrote before."""
-        _write(self.path / PARTIAL, lambda temporary: torch.save({"pass": name, **state}, temporary))
+        _write(self._partial, lambda temporary: torch.save({"pass": name, **state}, temporary))
 
     def load_partial(self, name: str) -> dict[str, Any] | None:
         """Read what :meth:`save_partial` wrote for this pass; None if there is nothing, or another pass's."""
-        if not (self.path / PARTIAL).is_file():
+        if not self._partial.is_file():
             return None
-        state: dict[str, Any] = torch.load(self.path / PARTIAL, weights_only=True)
+        state: dict[str, Any] = torch.load(self._partial, weights_only=True, map_location="cpu")
         return state if state.pop("pass") == name else None
+
+    @property
+    def _partial(self) -> Path:
+        """Name the file of this process's share of an unfinished pass: another number of processes shares otherwise."""
+        rank, size = self.ranks.rank, self.ranks.size
+        return self.path / (PARTIAL if size == 1 else PARTIAL.replace(".pt", f"-{rank}-of-{size}.pt"))
+
+    def _write(self, target: Path, write: Callable[[Path], object]) -> None:
+        if self.ranks.leads:
+            _write(target, write)
 
     def load_state(self) -> dict[str, Any]:
         """Read what :meth:`save_state` wrote; lines of ``metrics.jsonl`` after it are forgotten.
@@ -189,7 +204,7 @@ class RunFolder:
             UserError: there is none.
         """
         try:
-            state: dict[str, Any] = torch.load(self.path / STATE, weights_only=True)
+            state: dict[str, Any] = torch.load(self.path / STATE, weights_only=True, map_location="cpu")
         except FileNotFoundError:
             raise UserError(f"--resume: {self.path} holds no run to go on with (no {STATE})") from None
         self._records = state.pop("records")

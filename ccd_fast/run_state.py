@@ -9,6 +9,7 @@ from ccd_fast.keeper import Keeper, Stop
 from ccd_fast.passes import Passes
 from ccd_fast.progress import Stages
 from ccd_fast.pseudo_labels import PseudoLabels
+from ccd_fast.ranks import Ranks
 from ccd_fast.run_folder import RunFolder
 from ccd_fast.student import Student
 from ccd_fast.trainer import Trainer
@@ -50,7 +51,8 @@ class Parts:
     folder: RunFolder
     stages: Stages
     stop: Stop
+    ranks: Ranks
 
-    def keeper(self, name: str) -> Keeper:
-        """Give what keeps the state of a pass that no other pass of the run shares its name with."""
-        return Keeper(self.folder, name, 60 * self.recipe.train.save_minutes, self.stop)
+    def keeper(self, name: str, in_step: bool = False) -> Keeper:
+        """Give what keeps the state of a pass that no other pass of the run shares its name with; see `Keeper`."""
+        return Keeper(self.folder, name, 60 * self.recipe.train.save_minutes, self.stop, self.ranks, in_step)

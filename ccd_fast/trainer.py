@@ -4,14 +4,20 @@ import math
 from typing import Any, Literal
 
 import torch
+from timm.layers import convert_sync_batchnorm
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
 from ccd_fast.config import Recipe
 from ccd_fast.engines.precision import DTYPES, Precision
 from ccd_fast.engines.torch_runtime import compiler_problem
 from ccd_fast.errors import UserError
 from ccd_fast.losses import consistency_loss, label_loss
+from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.student import Student
 
+EACH = "of each process"
 Wanted = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -61,6 +67,19 @@ def choose_precision(wanted: Wanted, device: torch.device) -> Precision:
     return wanted
 
 
+class BothViews(nn.Module):
+    """A network that looks at one view, or two, in one call, as DistributedDataParallel wants it."""
+
+    def __init__(self, network: Any) -> None:
+        """Wrap a student, or its compiled form."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Give the logits of the first views, and of the second ones where there are any."""
+        return self.network(first)[0], None if second is None else self.network(second)[0]
+
+
 class Trainer:
     """Owns all that a training step changes.
 
@@ -72,10 +91,13 @@ class Trainer:
         precision: of convolutions and products.
         compiled: whether the steps go through ``torch.compile``.
         frozen: whether the backbone stays as it is.
+        batch_norm: of several processes, what BatchNorm's statistics are of; empty for one, or where there is none.
     """
 
-    def __init__(self, student: Student, recipe: Recipe) -> None:
+    def __init__(self, student: Student, recipe: Recipe, ranks: Ranks = ALONE) -> None:
         """Make the optimiser for a student, on the device where the student is.
+
+        Of several processes each has a part of every batch: their gradients are averaged before the step.
 
         Raises:
             UserError: the precision, or the compilation, cannot be had there.
@@ -89,10 +111,16 @@ class Trainer:
         problem = compiler_problem(self.device.type)
         if self.compiled and problem:
             raise UserError(f"train.compile: {problem}; install one, or use train.compile=false")
+        self.batch_norm = ""
+        if ranks.size > 1 and not self.frozen and any(isinstance(m, _BatchNorm) for m in student.modules()):
+            self.batch_norm = EACH if self.device.type == "cpu" else "of all processes"
+            if self.device.type != "cpu":
+                student.backbone = convert_sync_batchnorm(student.backbone)
         self.optimizer = adam(student, recipe)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         # One graph a batch size: graphs of any size would depend on which size came first, and --resume with them.
-        self._network: Any = torch.compile(student, dynamic=False) if self.compiled else student
+        both = BothViews(torch.compile(student, dynamic=False) if self.compiled else student)
+        self._network: nn.Module = DistributedDataParallel(both) if ranks.size > 1 else both
 
     def begin_epoch(self) -> None:
         """Put the student into training mode; a frozen backbone stays in evaluation mode."""
@@ -101,7 +129,12 @@ class Trainer:
             self.student.backbone.eval()
 
     def step(
-        self, first: torch.Tensor, second: torch.Tensor | None, labels: torch.Tensor, weights: torch.Tensor | None
+        self,
+        first: torch.Tensor,
+        second: torch.Tensor | None,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None,
+        share: float = 1.0,
     ) -> tuple[float, torch.Tensor]:
         """Take a step of the optimiser; the student is in training mode.
 
@@ -110,30 +143,33 @@ class Trainer:
             second: the second views, or None where section 5 does not apply.
             labels: y, (B, C) float32.
             weights: w, (B,) float32, or None for ones.
+            share: of several processes, this one's part of the batch over the mean part; 0 for a part that is empty,
+                in whose place anything stands.
 
         Returns:
-            The loss; and z of the first views before the step, (B, C) float32.
+            The loss; and z of the first views before the step, (B, C) float32, on the host.
 
         Raises:
             NotFiniteError: the loss is not finite; no step was taken.
         """
-        logits = self._logits(first)
+        labels, weights = labels.to(self.device), None if weights is None else weights.to(self.device)
+        logits, others = self._logits(first, second)
         loss = label_loss(logits, labels, weights)
-        if second is not None:
-            loss = loss + self.mu * consistency_loss(self._logits(second), logits)
+        if others is not None:
+            loss = loss + self.mu * consistency_loss(others, logits)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise NotFiniteError(str(value))
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss if share == 1 else share * loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return value, logits.detach()
+        return value, logits.detach().cpu()
 
-    def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _logits(self, first: torch.Tensor, second: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         half = self.precision != "fp32"
         with torch.autocast(self.device.type, dtype=DTYPES[self.precision] if half else None, enabled=half):
-            logits: torch.Tensor = self._network(pixels)[0]
+            logits: tuple[torch.Tensor, torch.Tensor | None] = self._network(first, second)
         return logits
 
     def state(self) -> dict[str, Any]:
@@ -153,3 +189,16 @@ class Trainer:
         """Take what :meth:`state_dict` gave."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+
+
+def could_differ(trainer: Trainer, ranks: Ranks) -> list[str]:
+    """Say what would give other bits from the same seed, for ``run.json``."""
+    found = ["other versions of torch, of the engine's runtime, of the image decoder", "another kind of processor"]
+    if trainer.device.type == "cuda":
+        found.append("the same again on this GPU: the order in which it adds up is not fixed")
+    elif ranks.size == 1:
+        found.append("another number of threads: torch adds up in another order")
+    found.append("another number of processes: gradients are added up in another order")
+    if trainer.batch_norm == EACH:
+        found.append("one process, beyond rounding: BatchNorm's statistics are those of each process")
+    return found

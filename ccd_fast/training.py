@@ -26,10 +26,11 @@ from ccd_fast.passes import open_passes, settled, updates_labels
 from ccd_fast.prediction import predict
 from ccd_fast.progress import Stages
 from ccd_fast.pseudo_labels import PseudoLabels, bias_by_class
+from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.run_folder import BIAS, SUMMARY, RunFolder
 from ccd_fast.run_state import Parts, State
 from ccd_fast.teacher import twins_warning
-from ccd_fast.trainer import Trainer
+from ccd_fast.trainer import Trainer, could_differ
 
 TEACHER, FIRST, UPDATED = "zero-shot teacher", "first pseudo-labels, train", "pseudo-labels after the updates, train"
 CHOSEN = "student, chosen epoch, test"
@@ -48,6 +49,7 @@ def train(
     boxes: Path | None = None,
     until: int | None = None,
     memory: Memory | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Run the method of the paper on a data set.
 
@@ -56,13 +58,14 @@ def train(
         recipe: every knob.
         folder: where the run is written.
         stages: shows the progress; its records go into the folder.
-        device: ``"cpu"``.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         resume: go on with the run in the folder, from its last finished epoch.
         overwrite: replace the run in the folder.
         command: kept in ``run.json``.
         boxes: CSV of the objects' boxes, for a ``views.choice`` that needs them; by default the data set's own.
         until: stop before this epoch; with ``resume`` the run goes on.
         memory: of trainings whose backbone is frozen, this one among them; None computes everything.
+        ranks: the processes that share the run, as ``folder`` has them too; the folder is on a disk that all see.
 
     Returns:
         The summary: all metrics by name, time and rate of each stage, the chosen epoch, unreadable images. Nothing
@@ -72,7 +75,7 @@ def train(
         UserError: something that was asked for cannot be had; nothing was written.
         RunError: the run cannot go on; what was done is in the folder.
     """
-    machine.check_device(device)
+    place = machine.check_device(device)
     folder.check_free(resume, overwrite)
     recipe = settled(recipe)
     images, test = source.load("train"), source.load("test")
@@ -80,11 +83,12 @@ def train(
     student = students.build(
         recipe.student.backbone, len(images.class_names), recipe.student.alpha, recipe.student.weights, recipe.seed
     )
-    trainer = Trainer(student, recipe)
+    trainer = Trainer(student.to(place), recipe, ranks)
     if memory is not None:
         memory.attend(student)
-    passes = open_passes(recipe, images, objects, device, stages.say, memory)
-    passes.prepare(student)
+    with ranks.leader_first():
+        passes = open_passes(recipe, images, objects, device, stages.say, memory, ranks)
+        passes.prepare(student)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
         stages.say(warning)
@@ -98,6 +102,7 @@ def train(
         folder=folder,
         stages=stages,
         stop=Stop(stages.say),
+        ranks=ranks,
     )
     if resume:
         _refuse_another_run(parts)
@@ -197,9 +202,10 @@ def _update_labels(parts: Parts, state: State, epoch: int) -> None:
 def _fit(parts: Parts, state: State, epoch: int) -> None:
     """Train for an epoch, look at the test images, and see whether this is the epoch to keep."""
     recipe, images, labels = parts.recipe, parts.images, state.labels
-    with parts.stages.stage("train", len(images), parts.keeper(f"train {epoch}"), epoch=epoch) as stage:
+    consistent, ranks = is_consistent(recipe, epoch), parts.ranks
+    with parts.stages.stage("train", len(images), parts.keeper(f"train {epoch}", in_step=True), epoch=epoch) as stage:
         loss, predicted, unreadable = fit_epoch(
-            parts.trainer, images, labels, parts.passes.backend, epoch, is_consistent(recipe, epoch), recipe, stage
+            parts.trainer, images, labels, parts.passes.backend, epoch, consistent, recipe, stage, ranks
         )
     parts.folder.add_to_quarantine(images, unreadable)
     sure = labels.table[labels.readable] == 1
@@ -239,7 +245,7 @@ def test_metrics(parts: Parts, epoch: int) -> Metrics | None:
     with parts.stages.stage("evaluate", len(test), epoch=epoch) as stage:
         size = parts.recipe.student.image_size
         student = parts.passes.at_work(parts.student, size, stage)
-        seen = predict(student, test.files_of_all(), parts.passes.backend, size, stage)
+        seen = predict(student, test.files_of_all(), parts.passes.backend, size, stage, parts.ranks)
     threshold = parts.recipe.evaluate.threshold
     return evaluate_images(seen.probabilities, test, seen.readable, threshold, parts.passes.absent_ap)
 
@@ -300,7 +306,14 @@ def _description(parts: Parts, source: Source, command: str, boxes: Path | None)
         "engine": parts.passes.engine,
         "student_runtime": parts.passes.student_runtime,
         "views": parts.passes.backend.name,
-        "training": {"precision": parts.trainer.precision, "compiled": parts.trainer.compiled},
+        "training": {
+            "precision": parts.trainer.precision,
+            "compiled": parts.trainer.compiled,
+            "processes": parts.ranks.size,
+            **({"batch_norm_statistics": parts.trainer.batch_norm} if parts.trainer.batch_norm else {}),
+        },
+        "device": str(parts.trainer.device),
+        "could_differ": could_differ(parts.trainer, parts.ranks),
         "machine": machine.describe(),
     }
 

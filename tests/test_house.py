@@ -11,7 +11,7 @@ PACKAGE = ROOT / "ccd_fast"
 LEVELS = [
     {"", "errors", "randomness"},
     {"prompts"},
-    {"config", "datasets", "engines", "kernels", "views", "progress", "machine"},
+    {"config", "datasets", "engines", "kernels", "views", "progress", "machine", "ranks"},
     {"teacher", "student", "cam", "pseudo_labels", "losses", "verify"},
     {
         "prediction",

@@ -65,7 +65,7 @@ def go_and_end(run: Callable[[bool], None], resume: bool, moment: Moment, number
             os.kill(os.getpid(), number)
         return original(*arguments, **options)
 
-    relabel.decoded.__defaults__ = (4, 0)  # several batches, of few photographs
+    relabel.decoded.__defaults__ = (4, None)  # several batches, of few photographs
     setattr(owner, name, counted)
     try:
         run(resume)

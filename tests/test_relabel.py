@@ -105,7 +105,7 @@ def test_a_running_mean_counts_each_update_alike_and_the_first_is_the_paper_s(em
         seen = updates[: number + 1]
         assert label == pytest.approx((weight_of_first * first + sum(seen)) / (weight_of_first + len(seen)))
     assert weight_of_the_old(knobs, epoch=2) == ema
-    assert weight_of_the_old(recipe(f"relabel.ema={ema}"), epoch=5) == ema
+    assert weight_of_the_old(recipe(f"relabel.ema={ema}", "relabel.average=moving"), epoch=5) == ema
 
 
 def test_a_pass_heeds_the_running_mean(images, judge, net):
@@ -291,7 +291,7 @@ class BrokenStudent:
 def test_whatever_fails_the_pass_ends_with_that_error_and_leaves_labels_cache_and_threads(
     images, judge, net, part, monkeypatch
 ):
-    monkeypatch.setattr("ccd_fast.prediction.decoded.__defaults__", (8, 0))  # three batches
+    monkeypatch.setattr("ccd_fast.prediction.decoded.__defaults__", (8, None))  # three batches
     cache, labels = CropCache(2**20), labels_of(images)
     update(images, judge, net, "relabel.margin=0.1", cache=cache)  # other boxes: the teacher will be asked
     kept, before, threads = cache._keys.copy(), labels.table.clone(), set(threading.enumerate())
@@ -306,7 +306,7 @@ def test_whatever_fails_the_pass_ends_with_that_error_and_leaves_labels_cache_an
 
 
 def test_the_labels_do_not_depend_on_which_part_is_slow(images, judge, net, monkeypatch):
-    monkeypatch.setattr("ccd_fast.prediction.decoded.__defaults__", (4, 0))
+    monkeypatch.setattr("ccd_fast.prediction.decoded.__defaults__", (4, None))
     plain, _ = update(images, judge, net)
 
     class Dawdling(PillowViews):
@@ -325,7 +325,7 @@ def test_the_labels_do_not_depend_on_which_part_is_slow(images, judge, net, monk
 
 
 def test_photographs_are_decoded_ahead_but_no_more_than_a_few(images, judge, net, monkeypatch):
-    monkeypatch.setattr("ccd_fast.prediction.decoded.__defaults__", (4, 0))
+    monkeypatch.setattr("ccd_fast.prediction.decoded.__defaults__", (4, None))
     decoded, used, ahead = [], [], []
 
     class Watched(PillowViews):

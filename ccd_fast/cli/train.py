@@ -57,7 +57,7 @@ def train(
     if source is not None:
         source.check()
 
-    from ccd_fast import machine, trained
+    from ccd_fast import machine, ranks, trained
     from ccd_fast.progress import Stages
     from ccd_fast.run_folder import RunFolder
     from ccd_fast.training import train as run
@@ -66,21 +66,25 @@ def train(
     if source is None:
         source, knobs = trained.origin(out)
         boxes = trained.boxes(out)
-    folder = RunFolder(out)
+    processes, device = ranks.join(device)
+    folder = RunFolder(out, processes)
     options.goes_on_with(f"`ccd-fast train --resume --out {shlex.quote(str(out))}`, from the last finished epoch")
     summary = run(
         source,
         knobs,
         folder,
-        Stages(Console(stderr=True), folder.add_metrics),
+        Stages(Console(stderr=True, quiet=not processes.leads), folder.add_metrics),
         device=device,
         resume=resume,
         overwrite=overwrite,
         boxes=boxes,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
+        ranks=processes,
     )
-    show(summary, out)
-    write_or_say(out)
+    ranks.leave()
+    if processes.leads:
+        show(summary, out)
+        write_or_say(out)
 
 
 def show(summary: dict[str, Any], out: Path) -> None:

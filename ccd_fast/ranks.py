@@ -1,0 +1,154 @@
+"""The processes of one run, as torchrun starts them: which share of the work is whose, and how it is put together.
+
+A process that is alone does all of the work, and nothing here costs it anything.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+from ccd_fast.errors import RunError, UserError
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+PATIENCE = timedelta(hours=2)
+"""How long a process waits for the others before it gives up: long enough for the build of any engine."""
+
+
+class Ranks:
+    """The processes of a run.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: how many there are.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        """Name this process; :func:`join` makes it meet the others."""
+        self.rank = rank
+        self.size = size
+
+    @property
+    def leads(self) -> bool:
+        """Tell whether this is the process that writes the run's folder and speaks to the user."""
+        return self.rank == 0
+
+    def share(self, items: int, block: int = 1) -> range:
+        """Give the items of this process: one contiguous range, which starts at a multiple of ``block``."""
+        blocks = -(-items // block)
+        start, stop = (min(items, block * (blocks * r // self.size)) for r in (self.rank, self.rank + 1))
+        return range(start, stop)
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """Let the leader go through a block, then the others: what it builds is there when they come."""
+        if not self.leads:
+            self.wait()
+        yield
+        if self.leads:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        self.total(torch.zeros(1))
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Add the tensors of all processes up, in place; exact for integers, and where all but one are 0."""
+        if self.size > 1:
+            with _together():
+                distributed.all_reduce(values)
+        return values
+
+    def highest(self, value: int) -> int:
+        """Give the highest of the processes' values."""
+        if self.size == 1:
+            return value
+        found = torch.tensor([value])
+        with _together():
+            distributed.all_reduce(found, distributed.ReduceOp.MAX)
+        return int(found)
+
+    def put_together(self, table: torch.Tensor, block: int = 1) -> None:
+        """Give all processes the rows that each has of a table, by :meth:`share`, in place.
+
+        Args:
+            table: (N, …) on the host, contiguous; this process's rows are filled.
+            block: as in :meth:`share`.
+        """
+        if self.size == 1:
+            return
+        bits = table.view(torch.uint8) if table.dtype == torch.bool else table
+        for rank in range(self.size):
+            own = Ranks(rank, self.size).share(len(table), block)
+            if len(own):
+                with _together():
+                    distributed.broadcast(bits[own.start : own.stop], rank)
+
+    def merged(self, own: dict[Key, Value]) -> dict[Key, Value]:
+        """Give the entries of all processes' dictionaries; their keys differ."""
+        if self.size == 1:
+            return own
+        every: list[dict[Key, Value]] = [{} for _ in range(self.size)]
+        with _together():
+            distributed.all_gather_object(every, own)
+        return {key: value for each in every for key, value in each.items()}
+
+
+ALONE = Ranks()
+
+
+def join(device: str) -> tuple[Ranks, str]:
+    """Meet the other processes that torchrun started, if it did; and share the cores of this machine with them.
+
+    Tensors on the host go through gloo, gradients on a GPU through NCCL.
+
+    Args:
+        device: ``"cuda"`` becomes the GPU of this process's number on its machine.
+
+    Returns:
+        The ranks, and the device of this process.
+
+    Raises:
+        UserError: the processes cannot meet.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return ALONE, device
+    beside, place = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    if device == "cuda":
+        device = f"cuda:{place}"
+    backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(max(1, cores // beside))  # torchrun itself leaves each process one
+    try:
+        if device != "cpu":
+            torch.cuda.set_device(device)
+        distributed.init_process_group(backend, timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"the {size} processes cannot meet: {_first_line(error)}") from error
+    return Ranks(distributed.get_rank(), size), device
+
+
+def leave() -> None:
+    """Part from the other processes; nothing where there are none."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Say in one line that another process is gone, where work that needs all of them fails."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RunError(f"another process of this run has ended: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
