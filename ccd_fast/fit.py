@@ -18,7 +18,7 @@ from ccd_fast.prediction import STUDENT_FILTER
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels
 from ccd_fast.randomness import Purpose
-from ccd_fast.ranks import ALONE, Ranks
+from ccd_fast.ranks import ALONE, Ranks, lost
 from ccd_fast.trainer import NotFiniteError, Trainer
 from ccd_fast.views import Photographs, ViewBackend, flipped, jitter_factors, prefetched
 
@@ -163,6 +163,10 @@ def fit_epoch(
                         names = ", ".join(images.paths[row] for row in rows.tolist()[:3])
                         message = f"the loss is {error} at a batch with {names}; the last checkpoint is kept"
                         raise RunError(message) from error
+                    except RuntimeError as error:
+                        if problem := lost(error):
+                            raise RunError(problem) from error
+                        raise
                 if share:
                     probabilities[rows] = torch.sigmoid(logits)
                     total += loss * len(rows)

@@ -141,6 +141,12 @@ def leave() -> None:
         distributed.destroy_process_group()
 
 
+def lost(error: RuntimeError) -> str:
+    """Say that another process is gone, where that is what an error of torch is about; else nothing."""
+    about = any(name in str(error).lower() for name in ("gloo", "nccl", "connection closed by peer"))
+    return f"another process of this run has ended: {_first_line(error)}" if about else ""
+
+
 @contextmanager
 def _together() -> Iterator[None]:
     """Say in one line that another process is gone, where work that needs all of them fails."""

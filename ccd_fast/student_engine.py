@@ -18,6 +18,7 @@ from ccd_fast.engines.batching import padded_batches
 from ccd_fast.engines.store import Store
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.student import PixelClassifier, Student
+from ccd_fast.within_memory import WithinMemory
 
 Runtime = Literal["torch", "onnxruntime"]
 OUTPUTS = ("logits", "cam")
@@ -67,7 +68,31 @@ def open_student(student: Student, runtime: Runtime, image_size: int, store: Sto
         RunError: the engine does not give what the student gives.
     """
     student.eval()
-    return student if runtime == "torch" else StudentEngine(student, image_size, store)
+    return StudentWithinMemory(student) if runtime == "torch" else StudentEngine(student, image_size, store)
+
+
+class StudentWithinMemory:
+    """A student that looks at fewer pictures at a time where memory runs out; the same bits otherwise."""
+
+    def __init__(self, student: Student) -> None:
+        """Take a student as it is now, and as it will be."""
+        self._student = student
+        self._run = WithinMemory(student, "the student", None)
+
+    @property
+    def classes(self) -> int:
+        """Give C."""
+        return self._student.classes
+
+    def eval(self) -> "StudentWithinMemory":
+        """Put the student into evaluation mode."""
+        self._student.eval()
+        return self
+
+    def __call__(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute logits and CAM; see :meth:`ccd_fast.student.Student.forward`."""
+        logits, cam = self._run(pixels)
+        return logits, cam
 
 
 class StudentEngine:

@@ -1,6 +1,8 @@
 """What takes the student's training steps: optimiser, precision, compilation (sections 3, 5 and 6)."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -12,10 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 from ccd_fast.config import Recipe
 from ccd_fast.engines.precision import DTYPES, Precision
 from ccd_fast.engines.torch_runtime import compiler_problem
-from ccd_fast.errors import UserError
+from ccd_fast.errors import RunError, UserError
 from ccd_fast.losses import consistency_loss, label_loss
 from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.student import Student
+from ccd_fast.within_memory import free_cached, say_on_stderr
 
 EACH = "of each process"
 Wanted = Literal["auto", "fp32", "bf16", "fp16"]
@@ -91,10 +94,13 @@ class Trainer:
         precision: of convolutions and products.
         compiled: whether the steps go through ``torch.compile``.
         frozen: whether the backbone stays as it is.
+        parts: into which a batch is cut where memory ran out; their gradients are added up before the step.
         batch_norm: of several processes, what BatchNorm's statistics are of; empty for one, or where there is none.
     """
 
-    def __init__(self, student: Student, recipe: Recipe, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self, student: Student, recipe: Recipe, ranks: Ranks = ALONE, say: Callable[[str], None] = say_on_stderr
+    ) -> None:
         """Make the optimiser for a student, on the device where the student is.
 
         Of several processes each has a part of every batch: their gradients are averaged before the step.
@@ -111,6 +117,9 @@ class Trainer:
         problem = compiler_problem(self.device.type)
         if self.compiled and problem:
             raise UserError(f"train.compile: {problem}; install one, or use train.compile=false")
+        self.parts = 1
+        self._say = say
+        self._is_alone = ranks.size == 1
         self.batch_norm = ""
         if ranks.size > 1 and not self.frozen and any(isinstance(m, _BatchNorm) for m in student.modules()):
             self.batch_norm = EACH if self.device.type == "cpu" else "of all processes"
@@ -120,7 +129,9 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         # One graph a batch size: graphs of any size would depend on which size came first, and --resume with them.
         both = BothViews(torch.compile(student, dynamic=False) if self.compiled else student)
-        self._network: nn.Module = DistributedDataParallel(both) if ranks.size > 1 else both
+        # Backbones keep layers behind their features that get no gradient, as ConvNeXt its last norm.
+        shared = partial(DistributedDataParallel, find_unused_parameters=True)
+        self._network: nn.Module = shared(both) if ranks.size > 1 else both
 
     def begin_epoch(self) -> None:
         """Put the student into training mode; a frozen backbone stays in evaluation mode."""
@@ -151,20 +162,54 @@ class Trainer:
 
         Raises:
             NotFiniteError: the loss is not finite; no step was taken.
+            RunError: the device has not the memory for it.
         """
         labels, weights = labels.to(self.device), None if weights is None else weights.to(self.device)
-        logits, others = self._logits(first, second)
-        loss = label_loss(logits, labels, weights)
-        if others is not None:
-            loss = loss + self.mu * consistency_loss(others, logits)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise NotFiniteError(str(value))
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss if share == 1 else share * loss).backward()  # type: ignore[no-untyped-call]
+        while (done := self._gradients(first, second, labels, weights, share)) is None:
+            self._cut(len(first))
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return value, logits.detach().cpu()
+        return done
+
+    def _gradients(
+        self,
+        first: torch.Tensor,
+        second: torch.Tensor | None,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None,
+        share: float,
+    ) -> tuple[float, torch.Tensor] | None:
+        """Compute the gradients of a batch, in parts; give loss and logits, or None where memory ran out."""
+        self.optimizer.zero_grad(set_to_none=True)
+        value, seen = 0.0, []
+        try:
+            for rows in torch.arange(len(first)).chunk(self.parts):
+                part = slice(int(rows[0]), int(rows[-1]) + 1)
+                logits, others = self._logits(first[part], None if second is None else second[part])
+                loss = label_loss(logits, labels[part], None if weights is None else weights[part])
+                if others is not None:
+                    loss = loss + self.mu * consistency_loss(others, logits)
+                of_batch = len(rows) / len(first)
+                value += of_batch * float(loss.detach())
+                if not math.isfinite(value):
+                    raise NotFiniteError(str(value))
+                scale = share * of_batch
+                self.scaler.scale(loss if scale == 1 else scale * loss).backward()  # type: ignore[no-untyped-call]
+                seen.append(logits.detach().cpu())
+        except torch.OutOfMemoryError:
+            return None
+        return value, seen[0] if len(seen) == 1 else torch.cat(seen)
+
+    def _cut(self, batch: int) -> None:
+        """Cut batches into twice as many parts, and say so."""
+        free_cached(self.device)
+        if not self._is_alone or self.parts >= batch:
+            raise RunError(f"out of memory on {self.device}: set train.batch_size below {batch}, or a smaller student")
+        self.parts = min(2 * self.parts, batch)
+        self._say(
+            f"out of memory: each batch is trained in {self.parts} parts from here on, their gradients added up; "
+            "BatchNorm sees the parts"
+        )
 
     def _logits(self, first: torch.Tensor, second: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         half = self.precision != "fp32"
@@ -183,12 +228,17 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint keeps beside the student's weights."""
-        return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "parts": self.parts,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take what :meth:`state_dict` gave."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        self.parts = state["parts"]
 
 
 def could_differ(trainer: Trainer, ranks: Ranks) -> list[str]:

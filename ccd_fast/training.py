@@ -83,7 +83,7 @@ def train(
     student = students.build(
         recipe.student.backbone, len(images.class_names), recipe.student.alpha, recipe.student.weights, recipe.seed
     )
-    trainer = Trainer(student.to(place), recipe, ranks)
+    trainer = Trainer(student.to(place), recipe, ranks, stages.say)
     if memory is not None:
         memory.attend(student)
     with ranks.leader_first():

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "ccd_fast"
 
 LEVELS = [
     {"", "errors", "randomness"},
-    {"prompts"},
+    {"prompts", "within_memory"},
     {"config", "datasets", "engines", "kernels", "views", "progress", "machine", "ranks"},
     {"teacher", "student", "cam", "pseudo_labels", "losses", "verify"},
     {

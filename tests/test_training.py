@@ -66,7 +66,7 @@ def test_a_run_leaves_behind_what_it_promises(source, recipe, tmp_path):
     assert config.load(out / "recipe.toml") == recipe("train.epochs=4")
     description = json.loads((out / "run.json").read_text())
     assert description["command"] == "ccd-fast train …"
-    assert description["training"] == {"precision": "fp32", "compiled": False}
+    assert description["training"] == {"precision": "fp32", "compiled": False, "processes": 1}
     assert description["machine"]["packages"]["torch"] == torch.__version__.split("+")[0]
     assert (out / "quarantine.csv").read_text() == "path,reason\n"
     stages = [line["stage"] for line in lines(out) if "stage" in line]

@@ -4,6 +4,7 @@ Commands import the library when they run, so that ``--help`` answers at once.
 """
 
 import io
+import os
 import sys
 import traceback
 
@@ -56,8 +57,10 @@ app.command("verify")(verify.verify)
 
 
 @app.callback()
-def _options(version: options.Version = False) -> None:
+def _options(context: typer.Context, version: options.Version = False) -> None:
     """Photographs and class names in, a small fast multi-label classifier out. No labels needed."""
+    if os.environ.get("WORLD_SIZE", "1") != "1" and context.invoked_subcommand != "train":
+        raise UserError(f"{context.invoked_subcommand} runs in one process: torchrun is for train")
 
 
 def main() -> None:
@@ -90,5 +93,7 @@ def _interrupted() -> None:
 def _fail(message: str, code: int) -> None:
     if options.debugging():
         traceback.print_exc()
-    print("ccd-fast: " + " ".join(message.split()), file=sys.stderr)
+    rank = os.environ.get("RANK", "0")
+    who = "ccd-fast: " if rank == "0" else f"ccd-fast (process {rank}): "
+    print(who + " ".join(message.split()), file=sys.stderr)
     sys.exit(code)

@@ -8,6 +8,7 @@ from ccd_fast.engines import onnx_export
 from ccd_fast.engines.batching import in_fixed_batches
 from ccd_fast.engines.store import Store
 from ccd_fast.engines.tower import EmbedPixels, EngineSettings, ImageTower
+from ccd_fast.within_memory import WithinMemory
 
 
 def problem(device: str, precision: str) -> str:
@@ -54,9 +55,10 @@ class TorchEngine:
             module = module.to(memory_format=torch.channels_last)  # what pixels are already
         graphs = compiled and settings.cuda_graph and self.device.type == "cuda"
         mode = "reduce-overhead" if graphs else None
-        self._run = torch.compile(module, mode=mode, dynamic=False) if compiled else module
+        run = torch.compile(module, mode=mode, dynamic=False) if compiled else module
+        self._run = WithinMemory(lambda batch: run(batch).clone(), f"the teacher on {self.runtime}", None)
 
     @torch.inference_mode()
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         """Embed views; see :class:`ccd_fast.engines.ImageEngine`."""
-        return in_fixed_batches(pixels, self.batch_size, lambda batch: self._run(batch).clone())
+        return in_fixed_batches(pixels, self.batch_size, self._run)

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from ccd_fast.engines import ImageTower
 from ccd_fast.engines.attention_pool import has_attention_pool, resize_attention_pool
-from tests.conftest import picture
+from pictures import picture
 
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
 

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from ccd_fast import engines, teacher
 from ccd_fast.engines import Store
 from ccd_fast.views import open_backend
-from tests.conftest import picture
+from pictures import picture
 
 
 def relative_error(ours: torch.Tensor, reference: torch.Tensor) -> float:

@@ -5,9 +5,8 @@ import struct
 import zlib
 
 import numpy as np
+from pictures import picture
 from PIL import Image
-
-from tests.conftest import picture
 
 SCENE = picture(np.random.default_rng(5), 70, 90)
 GREY = SCENE.convert("L")

@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pictures import picture
 from PIL import Image
 
 from ccd_fast.views import jitter_factors, open_backend
 from ccd_fast.views.pillow import PillowViews
-from tests.conftest import picture
 
 pytest.importorskip("nvidia.dali")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from pictures import picture
 
 from ccd_fast.views import installed_backends, jitter_factors, open_backend
-from tests.conftest import picture
 from tests.views import samples
 
 pytestmark = [
