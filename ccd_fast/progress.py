@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ccd_fast.printable import printable
+
 PLAIN_INTERVAL = 30.0
 """Seconds between lines where no bar can be drawn."""
 
@@ -132,7 +134,7 @@ class Stages:
 
     def say(self, text: str) -> None:
         """Print a line between stages."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, total: int, keeper: Keeps | None = None, **labels: Any) -> Iterator[Stage]:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pyarrow
@@ -25,6 +26,8 @@ STATE = "checkpoints/state.pt"
 PARTIAL = "checkpoints/partial.pt"
 SUMMARY = "summary.json"
 BIAS = "labels/bias.json"
+NOT_A_STATE = (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError)
+"""What torch raises for a file that is damaged, or that holds more than tensors and plain data."""
 
 
 class RunFolder:
@@ -168,7 +171,10 @@ class RunFolder:
             have = sorted(f.stem for f in file.parent.glob("*.safetensors"))
             mend = "" if self.summary() else f": the run has not ended; go on with --resume --out {self.path}"
             raise UserError(f"{self.path}: no checkpoint {name!r}; it has {', '.join(have) or 'none yet'}{mend}")
-        return safetensors.torch.load_file(file)
+        try:
+            return safetensors.torch.load_file(file)
+        except SafetensorError as error:
+            raise UserError(f"{file}: cannot be read: {error}") from error
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write all that a resumed run needs, in one file."""
@@ -184,7 +190,12 @@ class RunFolder:
         """Read what :meth:`save_partial` wrote for this pass; None if there is nothing, or another pass's."""
         if not self._partial.is_file():
             return None
-        state: dict[str, Any] = torch.load(self._partial, weights_only=True, map_location="cpu")
+        try:
+            state: dict[str, Any] = torch.load(self._partial, weights_only=True, map_location="cpu")
+        except NOT_A_STATE as error:
+            raise UserError(
+                f"{self._partial}: not what a run of ccd-fast wrote; remove it, and the pass begins anew"
+            ) from error
         return state if state.pop("pass") == name else None
 
     @property
@@ -207,6 +218,8 @@ class RunFolder:
             state: dict[str, Any] = torch.load(self.path / STATE, weights_only=True, map_location="cpu")
         except FileNotFoundError:
             raise UserError(f"--resume: {self.path} holds no run to go on with (no {STATE})") from None
+        except NOT_A_STATE as error:
+            raise UserError(f"{self.path / STATE}: not what a run of ccd-fast wrote: it is not read") from error
         self._records = state.pop("records")
         self.quarantine = state.pop("quarantine")
         return state

@@ -13,6 +13,7 @@ from typing import Any
 
 import open_clip
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn.functional import normalize
 
@@ -97,7 +98,7 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
         raise UserError(
             f"teacher {name}: needs {error.name}, which is not installed: pip install {error.name}"
         ) from error
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         lines = str(error).strip().splitlines()
         raise UserError(f"teacher {name}: cannot be loaded: {lines[0] if lines else type(error).__name__}") from error
     model.eval().requires_grad_(False)

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ccd_fast"
 
 LEVELS = [
-    {"", "errors", "randomness"},
+    {"", "errors", "printable", "randomness"},
     {"prompts", "within_memory"},
     {"config", "datasets", "engines", "kernels", "views", "progress", "machine", "ranks"},
     {"teacher", "student", "cam", "pseudo_labels", "losses", "verify"},

@@ -29,6 +29,7 @@ from ccd_fast.cli import (
     verify,
 )
 from ccd_fast.errors import RunError, UserError
+from ccd_fast.printable import printable
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
@@ -95,5 +96,5 @@ def _fail(message: str, code: int) -> None:
         traceback.print_exc()
     rank = os.environ.get("RANK", "0")
     who = "ccd-fast: " if rank == "0" else f"ccd-fast (process {rank}): "
-    print(who + " ".join(message.split()), file=sys.stderr)
+    print(who + printable(" ".join(message.split())), file=sys.stderr)
     sys.exit(code)

@@ -122,7 +122,7 @@ def decode(
     result = measure_decode(Load(readable, batch_size, image_size, count, device))
     show_decode(result)
     if len(readable) < len(files):
-        typer.echo(f"ccd-fast: {len(files) - len(readable)} images that cannot be read were left out", err=True)
+        options.warn(f"{len(files) - len(readable)} images that cannot be read were left out")
     if out is not None:
         measure.save({"benchmark": "decode", **result}, out)
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ccd_fast.cli import options
+from ccd_fast.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +71,7 @@ def evaluate(
         student = trained.at_work(model, len(images))
         seen = predict(student, images.files_of_all(), backend, model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
-        typer.echo(f"ccd-fast: {images.paths[row]}: {reason}", err=True)
+        options.warn(f"{images.paths[row]}: {reason}")
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
     result = metrics.evaluate_images(seen.probabilities, images, seen.readable, limit, absent_ap)
     if result is None:
@@ -97,7 +99,7 @@ def show(result: Metrics, beside: Mapping[str, Metrics]) -> None:
         table.add_column(column, justify="right")
     for name in result.average_precision:
         values = [metrics.average_precision.get(name) for metrics in columns.values()]
-        table.add_row(name, *("–" if value is None else f"{100 * value:.1f}" for value in values))
+        table.add_row(Text(printable(name)), *("–" if value is None else f"{100 * value:.1f}" for value in values))
     table.add_section()
     table.add_row("mAP", *(f"{100 * metrics.mean_average_precision:.1f}" for metrics in columns.values()))
     table.add_section()
@@ -113,7 +115,8 @@ def show(result: Metrics, beside: Mapping[str, Metrics]) -> None:
         table.add_row(label, *(f"{100 * getattr(metrics, share):.1f}" for metrics in columns.values()))
     console.print(table)
     if result.without_positives:
-        console.print(f"left out of the mean, as no image has them: {', '.join(result.without_positives)}")
+        absent = printable(", ".join(result.without_positives))
+        console.print(f"left out of the mean, as no image has them: {absent}", markup=False)
 
 
 def show_localisation(found: Localisation) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccd_fast.cli import options
+from ccd_fast.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,14 +150,14 @@ def _show(
     table.add_column("photographs", justify="right")
     table.add_column("threshold", justify="right")
     for c, (name, count) in enumerate(counts.items()):
-        table.add_row(Text(name), f"{count:,}", f"{limits[c]:.3f}")
+        table.add_row(Text(printable(name)), f"{count:,}", f"{limits[c]:.3f}")
     console.print(table)
     console.print(f"{readable:,} photographs, {decided.sum() / max(readable, 1):.2f} labels each on average")
     without = int((~decided.any(axis=1) & labelled.readable.numpy()).sum())
     if without:
         console.print(f"{without:,} photographs have no label at this threshold")
     for row, reason in list(labelled.unreadable.items())[:SHOWN]:
-        typer.echo(f"ccd-fast: {labelled.images.paths[row]}: {reason}", err=True)
+        options.warn(f"{labelled.images.paths[row]}: {reason}")
     if len(labelled.unreadable) > SHOWN:
-        typer.echo(f"ccd-fast: and {len(labelled.unreadable) - SHOWN} more", err=True)
+        options.warn(f"and {len(labelled.unreadable) - SHOWN} more")
     typer.echo(f"written to {', '.join(map(str, written))}")

@@ -8,6 +8,7 @@ import typer
 
 from ccd_fast import __version__
 from ccd_fast.errors import UserError, nearest
+from ccd_fast.printable import printable
 
 _state = {"debug": False}
 _go_on = [""]
@@ -21,6 +22,11 @@ def goes_on_with(how: str) -> None:
 def how_to_go_on() -> str:
     """Give what :func:`goes_on_with` kept; nothing where a command has nothing to go on with."""
     return _go_on[0]
+
+
+def warn(text: str) -> None:
+    """Print a line where errors go."""
+    typer.echo(f"ccd-fast: {printable(text)}", err=True)
 
 
 def debugging() -> bool:

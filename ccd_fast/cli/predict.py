@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccd_fast.cli import options
+from ccd_fast.printable import printable
 
 if TYPE_CHECKING:
     from ccd_fast.trained import Trained
@@ -75,7 +76,7 @@ def predict(
     model = trained.load(run, checkpoint)
     files, gone = find(paths, sys.stdin)
     for path in gone:
-        typer.echo(f"ccd-fast: {path}: no such file", err=True)
+        options.warn(f"{path}: no such file")
     if not files:
         raise typer.Exit(2)
     views = model.recipe.views
@@ -84,7 +85,7 @@ def predict(
         student = trained.at_work(model, len(files))
         seen = run_student(student, files, backend, model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
-        typer.echo(f"ccd-fast: {files[row]}: {reason}", err=True)
+        options.warn(f"{files[row]}: {reason}")
     rows = seen.readable.nonzero().flatten().tolist()
     probabilities = {files[row]: seen.probabilities[row].tolist() for row in rows}
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
@@ -154,8 +155,8 @@ def show(predictions: dict[Path, Ranked], threshold: float) -> None:
     table.add_column("photograph", overflow="fold")
     table.add_column(f"classes (bold: probability >= {threshold:g})")
     for file, pairs in predictions.items():
-        words = Text(", ").join(Text(f"{n} {p:.2f}", "bold" if p >= threshold else "") for n, p in pairs)
-        table.add_row(Text(str(file)), words)
+        words = Text(", ").join(Text(f"{printable(n)} {p:.2f}", "bold" if p >= threshold else "") for n, p in pairs)
+        table.add_row(Text(printable(str(file))), words)
     Console().print(table)
 
 

@@ -109,7 +109,7 @@ def show(summary: dict[str, Any], out: Path) -> None:
     table.add_row("all stages", "", f"{whole:.1f}", "", "", end_section=True)
     console.print(table)
     if summary["unreadable"]:
-        console.print(f"{summary['unreadable']} images could not be read: {out / 'quarantine.csv'}")
+        console.print(f"{summary['unreadable']} images could not be read: {out / 'quarantine.csv'}", markup=False)
     lag = _lag(summary["results"])
     if lag > 0:
         console.print(
@@ -120,7 +120,7 @@ def show(summary: dict[str, Any], out: Path) -> None:
     oracle = summary["oracle_epoch"]
     known = "" if oracle is None else f"; the test labels would choose epoch {oracle}"
     console.print(f"checkpoints/best is epoch {summary['chosen_epoch']}: {summary['choice']}{known}")
-    console.print(f"{summary['epochs']} epochs; all in {out}")
+    console.print(f"{summary['epochs']} epochs; all in {out}", markup=False)
 
 
 def _lag(results: dict[str, Any]) -> float:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ccd_fast.cli import options
+from ccd_fast.printable import printable
 
 if TYPE_CHECKING:
     from ccd_fast.verify import Report
@@ -54,7 +56,7 @@ def verify(
 def show(report: Report) -> None:
     """Print a report as tables, and what is wrong below them."""
     console = Console()
-    table = Table(title=f"{report.dataset} in {report.root}")
+    table = Table(title=Text(printable(f"{report.dataset} in {report.root}")))
     table.add_column("images")
     rows: dict[str, list[object]] = {
         "named by the annotations": [s.images for s in report.splits],
@@ -76,7 +78,7 @@ def show(report: Report) -> None:
     for split in report.splits:
         labels.add_column(split.split, justify="right")
     for name in dict.fromkeys(name for split in report.splits for name in split.labels):
-        labels.add_row(name, *(str(split.labels.get(name, "")) for split in report.splits))
+        labels.add_row(Text(printable(name)), *(str(split.labels.get(name, "")) for split in report.splits))
     if labels.row_count:
         console.print(labels)
     if report.same_content:
@@ -88,4 +90,4 @@ def show(report: Report) -> None:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

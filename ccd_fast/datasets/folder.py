@@ -28,6 +28,7 @@ from ccd_fast.datasets.boxes import Boxes, by_image
 from ccd_fast.datasets.description import Description, Form
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.errors import UserError, nearest
+from ccd_fast.printable import printable
 from ccd_fast.prompts import names_of
 
 SUFFIXES = frozenset(
@@ -153,6 +154,8 @@ def read_class_names(file: Path) -> tuple[str, ...]:
         if not line.strip():
             continue
         for name in names_of(line):
+            if printable(name) != name:
+                raise UserError(f"--classes {file}: line {number}: {name!r} holds characters that no name has")
             if not name:
                 raise UserError(f"--classes {file}: line {number}: a name is missing beside a bar: {line.strip()!r}")
             if name.lower() in seen:
