@@ -14,7 +14,7 @@ from torch import nn
 
 from ccd_fast import __version__, student_engine
 from ccd_fast.config import Recipe
-from ccd_fast.engines import onnx_export, onnx_runtime
+from ccd_fast.engines import onnx_export, onnx_runtime, tensorrt_runtime
 from ccd_fast.errors import UserError
 from ccd_fast.prediction import STUDENT_FILTER
 from ccd_fast.student import Student
@@ -23,7 +23,9 @@ from ccd_fast.trained import Trained
 OUTPUTS = ("probabilities", *student_engine.OUTPUTS)
 PICTURES = 4
 """Pictures that the ONNX file is compared with eager PyTorch on."""
-SUFFIXES = {"onnx": ".onnx", "safetensors": ".safetensors"}
+PLAN_BATCHES = (1, 16, 64)
+"""The smallest batch that a plan takes, the one that it is built to be fast at, and the largest."""
+SUFFIXES = {"onnx": ".onnx", "plan": ".plan", "safetensors": ".safetensors"}
 """Of the file, by format."""
 
 
@@ -32,7 +34,7 @@ class Exported:
     """What was written.
 
     Attributes:
-        files: one for ONNX; backbone and head for safetensors.
+        files: one for ONNX; plan and facts; backbone and head for safetensors.
         errors: relative error of each output against eager PyTorch; none for weights alone.
     """
 
@@ -115,8 +117,42 @@ def export_safetensors(trained: Trained, file: Path, overwrite: bool = False) ->
     return Exported((file, head_file), {})
 
 
+def export_plan(trained: Trained, file: Path, overwrite: bool = False) -> Exported:
+    """Write a student as TensorRT plan, in fp32, with :func:`facts` beside it as ``<stem>.json``.
+
+    The plan is built from the ONNX file of :func:`export_onnx`, which was compared with PyTorch; it has the same input
+    and outputs, takes :data:`PLAN_BATCHES` pictures, and serves the version of TensorRT that built it.
+
+    Args:
+        trained: the student.
+        file: to write, whole or not at all.
+        overwrite: replace existing files.
+
+    Raises:
+        UserError: a file exists, or no TensorRT that can build here is installed.
+        RunError: TensorRT refuses the graph; its own words are in the message.
+    """
+    described = file.with_suffix(".json")
+    refuse_existing([file, described], overwrite)
+    if why := tensorrt_runtime.can_build("cuda"):
+        raise UserError(f"--format plan: {why}")
+    size, errors = trained.recipe.student.image_size, {}
+
+    def write(target: Path) -> None:
+        graph = target.with_suffix(".onnx")
+        errors.update(export_onnx(trained, graph).errors)
+        name = trained.recipe.student.backbone
+        target.write_bytes(tensorrt_runtime.plan(graph, PLAN_BATCHES, size, name, target.parent))
+
+    built_by = {"tensorrt": tensorrt_runtime.version(), "batch_sizes": list(PLAN_BATCHES)}
+    text = json.dumps({**facts(trained), **built_by}, indent=1, ensure_ascii=False)
+    _write_whole({file: write, described: lambda target: target.write_text(text, encoding="utf-8")})
+    return Exported((file, described), errors)
+
+
 FORMATS: dict[str, Callable[[Trained, Path, bool], Exported]] = {
     "onnx": export_onnx,
+    "plan": export_plan,
     "safetensors": export_safetensors,
 }
 """By name."""
@@ -124,7 +160,7 @@ FORMATS: dict[str, Callable[[Trained, Path, bool], Exported]] = {
 
 def facts(trained: Trained) -> dict[str, Any]:
     """Give what a program needs beside the weights, and where they come from; folders of this machine are left out."""
-    recipe = _without_folders(trained.recipe)
+    recipe = without_folders(trained.recipe)
     mean, std = (tensor.flatten().tolist() for tensor in (trained.student.mean, trained.student.std))
     return {
         "class_names": list(trained.class_names),
@@ -141,7 +177,8 @@ def facts(trained: Trained) -> dict[str, Any]:
     }
 
 
-def _without_folders(recipe: Recipe) -> Recipe:
+def without_folders(recipe: Recipe) -> Recipe:
+    """Give a recipe that names files of this machine without their folders."""
     teacher, weights = Path(recipe.teacher.model), Path(recipe.student.weights)
     return recipe.model_copy(
         update={

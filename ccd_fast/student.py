@@ -72,7 +72,7 @@ class Student(nn.Module):
             Logits z, (B, C) float32, and the boosted maps M, (B, C, h, w) float32; z is the mean of M over positions.
             Under autocast too.
         """
-        normalised = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        normalised = (pixels.float().permute(0, 3, 1, 2) - self.mean) / self.std  # TensorRT transposes no uint8
         features = self.backbone.forward_features(normalised)
         cam = piecewise_boost(self.head(features).float(), self.alpha)
         return cam.mean(dim=(2, 3)), cam

@@ -12,11 +12,13 @@ import safetensors.torch
 import timm
 import torch
 
-from ccd_fast import config, export, student, student_engine, trained
+from ccd_fast import config, export, model_card, student, student_engine, trained
 from ccd_fast.datasets import Source
+from ccd_fast.engines import tensorrt_runtime
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.prediction import predict
 from ccd_fast.progress import Stage
+from ccd_fast.run_folder import RunFolder
 from ccd_fast.student import piecewise_boost
 from ccd_fast.views import open_backend
 
@@ -137,14 +139,16 @@ def test_a_trained_run_is_exported_by_the_command(model, tmp_path, monkeypatch, 
         return exit_.value.code or 0, *capsys.readouterr()
 
     monkeypatch.setattr(trained, "load", lambda run, checkpoint: model)
+    RunFolder(tmp_path).write_json("run.json", {"root": "photos", "images": {"train": 30, "test": 12}})
     code, out, _ = ccd(tmp_path)
     assert code == 0
     assert "student.onnx" in out
     assert "largest relative difference from PyTorch: logits " in out
     assert (tmp_path / "student.onnx").is_file()
+    assert "photos: 30 photographs to train on" in (tmp_path / "student.md").read_text()
     for arguments, said in (
         ((tmp_path,), "already exists; replace it with --overwrite"),
-        ((tmp_path, "--format", "onx"), "--format onx: must be one of onnx, safetensors; did you mean 'onnx'?"),
+        ((tmp_path, "--format", "onx"), "--format onx: must be one of onnx, plan, safetensors; did you mean 'onnx'?"),
         ((tmp_path, "--out", "mine.pt"), "must end in .onnx"),
         ((tmp_path, "--out", tmp_path / "nowhere" / "a.onnx"), "no folder"),
     ):
@@ -165,3 +169,57 @@ def test_without_onnxruntime_the_file_cannot_be_checked_and_is_not_written(model
     with pytest.raises(UserError, match="export checks the ONNX file with onnxruntime: not installed"):
         export.export_onnx(model, tmp_path / "student.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_is_built_from_the_file_that_was_checked(model, tmp_path):
+    if why := tensorrt_runtime.can_build("cuda"):
+        pytest.skip(why)
+    file = tmp_path / "student.plan"
+    written = export.export_plan(model, file)
+    assert written.files == (file, tmp_path / "student.json")
+    assert file.stat().st_size > 10_000
+    assert max(written.errors.values()) < 1e-4
+    described = json.loads((tmp_path / "student.json").read_text())
+    assert described["class_names"] == list(NAMES)
+    assert described["batch_sizes"] == [1, 16, 64]
+    assert described["tensorrt"].startswith("tensorrt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["student.json", "student.plan"]
+    with pytest.raises(UserError, match="already exists"):
+        export.export_plan(model, file)
+
+
+def test_a_plan_without_tensorrt_is_one_line(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(tensorrt_runtime, "MODULES", ("no_such_tensorrt",))
+    with pytest.raises(UserError, match=r"--format plan: not installed: pip install 'ccd_fast\[tensorrt\]'"):
+        export.export_plan(model, tmp_path / "student.plan")
+    assert list(tmp_path.iterdir()) == []
+
+
+METRICS = {
+    "mean_average_precision": 0.5, "class_f1": 0.25, "overall_f1": None, "images": 12, "threshold": 0.5,
+    "average_precision": {"cat": 0.9, "dog": 0.1, "a|b": 0.2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_the_card_says_what_the_file_is_and_how_good(model, tmp_path, measured):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(overwrite=False)
+    folder.write_json("run.json", {"root": "/home/me/holidays <b>", "images": {"train": 30, "test": 12}})
+    metrics = {"student, chosen epoch, test": METRICS, "zero-shot teacher, test": {**METRICS, "class_f1": 0.125}}
+    folder.write_json("summary.json", {"chosen_epoch": 3, "metrics": metrics if measured else {}})
+    text = model_card.card(tmp_path / "run", model, "best", tmp_path / "s.onnx")
+    assert "| file | s.onnx |" in text
+    assert "| classes | cat, dog, traffic light, boat |" in text
+    assert "holidays &lt;b&gt;: 30 photographs to train on, 12 to test on" in text
+    assert "/home/me" not in text
+    assert "epoch 3" in text
+    assert f"image_size = {SIZE}" in text
+    assert "nobody has corrected them" in text
+    if measured:
+        assert "| mAP | 50.0 | 50.0 |" in text
+        assert "| CF1 | 25.0 | 12.5 |" in text
+        assert "| OF1 | – | – |" in text
+        assert "Lowest average precision: dog 10.0, a\\|b 20.0, cat 90.0." in text
+    else:
+        assert "Not measured" in text

@@ -33,7 +33,7 @@ LEVELS = [
     {"training", "labelling"},
     {"label_files"},
     {"studies"},
-    {"report"},
+    {"report", "model_card"},
     {"demo"},
     {"bench", "doctor", "api"},
     {"cli"},

@@ -11,10 +11,10 @@ from ccd_fast.cli import options
 def export(
     run: options.Run,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="By default student.onnx or student.safetensors in RUN.")
+        Path | None, typer.Option(metavar="FILE", help="By default student.onnx, .plan or .safetensors in RUN.")
     ] = None,
     kind: Annotated[
-        str, typer.Option("--format", help="onnx, or safetensors: the backbone in timm's names, and the head beside it.")
+        str, typer.Option("--format", help="onnx; plan, for TensorRT; or safetensors: the backbone in timm's names, and the head beside it.")
     ] = "onnx",
     checkpoint: options.Checkpoint = "best",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
@@ -24,12 +24,12 @@ def export(
 
     The ONNX file takes uint8 pixels (pictures, height, width, RGB) and gives probabilities, logits and the class
     activation maps; class names, size and filter of the resize, and threshold stand in its metadata. It is compared
-    with PyTorch before it gets its name.
+    with PyTorch before it gets its name. A model card is written beside it, as .md.
 
     Example: `ccd-fast export runs/photos --out photos.onnx`
     """
     from ccd_fast import export as exports
-    from ccd_fast import machine, trained
+    from ccd_fast import machine, model_card, trained
     from ccd_fast.errors import UserError
 
     options.each_of([kind], exports.FORMATS, "--format")
@@ -39,9 +39,12 @@ def export(
         raise UserError(f"--out {file}: must end in {suffix}, or choose another --format")
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
+    card = model_card.card(run, model, checkpoint, file)
     written = exports.FORMATS[kind](model, file, overwrite)
-    for path in written.files:
-        typer.echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+    described = file.with_suffix(".md")
+    described.write_text(card, encoding="utf-8")
+    for path in (*written.files, described):
+        typer.echo(f"{path}: {path.stat().st_size / 2**20:.3g} MiB")
     if written.errors:
         errors = ", ".join(f"{name} {error:.1e}" for name, error in written.errors.items())
         typer.echo(f"largest relative difference from PyTorch: {errors}")

@@ -28,6 +28,12 @@ def module_name() -> str:
     return next((name for name in MODULES if importlib.util.find_spec(name) is not None), "")
 
 
+def version() -> str:
+    """Name the module that is installed, with its version."""
+    name = module_name()
+    return f"{name} {_module(name).__version__}"
+
+
 def can_build(device: str) -> str:
     """Say why no plan can be built for a device, or nothing; an RTX plan can be built without a card."""
     name = module_name()
@@ -82,7 +88,27 @@ def build(tower: ImageTower, settings: EngineSettings, store: Store) -> Path:
 
 
 def _build_plan(onnx_file: Path, settings: EngineSettings, tower: ImageTower, file: Path, store: Store) -> None:
-    """Parse the ONNX file, and build for exactly one batch size."""
+    """Build for exactly one batch size."""
+    count, what = settings.batch_size, f"{tower.name} in {settings.precision}"
+    file.write_bytes(plan(onnx_file, (count, count, count), tower.image_size, what, store.folder, _instead(settings)))
+
+
+def plan(
+    onnx_file: Path, batch_sizes: tuple[int, int, int], image_size: int, what: str, folder: Path, instead: str = ""
+) -> bytes:
+    """Build the plan of an ONNX graph that takes ``pixels``, (B, S, S, 3) uint8.
+
+    Args:
+        onnx_file: the graph, with its precisions.
+        batch_sizes: the smallest B, the one to be fast at, and the largest.
+        image_size: S.
+        what: names the graph, for messages.
+        folder: where the timings of the layers are kept.
+        instead: what to try where it fails.
+
+    Raises:
+        RunError: TensorRT refuses the graph or the card; its own words are in the message.
+    """
     trt = _module(module_name())
     logger = _Log(trt)
     builder = trt.Builder(logger.own)
@@ -91,31 +117,29 @@ def _build_plan(onnx_file: Path, settings: EngineSettings, tower: ImageTower, fi
     parser = trt.OnnxParser(network, logger.own)
     if not parser.parse_from_file(str(onnx_file)):
         reason = _brief(parser.get_error(0).desc())
-        raise RunError(f"TensorRT cannot read {tower.name} in {settings.precision}: {reason}{_instead(settings)}")
+        raise RunError(f"TensorRT cannot read {what}: {reason}{instead}")
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
-    shape = (settings.batch_size, tower.image_size, tower.image_size, 3)
-    profile.set_shape("pixels", shape, shape, shape)
+    profile.set_shape("pixels", *((count, image_size, image_size, 3) for count in batch_sizes))
     config.add_optimization_profile(profile)
     config.clear_flag(trt.BuilderFlag.TF32)  # fp32 means fp32
     if module_name() == "tensorrt_rtx" and not torch.cuda.is_available():
         config.num_compute_capabilities = len(RTX_TARGETS)
         for index, target in enumerate(RTX_TARGETS):
             config.set_compute_capability(getattr(trt.ComputeCapability, target), index)
-    timings = _timing_cache(config, store) if module_name() == "tensorrt" else None
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
-        reason = _brief(logger.last)
-        raise RunError(f"TensorRT cannot build {tower.name} in {settings.precision}: {reason}{_instead(settings)}")
-    file.write_bytes(bytes(plan))
+    timings = _timing_cache(config, folder) if module_name() == "tensorrt" else None
+    built = builder.build_serialized_network(network, config)
+    if built is None:
+        raise RunError(f"TensorRT cannot build {what}: {_brief(logger.last)}{instead}")
     if timings is not None:
         _keep_timings(config, timings)
+    return bytes(built)
 
 
-def _timing_cache(config: Any, store: Store) -> Path:
+def _timing_cache(config: Any, folder: Path) -> Path:
     """Give the builder what earlier builds on this card have timed; TensorRT checks that the card is the same."""
     name = torch.cuda.get_device_name().replace(" ", "-").replace("/", "-")
-    file = store.folder / f"timings-{_module('tensorrt').__version__}-{name}.cache"
+    file = folder / f"timings-{_module('tensorrt').__version__}-{name}.cache"
     known = file.read_bytes() if file.is_file() else b""
     config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False)
     return file
