@@ -115,8 +115,9 @@ def _backbone(name: str, weights: str) -> Any:
             return timm.create_model(name, pretrained=weights == "imagenet", **arguments)
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"student {name!r}: its ImageNet weights cannot be had: {_first_line(error)}; "
-                "give a file with --student-weights, or --student-weights none"
+                f"student {name!r}: its ImageNet weights are not on this machine, and the Hugging Face hub cannot be "
+                f"reached: where it can, `hf download {timm.models.get_pretrained_cfg(name).hf_hub_id} "
+                "--local-dir FOLDER`; then give --student-weights FOLDER/model.safetensors, or say none"
             ) from error
     if not Path(weights).is_file():
         raise UserError(f"--student-weights {weights}: no such file (or say imagenet, or none)")

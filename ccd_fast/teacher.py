@@ -100,7 +100,14 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
         ) from error
     except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         lines = str(error).strip().splitlines()
-        raise UserError(f"teacher {name}: cannot be loaded: {lines[0] if lines else type(error).__name__}") from error
+        reason = lines[0] if lines else type(error).__name__
+        repository = hub_repository(identifier, weights)
+        if repository and "Hub" in reason:
+            raise UserError(
+                f"teacher {name}: its weights are not on this machine, and the Hugging Face hub cannot be reached: "
+                f"where it can, `hf download {repository} --local-dir FOLDER`; then give --teacher FOLDER"
+            ) from error
+        raise UserError(f"teacher {name}: cannot be loaded: {reason}") from error
     model.eval().requires_grad_(False)
     preprocess = open_clip.get_model_preprocess_cfg(model)
     height, width = _pair(model.visual.image_size)
@@ -243,6 +250,15 @@ def resolve(name: str) -> tuple[str, str | None]:
         raise UserError(f"teacher {name!r}: name it {architecture}/weights: {choices}" + nearest(tag, tags))
     _refuse_wrong_activation(architecture, tag)
     return architecture, tag
+
+
+def hub_repository(identifier: str, weights: str | None) -> str:
+    """Name the repository of the Hugging Face hub that a model of :func:`resolve` comes from, where one is known."""
+    if identifier.startswith("hf-hub:"):
+        return identifier.removeprefix("hf-hub:")
+    if weights in (None, RANDOM):
+        return ""
+    return str(open_clip.get_pretrained_cfg(identifier, weights).get("hf_hub", "")).rstrip("/")
 
 
 def _spelled_once(name: str) -> str:

@@ -80,3 +80,9 @@ def test_what_cannot_be_a_student_is_refused(backbone, weights, said):
         student.build(backbone, 4, 3.0, weights)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_imagenet_weights_that_are_not_at_hand_are_named_with_the_way_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"`hf download timm/tf_efficientnet_lite0\.in1k --local-dir FOLDER`"):
+        student.build("tf_efficientnet_lite0", 3, 5.0, "imagenet")

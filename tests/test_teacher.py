@@ -167,3 +167,11 @@ def test_quickgelu_weights_under_their_right_name_pass_the_check():
     teacher._refuse_wrong_activation("ViT-B-32", "laion2b_s34b_b79k")
     with pytest.raises(UserError, match="trained with GELU: use ViT-B-32/laion2b"):
         teacher._refuse_wrong_activation("ViT-B-32-quickgelu", "laion2b_s34b_b79k")
+
+
+@pytest.mark.parametrize("name", ["hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "ViT-B-32/laion2b_s34b_b79k"])
+def test_weights_that_are_not_at_hand_are_named_with_the_way_to_get_them(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match="are not on this machine") as caught:
+        teacher.load_clip(name)
+    assert "`hf download laion/CLIP-ViT-B-32-laion2B-s34B-b79K --local-dir FOLDER`" in str(caught.value)

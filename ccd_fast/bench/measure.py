@@ -99,9 +99,13 @@ def copy_rate(device: str = "cpu", repeats: int = REPEATS) -> float:
     return 2 * source.numel() / timing.median
 
 
-def save(results: Mapping[str, Any], out: Path) -> None:
-    """Write results as JSON, with the command, the machine and the versions."""
+def as_json(results: Mapping[str, Any]) -> str:
+    """Give results as JSON, with the command, the machine and the versions."""
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    content = {"command": command, **results, "machine": machine.describe()}
+    return json.dumps({"command": command, **results, "machine": machine.describe()}, indent=1)
+
+
+def save(results: Mapping[str, Any], out: Path) -> None:
+    """Write what :func:`as_json` gives."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    out.write_text(as_json(results) + "\n", encoding="utf-8")

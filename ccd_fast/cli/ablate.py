@@ -39,6 +39,7 @@ def ablate(
     recipe: options.Recipe = "folder",
     set_: options.Set = None,
     device: options.Device = "cpu",
+    json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Make the paper's tables for any data set with known labels, over several seeds.
@@ -68,5 +69,6 @@ def ablate(
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     options.goes_on_with("the same command: finished runs are kept")
-    printed.show(studies.ablate(study, names, frozen))
-    typer.echo(f"all in {out}: {', '.join(f'{name}.md, {name}.csv' for name in names)}, cells.csv, runs/")
+    printed.give(studies.ablate(study, names, frozen), json_)
+    files = ", ".join(f"{name}.md, {name}.csv" for name in names)
+    typer.echo(f"all in {out}: {files}, cells.csv, runs/", err=json_)

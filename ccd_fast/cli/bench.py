@@ -1,13 +1,18 @@
 """``ccd-fast bench``: one sub-command a benchmark."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ccd_fast.cli import bench_train, options
+
+if TYPE_CHECKING:
+    from ccd_fast.bench.engine import Row
+    from ccd_fast.bench.kernels import Rate
 
 app = typer.Typer(
     help="Measure what each part does a second on this machine, beside what the machine could do at most.",
@@ -40,6 +45,7 @@ def engine(
     device: options.Device = "cpu",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
     out: Out = None,
+    json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Measure a teacher's image tower: images/s and FLOP/s, beside what a matrix product reaches in the same run.
@@ -48,7 +54,6 @@ def engine(
     """
     from ccd_fast import engines, machine
     from ccd_fast.bench import engine as library
-    from ccd_fast.bench import measure
     from ccd_fast.teacher import load_clip
 
     machine.check_device(device)
@@ -60,7 +65,31 @@ def engine(
         clip.tower, runtimes, precisions, batch_size or [16], device, engines.Store(), repeats  # type: ignore[arg-type]
     )
     work = library.operations(clip.tower)
-    table = Table(title=f"{clip.name}, {clip.tower.image_size} px, {work / 1e9:.2f} GFLOP an image, on {device}")
+    name = Path(clip.name).name if Path(clip.name).is_dir() else clip.name
+    facts = {"teacher": name, "image_size": clip.tower.image_size, "flop_per_image": work, "device": device}
+    results = {"matmul_flops": ceilings, "rows": [row.record() for row in rows], "not_measured": refused}
+    if not json_:
+        title = f"{clip.name}, {clip.tower.image_size} px, {work / 1e9:.2f} GFLOP an image, on {device}"
+        show_engine(title, rows, ceilings, refused, repeats)
+    _give({**facts, **results}, out, json_)
+
+
+def _give(results: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    """Print results as JSON, and write them, where that is wanted."""
+    from ccd_fast.bench import measure
+
+    if as_json:
+        typer.echo(measure.as_json(results))
+    if out is not None:
+        measure.save(results, out)
+        typer.echo(f"written to {out}", err=as_json)
+
+
+def show_engine(
+    title: str, rows: "list[Row]", ceilings: dict[str, float], refused: dict[str, str], repeats: int
+) -> None:
+    """Print the rates of the engines as a table, and what they are compared with in lines."""
+    table = Table(title=Text(title))
     for column in ("engine", "batch", "images/s", "GFLOP/s", "of matmul", "ready, s"):  # 80 columns hold them
         table.add_column(column, justify="left" if column == "engine" else "right", no_wrap=True)
     for row in rows:
@@ -72,11 +101,6 @@ def engine(
         console.print(f"matrix product, {name}: {rate / 1e9:.0f} GFLOP/s; medians of {repeats}")
     for name, why in refused.items():
         console.print(f"not measured: {name}: {why}", markup=False)
-    if out is not None:
-        facts = {"teacher": Path(clip.name).name if Path(clip.name).is_dir() else clip.name, "image_size": clip.tower.image_size, "flop_per_image": work, "device": device}
-        results = {"matmul_flops": ceilings, "rows": [row.record() for row in rows], "not_measured": refused}
-        measure.save({**facts, **results}, out)
-        console.print(f"written to {out}")
 
 
 @app.command("decode")
@@ -90,6 +114,7 @@ def decode(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; by default those of torch.")] = None,
     device: Annotated[str, typer.Option(help="Where views are made: cpu or cuda.")] = "cpu",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, too.")] = None,
+    json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Measure reading, decoding, whole views, crops and training views, for each installed backend.
@@ -102,7 +127,6 @@ def decode(
     import numpy as np
     import torch
 
-    from ccd_fast.bench import measure
     from ccd_fast.bench.decode import Load, measure_decode
     from ccd_fast.datasets.folder import find_images
     from ccd_fast.demo import story
@@ -120,11 +144,11 @@ def decode(
     if not readable:
         raise UserError(f"--data-root {root}: no image in it that can be read")
     result = measure_decode(Load(readable, batch_size, image_size, count, device))
-    show_decode(result)
+    if not json_:
+        show_decode(result)
     if len(readable) < len(files):
         options.warn(f"{len(files) - len(readable)} images that cannot be read were left out")
-    if out is not None:
-        measure.save({"benchmark": "decode", **result}, out)
+    _give({"benchmark": "decode", **result}, out, json_)
 
 
 def show_decode(result: dict[str, Any]) -> None:
@@ -151,24 +175,33 @@ def kernels(
     classes: Annotated[int, typer.Option(min=1, help="Classes C.")] = 81,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count; the median is given.")] = 5,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results there as JSON.")] = None,
+    json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Measure the kernels: rows/s, GB/s that must move at least, and their share of a plain copy's rate.
 
     Example: `ccd-fast bench kernels --device cuda --out kernels.json`
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from ccd_fast.bench import kernels as suite
-    from ccd_fast.bench import measure
 
     place = suite.check_device(device)
     count = rows or suite.ROWS[device]
     rates = suite.bench(place, count, classes, repeats)
-    runs = "the NumPy twins" if device == "cpu" else "the CUDA kernels"
-    fewer = f" (a GPU gets {suite.ROWS['cuda']:,})" if device == "cpu" and rows is None else ""
-    table = Table(title=f"{device}: {runs}, {count:,} images{fewer}, {classes} classes, {suite.SETS} sets in rotation")
+    shape = {"device": device, "images": count, "classes": classes, "sets": suite.SETS}
+    if not json_:
+        show_kernels(rates, shape, device == "cpu" and rows is None)
+    copied = {"copy_gb_per_s": rates[0].copy_rate / 1e9}
+    _give({**shape, **copied, "kernels": [rate.record() for rate in rates]}, out, json_)
+
+
+def show_kernels(rates: "list[Rate]", shape: dict[str, Any], fewer: bool) -> None:
+    """Print the rates of the kernels as a table."""
+    from ccd_fast.bench.kernels import ROWS
+
+    runs = "the NumPy twins" if shape["device"] == "cpu" else "the CUDA kernels"
+    more = f" (a GPU gets {ROWS['cuda']:,})" if fewer else ""
+    title = f"{shape['device']}: {runs}, {shape['images']:,} images{more}, {shape['classes']} classes, "
+    table = Table(title=f"{title}{shape['sets']} sets in rotation")
     table.add_column("kernel")
     for column in ("rows (maps)/s", "GB/s", "% of copy"):
         table.add_column(column, justify="right")
@@ -178,11 +211,6 @@ def kernels(
     table.add_section()
     table.add_row("copy", "", f"{rates[0].copy_rate / 1e9:.3g}", "100")
     Console().print(table)
-    if out is not None:
-        shape = {"device": device, "images": count, "classes": classes, "sets": suite.SETS}
-        copied = {"copy_gb_per_s": rates[0].copy_rate / 1e9}
-        measure.save({**shape, **copied, "kernels": [rate.record() for rate in rates]}, out)
-        typer.echo(f"written to {out}")
 
 
 @app.command("relabel")
@@ -209,6 +237,7 @@ def relabel(
     views: Annotated[str, typer.Option(help="auto, dali or pillow.")] = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
     out: Out = None,
+    json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Measure a whole relabel pass: photographs, CAM, boxes, crops, teacher, labels.
@@ -217,7 +246,6 @@ def relabel(
 
     Example: `ccd-fast bench relabel --data-root photos --teacher ViT-B-32/random`
     """
-    from ccd_fast.bench import measure
     from ccd_fast.bench.relabel import measure_relabel, open_load
     from ccd_fast.datasets.folder import read_class_names
     from ccd_fast.datasets.voc import CLASS_NAMES
@@ -232,10 +260,9 @@ def relabel(
         root, images, names, judge, batch_size, student, student_weights, image_size, views, student_runtime
     )
     result = measure_relabel(load, repeats)
-    show_relabel(result)
-    if out is not None:
-        measure.save({"benchmark": "relabel", **result}, out)
-        typer.echo(f"written to {out}")
+    if not json_:
+        show_relabel(result)
+    _give({"benchmark": "relabel", **result}, out, json_)
 
 
 def show_relabel(result: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ def train(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, with machine and versions.")
     ] = None,
+    json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Measure an epoch of training, without and with consistency, and a relabel pass on the same images.
@@ -60,10 +61,13 @@ def train(
     knobs = {"batch_size": batch_size, "precision": precision, "compile": compile_}
     recipe = load.recipe.model_copy(update={"train": load.recipe.train.model_copy(update=knobs)})
     result = measure_training(load, recipe, repeats)
-    show(result)
+    if json_:
+        typer.echo(measure.as_json({"benchmark": "train", **result}))
+    else:
+        show(result)
     if out is not None:
         measure.save({"benchmark": "train", **result}, out)
-        typer.echo(f"written to {out}")
+        typer.echo(f"written to {out}", err=json_)
 
 
 def show(result: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """``ccd-fast demo``."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ def demo(
     set_: options.Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Run the whole method on a world that the package draws itself: nothing is downloaded.
@@ -60,11 +62,16 @@ def demo(
     )
     options.goes_on_with("the same command and --resume in place of --overwrite: what is finished is kept")
     done = cells.run_cells(plan, {FULL: ()} if quick else COMPONENTS, [seed])
-    show(folder.read_json("summary.json"), out)
     told = f"Demo world, seed {seed}; the student starts from the weights of the package."
-    tables.show([ablation.components(done, notes=[told])])
+    table = ablation.components(done, notes=[told])
     folder.write_text("ablation.csv", cells.as_csv(done))
     found = story.localise(out, source, stages)
-    show_localisation(found)
     folder.write_json("localisation.json", found.record())
-    write_or_say(out)
+    summary = folder.read_json("summary.json")
+    if json_:
+        typer.echo(json.dumps({**summary, "ablation": table.record(), "localisation": found.record()}, indent=1))
+    else:
+        show(summary, out)
+        tables.show([table])
+        show_localisation(found)
+    write_or_say(out, json_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,7 @@ def evaluate(
             "built-in recipe.",
         ),
     ] = None,
+    json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Measure a trained student against known labels: mAP, average precision by class, precision, recall, CF1, OF1.
@@ -81,12 +83,17 @@ def evaluate(
         measured = (RunFolder(run).summary() or {}).get("metrics", {})
         of_split = {name.removesuffix(f", {split}"): record for name, record in measured.items() if name.endswith(split)}
         beside = {n: metrics.Metrics.of_record(r) for n, r in of_split.items() if not n.startswith("student")}
-    show(result, beside)
+    if not json_:
+        show(result, beside)
+    found = None
     if images.boxes is not None:
         with Stages(Console(stderr=True)).stage("CAM boxes", len(images)) as stage:
             found = localise(model.student, images, backend, model.recipe, stage)
-        if found is not None:
+        if found is not None and not json_:
             show_localisation(found)
+    if json_:
+        every = {"student": result.record(), **{name: metrics.record() for name, metrics in beside.items()}}
+        typer.echo(json.dumps({"metrics": every, "localisation": found.record() if found else None}, indent=1))
 
 
 def show(result: Metrics, beside: Mapping[str, Metrics]) -> None:

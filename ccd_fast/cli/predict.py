@@ -51,6 +51,9 @@ def predict(
         Path | None,
         typer.Option(metavar="FOLDER", help="Draw the class activation maps of the classes that are shown, a PNG each."),
     ] = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object a photograph, with every class, instead of a table.")
+    ] = False,
     debug: options.Debug = False,
 ) -> None:
     """Label photographs with a trained student.
@@ -92,7 +95,9 @@ def predict(
     if out is not None:
         out.write_bytes(FILES[out.suffix](probabilities, model.class_names))
     found = {file: ranked(p, model.class_names, top_k or TOP_K, limit) for file, p in probabilities.items()}
-    if out is None and found:
+    if json_:
+        typer.echo(as_json_lines(probabilities, model.class_names).decode(), nl=False)
+    elif out is None and found:
         show(found, limit)
     if overlays is not None:
         draw(model, backend, found, overlays)

@@ -26,14 +26,14 @@ def report(
     typer.echo(f"written to {library.write(run, pictures)}")
 
 
-def write_or_say(run: Path) -> None:
+def write_or_say(run: Path, on_stderr: bool = False) -> None:
     """Write the page at the end of a run; if that fails, say so, as the run itself is whole."""
     import sys
 
     from ccd_fast import report as library
 
     try:
-        print(f"a page on it: {library.write(run)}")
+        print(f"a page on it: {library.write(run)}", file=sys.stderr if on_stderr else sys.stdout)
     except Exception as error:  # noqa: BLE001  a page must not make a finished run fail
         reason = " ".join(str(error).split())
         print(f"ccd-fast: warning: no report.html: {type(error).__name__}: {reason}", file=sys.stderr)

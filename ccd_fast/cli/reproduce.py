@@ -26,6 +26,7 @@ def reproduce(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and whether the weights are at hand, and stop.")
     ] = False,
+    json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Run the paper's line for one of its data sets: its recipe, RN50x64 as teacher, ResNet-101 as student.
@@ -58,5 +59,5 @@ def reproduce(
         tables.show_outlook(*studies.foresee(study))
         return
     options.goes_on_with("the same command: finished runs are kept")
-    tables.show([studies.reproduce(study)])
-    typer.echo(f"all in {study.out}: reproduce.md, reproduce.csv, cells.csv, runs/")
+    tables.give([studies.reproduce(study)], json_)
+    typer.echo(f"all in {study.out}: reproduce.md, reproduce.csv, cells.csv, runs/", err=json_)

@@ -1,5 +1,6 @@
 """Tables over seeds, and the outlook of a reproduction, on the terminal."""
 
+import json
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
     from ccd_fast.datasets import ImageSet
     from ccd_fast.studies.reproduction import Outlook
     from ccd_fast.studies.seed_table import SeedTable
+
+
+def give(tables: "Sequence[SeedTable]", as_json: bool) -> None:
+    """Print tables over seeds, or the same as JSON."""
+    if as_json:
+        print(json.dumps([table.record() for table in tables], indent=1))
+    else:
+        show(tables)
 
 
 def show(tables: "Sequence[SeedTable]") -> None:

@@ -1,5 +1,6 @@
 """``ccd-fast train``."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ def train(
         bool, typer.Option("--resume", help="Go on with the run in --out; no other option is needed.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Train a student on unlabelled photographs, with a CLIP as its teacher.
@@ -83,8 +85,11 @@ def train(
     )
     ranks.leave()
     if processes.leads:
-        show(summary, out)
-        write_or_say(out)
+        if json_:
+            typer.echo(json.dumps(summary, indent=1))
+        else:
+            show(summary, out)
+        write_or_say(out, json_)
 
 
 def show(summary: dict[str, Any], out: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import statistics
 from dataclasses import dataclass
+from typing import Any
 
 from ccd_fast.run_folder import RunFolder
 
@@ -57,6 +58,12 @@ class SeedTable:
             + [_text(figures, column.digits) for column, figures in zip(self.columns, cells, strict=True)]
             for name, cells in self.rows
         ]
+
+    def record(self) -> dict[str, Any]:
+        """Give the table as plain data, each figure by row, column and seed."""
+        titles = [column.title for column in self.columns]
+        rows = {name: dict(zip(titles, map(list, cells), strict=True)) for name, cells in self.rows}
+        return {"name": self.name, "title": self.title, "rows": rows, "notes": list(self.notes)}
 
     def as_markdown(self) -> str:
         """Give the table with its title and notes."""

@@ -299,7 +299,7 @@ MISTAKES = {
     "an unknown data set": (["--dataset", "foldr"], "did you mean 'folder'"),
     "no such root": (["--data-root", "{tmp}/gone"], "no such folder"),
     "an unknown student": (["--student", "resnet_50"], "did you mean 'resnet50'"),
-    "another device": (["--device", "cuda"], "CPU only"),
+    "another device": (["--device", "cuda"], "torch finds no CUDA GPU"),
     "no such templates": (["--templates", "{tmp}/gone.txt"], "no such file, and no ensemble"),
     "a template without a place for the name": (["--templates", "{tmp}/empty.txt"], "{tmp}/empty.txt: is empty"),
     "no such boxes": (["--boxes", "{tmp}/gone.csv"], "--boxes {tmp}/gone.csv: no such file"),

@@ -169,7 +169,7 @@ def bad_last_row(plan, tmp_path):
         (wrong_root, "gone: no such folder"),
         (foreign_folder, "less-0: exists and is not a run of ccd-fast"),
         (bad_last_row, "views.jitter must be 0"),
-        (lambda plan, _: dataclasses.replace(plan, device="cuda"), "CPU only"),
+        (lambda plan, _: dataclasses.replace(plan, device="cuda"), "torch finds no CUDA GPU"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_training(plan, trainings, tmp_path, change, said):
