@@ -32,6 +32,9 @@ def ablate(
             "--frozen", help="Freeze the student's backbone, which is faster; the full method is trained in full too."
         ),
     ] = False,
+    in_full: Annotated[
+        int, typer.Option(min=1, help="With --frozen: for how many of the seeds the full method is trained in full.")
+    ] = 1,
     teacher: options.Teacher = None,
     templates: options.Templates = None,
     student: options.Student = None,
@@ -69,6 +72,6 @@ def ablate(
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     options.goes_on_with("the same command: finished runs are kept")
-    printed.give(studies.ablate(study, names, frozen), json_)
+    printed.give(studies.ablate(study, names, frozen, in_full), json_)
     files = ", ".join(f"{name}.md, {name}.csv" for name in names)
     typer.echo(f"all in {out}: {files}, cells.csv, runs/", err=json_)

@@ -70,13 +70,14 @@ class Study:
         folder.write_text("cells.csv", cells.as_csv(done))
 
 
-def ablate(study: Study, names: Sequence[str], frozen: bool = False) -> list[SeedTable]:
+def ablate(study: Study, names: Sequence[str], frozen: bool = False, in_full: int = 1) -> list[SeedTable]:
     """Make the paper's tables of ablations; they are written after each training, and finished ones are kept.
 
     Args:
         study: of any data set.
         names: of :data:`ccd_fast.studies.variants.TABLES`.
-        frozen: keep the student's backbone as it is; the full method is then trained in full too.
+        frozen: keep the student's backbone as it is; the full method is then trained in full too, last of all.
+        in_full: seeds, from the first on, for which it is.
 
     Raises:
         UserError: something that was asked for cannot be had, found before any training begins.
@@ -92,7 +93,16 @@ def ablate(study: Study, names: Sequence[str], frozen: bool = False) -> list[See
         return ablation.make(names, done, study.source.dataset, told, has_boxes)
 
     plan = study.plan(Memory(half_of_what_is_free()) if frozen else None)
-    done = cells.run_cells(plan, rows, study.seeds, lambda done: study.write(tables(done), done))
+    frozen_rows = {row: own for row, own in rows.items() if row != IN_FULL}
+    full_rows, full_seeds = ({IN_FULL: rows[IN_FULL]}, study.seeds[:in_full]) if frozen else ({}, ())
+    cells.check(plan, full_rows, full_seeds)
+    first: list[Cell] = []
+
+    def keep(done: Sequence[Cell]) -> None:
+        study.write(tables([*first, *done]), [*first, *done])
+
+    first = cells.run_cells(plan, frozen_rows, study.seeds, keep)
+    done = [*first, *(cells.run_cells(plan, full_rows, full_seeds, keep) if frozen else [])]
     return tables(done)
 
 
