@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ccd_fast import student as students
-from ccd_fast.bench.train import CONVOLUTION_BACKWARD
+from ccd_fast.ceilings import CONVOLUTION_BACKWARD
 from ccd_fast.engines import ImageTower
 from ccd_fast.engines.tower import EmbedPixels
 

@@ -167,6 +167,7 @@ def fit_epoch(
                         if problem := lost(error):
                             raise RunError(problem) from error
                         raise
+                stage.saw("training", len(rows) * (1 if batch.second is None else 2))
                 if share:
                     probabilities[rows] = torch.sigmoid(logits)
                     total += loss * len(rows)

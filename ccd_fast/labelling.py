@@ -15,7 +15,7 @@ from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
 from ccd_fast.datasets.folder import read_class_names, unlabelled
 from ccd_fast.errors import RunError, UserError, nearest
-from ccd_fast.passes import Passes, open_passes, settled
+from ccd_fast.passes import Passes, least_seconds, open_passes, settled
 from ccd_fast.progress import Stages
 from ccd_fast.pseudo_labels import PseudoLabels, debiased_labels
 from ccd_fast.run_folder import RunFolder
@@ -61,6 +61,7 @@ def by_teacher(
     names = read_class_names(Path(classes)) if isinstance(classes, str | PathLike) else tuple(classes)
     images = unlabelled(_folder(root), names)
     passes = open_passes(recipe, images, None, device, stages.say)
+    stages.least = least_seconds(passes, recipe, device)
     labels, unreadable = _whole(passes, images, recipe, stages, None)
     return Labelled(images, labels.table, labels.readable, unreadable, recipe.teacher.model)
 
@@ -94,6 +95,7 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu") -> Labell
     images = unlabelled(_folder(root), described.get("prompt_names", described["class_names"]))
     passes = open_passes(recipe, images, object_boxes.of(images), device, stages.say)
     passes.prepare(model.student)
+    stages.least = least_seconds(passes, recipe, device, model.student)
     bias = PseudoLabels(**folder.load_state()["labels"]).bias
     labels, unreadable = _whole(passes, images, recipe, stages, bias)
     with stages.stage("relabel", len(images)) as stage:

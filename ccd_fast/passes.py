@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from ccd_fast import engines, student_engine, view_choice
+from ccd_fast import ceilings, engines, student_engine, view_choice
 from ccd_fast.cam import activity_threshold
 from ccd_fast.checked_engines import open_checked
 from ccd_fast.compat import quirks, rules
@@ -18,6 +18,8 @@ from ccd_fast.compat.views import PublishedViews
 from ccd_fast.config import Recipe
 from ccd_fast.crop_cache import CropCache
 from ccd_fast.datasets import ImageSet
+from ccd_fast.engines import ImageTower, Precision
+from ccd_fast.engines.tower import EmbedPixels
 from ccd_fast.errors import UserError
 from ccd_fast.memory import Memory
 from ccd_fast.object_boxes import ObjectBoxes
@@ -62,6 +64,8 @@ class Passes(Protocol):
         teacher: its class embeddings.
         engine: what the teacher runs on, for ``run.json``.
         student_runtime: what the student runs on outside training, for ``run.json``.
+        tower: the image tower of the teacher; None where not every view goes through it.
+        precision: of the tower's arithmetic.
         absent_ap: average precision of a class without positives; NaN leaves it out of the mean.
     """
 
@@ -77,6 +81,8 @@ class Passes(Protocol):
 
     engine: dict[str, Any]
     student_runtime: student_engine.Runtime
+    tower: ImageTower | None
+    precision: Precision
     absent_ap: float
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[WholeImages, dict[int, str]]:
@@ -123,9 +129,10 @@ class StandardPasses:
         embeddings = class_embeddings(clip, images.prompt_names, knobs.templates)
         backend = _backend(recipe, device)
         say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
+        settings = engines.settings(knobs.runtime, knobs.precision, knobs.batch_size, device)
         engine, parity = open_checked(
             clip,
-            engines.settings(knobs.runtime, knobs.precision, knobs.batch_size, device),
+            settings,
             engines.Store(),
             embeddings,
             partial(first_views, images, clip, backend),
@@ -136,6 +143,8 @@ class StandardPasses:
         self.teacher = Teacher(clip, engine if memory is None else memory.engine(engine), embeddings.to(device))
         looks = looks_of_the_student(recipe, len(images))
         self.student_runtime = student_engine.choose(recipe.student.runtime, looks, torch.device(device).type)
+        self.tower = clip.tower if memory is None else None
+        self.precision = settings.precision
         self.ranks = ranks
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
         self.engine = {"runtime": engine.runtime, "key": engine.key, "parity": asdict(parity) if parity else None}
@@ -199,6 +208,36 @@ def looks_of_the_student(recipe: Recipe, images: int) -> int:
     """Count the forward passes of a run's label updates, one for the activity threshold and one an update."""
     updates = sum(updates_labels(recipe, epoch) for epoch in range(recipe.train.epochs))
     return images * (updates + 1) if updates else 0
+
+
+def least_seconds(
+    passes: Passes, recipe: Recipe, device: str, student: Student | None = None, training: Precision = "fp32"
+) -> dict[str, dict[str, float]]:
+    """Give the seconds that a view takes each network at least, by the stage of a run; see :mod:`ccd_fast.ceilings`.
+
+    Args:
+        passes: of the run.
+        recipe: of the run.
+        device: where it runs.
+        student: None where there is none.
+        training: precision of its training.
+
+    Returns:
+        Nothing where the passes do not send every view through a tower.
+    """
+    if passes.tower is None:
+        return {}
+    tower = EmbedPixels(passes.tower)
+    teacher = ceilings.least_seconds(tower, passes.tower.image_size, passes.precision, device)
+    whole = {"teacher": teacher}
+    found = dict.fromkeys(("first labels", "whole images", "zero-shot on the test images", "relabel"), whole)
+    if student is not None:
+        size, again = recipe.student.image_size, relabel_image_size(recipe)
+        of_a_look = {side: ceilings.least_seconds(student, side, "fp32", device) for side in {size, again}}
+        found |= {"activity threshold": {"student": of_a_look[again]}, "evaluate": {"student": of_a_look[size]}}
+        found["relabel"] = {**whole, "student": of_a_look[again]}
+        found["train"] = {"training": ceilings.least_seconds(student, size, training, device, training=True)}
+    return found
 
 
 def settled(recipe: Recipe) -> Recipe:

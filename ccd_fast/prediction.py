@@ -82,6 +82,7 @@ def predict(
                 logits, _ = student(backend.whole(photographs, image_size, STUDENT_FILTER))
                 probabilities[rows] = torch.sigmoid(logits).cpu()
                 readable[rows] = True
+                stage.saw("student", len(photographs))
         stage.advance(len(photographs) + len(photographs.unreadable))
     for table in (probabilities, readable):
         ranks.put_together(table, LOAD_BATCH)

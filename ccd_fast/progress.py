@@ -41,10 +41,26 @@ class Stage:
 
     Attributes:
         keeper: where the pass finds what it has done before, and leaves what it has done so far.
+        views: that each network has seen.
     """
 
-    def __init__(self, name: str, total: int, show: Callable[["Stage"], None], keeper: Keeps | None = None) -> None:
-        """Start the clock; ``show`` is called after each advance."""
+    def __init__(
+        self,
+        name: str,
+        total: int,
+        show: Callable[["Stage"], None],
+        keeper: Keeps | None = None,
+        least: Mapping[str, float] | None = None,
+    ) -> None:
+        """Start the clock.
+
+        Args:
+            name: of the stage.
+            total: images.
+            show: called after each advance.
+            keeper: keeps what the pass has done.
+            least: seconds that a view takes a network at least, where that is known.
+        """
         self.keeper = keeper or Forgets()
         self.name = name
         self.total = total
@@ -54,6 +70,8 @@ class Stage:
         self.hits = 0
         self._before = (0, 0)
         self.parts: dict[str, float] = {}
+        self.views: dict[str, int] = {}
+        self._least = least or {}
         self._show = show
         self._start = time.perf_counter()
         self._stopped: float | None = None
@@ -78,6 +96,10 @@ class Stage:
         self._before = (images, crops)
         self.advance(images, crops)
 
+    def saw(self, network: str, views: int) -> None:
+        """Count views that a network has seen."""
+        self.views[network] = self.views.get(network, 0) + views
+
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Add the time of a block to a part of the stage."""
@@ -100,7 +122,19 @@ class Stage:
         """Say the rates in a few words."""
         text = f"{self._rate(self.done, 0):.1f} images/s"
         text += f", {self._rate(self.crops, 1):.1f} crops/s" if self.crops else ""
-        return text + (f", {self.hit_rate:.0%} cache hits" if self.hits else "")
+        text += f", {self.hit_rate:.0%} cache hits" if self.hits else ""
+        near = self.nearness()
+        return text + ("" if near is None else f", {near:.0%} of a matrix product's speed")
+
+    def nearness(self) -> float | None:
+        """Give how near the stage is to what the device's arithmetic can do: the least time over the time it took.
+
+        Returns:
+            A share, mostly in 0 … 1; None where nothing is known of a network.
+        """
+        if not self.views or any(name not in self._least for name in self.views):
+            return None
+        return sum(count * self._least[name] for name, count in self.views.items()) / self.seconds
 
     def _rate(self, count: int, which: int) -> float:
         return (count - self._before[which]) / self.seconds
@@ -121,16 +155,23 @@ class Stage:
         if self.crops:
             record |= {"crops": self.crops, "crops_per_second": round(self._rate(self.crops, 1), 2)}
             record |= {"repeated_crops": self.repeats, "cache_hits": round(self.hit_rate, 4)}
+        near = self.nearness()
+        record |= {} if near is None else {"of_matmul": round(near, 3)}
         return record | {"share": self.shares()}
 
 
 class Stages:
-    """Shows the stages of a run, one after the other, and hands each one's record on when it ends."""
+    """Shows the stages of a run, one after the other, and hands each one's record on when it ends.
+
+    Attributes:
+        least: by stage and network, the seconds that a view takes at least; see :mod:`ccd_fast.ceilings`.
+    """
 
     def __init__(self, console: Console, keep: Callable[[dict[str, Any]], None] | None = None) -> None:
         """Show on ``console``; give each ended stage's record to ``keep``, if there is one."""
         self.console = console
         self.keep = keep
+        self.least: Mapping[str, Mapping[str, float]] = {}
 
     def say(self, text: str) -> None:
         """Print a line between stages."""
@@ -141,7 +182,7 @@ class Stages:
         """Run a stage over ``total`` images; ``labels`` (an epoch, say) go into its record."""
         title = name + "".join(f" {key} {value}" for key, value in labels.items())
         with self._display(title, total) as show:
-            stage = Stage(name, total, show, keeper)
+            stage = Stage(name, total, show, keeper, self.least.get(name))
             yield stage
             stage.stop()
         shares = stage.shares()

@@ -74,6 +74,7 @@ def score_whole_images(
             with stage.part("teacher"):
                 if len(photographs):
                     gathered.add(torch.from_numpy(photographs.rows), teacher.similarities(views))
+                    stage.saw("teacher", len(photographs))
             stage.advance(len(photographs) + len(photographs.unreadable))
             stage.keeper.keep(so_far)
     gathered.put_together(ranks, LOAD_BATCH)
@@ -226,6 +227,7 @@ def relabel(
                 if looks.asks_the_student:
                     with stage.part("student"), torch.inference_mode():
                         seen = student(views)
+                    stage.saw("student", len(photographs))
                 with stage.part("boxes"):
                     owner, boxes = looks.boxes(photographs, seen, view_size, tau)
                     crops = len(owner)
@@ -239,6 +241,7 @@ def relabel(
                     )
                 with stage.part("teacher"):
                     scored.add(pixels)
+                stage.saw("teacher", len(pixels))
             stage.advance(len(photographs) + len(photographs.unreadable), crops, repeats, hits)
             stage.keeper.keep(so_far)
     with stage.part("teacher"):

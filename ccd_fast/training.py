@@ -22,7 +22,7 @@ from ccd_fast.evaluate import (
 from ccd_fast.fit import fit_epoch
 from ccd_fast.keeper import Stop
 from ccd_fast.memory import Memory
-from ccd_fast.passes import open_passes, settled, updates_labels
+from ccd_fast.passes import least_seconds, open_passes, settled, updates_labels
 from ccd_fast.prediction import predict
 from ccd_fast.progress import Stages
 from ccd_fast.pseudo_labels import PseudoLabels, bias_by_class
@@ -89,6 +89,7 @@ def train(
     with ranks.leader_first():
         passes = open_passes(recipe, images, objects, device, stages.say, memory, ranks)
         passes.prepare(student)
+    stages.least = least_seconds(passes, recipe, device, student, trainer.precision)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
         stages.say(warning)

@@ -12,7 +12,7 @@ LEVELS = [
     {"", "errors", "printable", "randomness"},
     {"prompts", "within_memory"},
     {"config", "datasets", "engines", "kernels", "views", "progress", "machine", "ranks"},
-    {"teacher", "student", "cam", "pseudo_labels", "losses", "verify"},
+    {"ceilings", "teacher", "student", "cam", "pseudo_labels", "losses", "verify"},
     {
         "prediction",
         "student_engine",

@@ -3,15 +3,13 @@
 import dataclasses
 import time
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from ccd_fast import engines
+from ccd_fast import ceilings, engines
 from ccd_fast.bench import measure
 from ccd_fast.engines import EngineSettings, ImageTower, Store
 from ccd_fast.engines.precision import DTYPES, Precision
@@ -56,11 +54,7 @@ def operations(tower: ImageTower) -> int:
     A multiplication and an addition are two; only products and convolutions count, and of an attention pool only the
     query that is used.
     """
-    module = deepcopy(EmbedPixels(tower)).to("meta")  # a copy: to() would empty the tower itself
-    pixels = torch.zeros((1, tower.image_size, tower.image_size, 3), dtype=torch.uint8, device="meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(pixels)
-    return int(counter.get_total_flops())
+    return ceilings.operations(EmbedPixels(tower), tower.image_size)
 
 
 def bench(
@@ -89,7 +83,7 @@ def bench(
     Raises:
         UserError: no combination can run here.
     """
-    ceilings: dict[str, float] = {p: measure.matmul_rate(device, DTYPES[p], repeats) for p in precisions}
+    rates: dict[str, float] = {p: measure.matmul_rate(device, DTYPES[p], repeats) for p in precisions}
     work = operations(tower)
     rows: list[Row] = []
     refused: dict[str, str] = {}
@@ -113,11 +107,11 @@ def bench(
             difference = None if first is None else float((embeddings - first).abs().max())
             first = embeddings if first is None else first
             rate = batch_size / timing.median
-            share = rate * work / ceilings[precision]
+            share = rate * work / rates[precision]
             rows.append(Row(runtime, precision, batch_size, ready, timing, rate, rate * work, share, difference))
     if not rows:
         raise UserError("no runtime can be measured here: " + "; ".join(f"{n}: {why}" for n, why in refused.items()))
-    return rows, refused, ceilings
+    return rows, refused, rates
 
 
 def _ready(

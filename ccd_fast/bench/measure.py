@@ -8,7 +8,6 @@ import json
 import shlex
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,23 @@ from typing import Any
 import torch
 
 from ccd_fast import machine
+from ccd_fast.ceilings import MATMUL_SIDE, matmul_rate, time_once
+
+__all__ = [
+    "COPY_BYTES",
+    "MATMUL_SIDE",
+    "REPEATS",
+    "Timing",
+    "as_json",
+    "copy_rate",
+    "in_turn",
+    "matmul_rate",
+    "ratio",
+    "save",
+    "time_once",
+]
 
 REPEATS = 5
-MATMUL_SIDE = {"cpu": 2048, "cuda": 8192}
-"""Side of the square matrices of :func:`matmul_rate`: large enough to be bound by arithmetic."""
 COPY_BYTES = {"cpu": 256 * 2**20, "cuda": 2**30}
 """Size of the array of :func:`copy_rate`: larger than any cache."""
 
@@ -51,20 +63,6 @@ def ratio(over: Timing, under: Timing) -> float:
     return statistics.median(a / b for a, b in zip(over.seconds, under.seconds, strict=True))
 
 
-def time_once(call: Callable[[], object], device: str = "cpu") -> float:
-    """Time one call, in seconds; on a GPU between two events of the current stream."""
-    if torch.device(device).type == "cuda":
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        start.record()
-        call()
-        end.record()
-        end.synchronize()
-        return float(start.elapsed_time(end)) / 1e3
-    start_s = time.perf_counter()
-    call()
-    return time.perf_counter() - start_s
-
-
 def in_turn(
     calls: Mapping[str, Callable[[], object]], repeats: int = REPEATS, warmup: int = 1, device: str = "cpu"
 ) -> dict[str, Timing]:
@@ -81,14 +79,6 @@ def in_turn(
     """
     rounds = [{name: time_once(call, device) for name, call in calls.items()} for _ in range(warmup + repeats)]
     return {name: Timing(tuple(r[name] for r in rounds[warmup:])) for name in calls}
-
-
-def matmul_rate(device: str = "cpu", dtype: torch.dtype = torch.float32, repeats: int = REPEATS) -> float:
-    """Measure what a matrix product reaches, in FLOP/s: the ceiling of everything that is made of products."""
-    side = MATMUL_SIDE[torch.device(device).type]
-    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    timing = in_turn({"matmul": lambda: left @ right}, repeats, 2, device)["matmul"]
-    return 2 * side**3 / timing.median
 
 
 def copy_rate(device: str = "cpu", repeats: int = REPEATS) -> float:

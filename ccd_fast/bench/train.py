@@ -4,15 +4,12 @@ Everything is timed in one run, in turn; see :mod:`ccd_fast.bench.measure`. The 
 that every relabel pass asks for the same crops.
 """
 
-import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
+from ccd_fast import ceilings
 from ccd_fast.bench import measure
 from ccd_fast.bench.measure import Timing, ratio
 from ccd_fast.bench.relabel import EPOCH, RELABEL_PASS, Load
@@ -27,21 +24,6 @@ PLAIN, CONSISTENT = "epoch", "epoch with consistency"
 VIEWS = {PLAIN: 1, CONSISTENT: 2}
 """Forward and backward passes of an image in a step."""
 PARTS = ("decode", "views", "student")
-COUNTED = 2
-"""Pictures that operations are counted on: batch normalisation in training wants more than one value a channel."""
-
-
-def _backward_operations(
-    grad_shape: Sequence[int], x_shape: Sequence[int], w_shape: Sequence[int], *rest: Any, **_: Any
-) -> int:
-    """Count a convolution's gradients: that of its input and that of its weights take as much as its forward pass."""
-    transposed, wanted = rest[4], rest[7]
-    forward = 2 * math.prod(x_shape if transposed else grad_shape) * math.prod(w_shape[1:])
-    return forward * (int(wanted[0]) + int(wanted[1]))
-
-
-CONVOLUTION_BACKWARD: dict[Any, Any] = {torch.ops.aten.convolution_backward: _backward_operations}
-"""For torch's counter, whose own formula leaves the groups of a depthwise convolution out of account."""
 
 
 def operations(student: Student, image_size: int) -> int:
@@ -49,11 +31,7 @@ def operations(student: Student, image_size: int) -> int:
 
     A multiplication and an addition are two; only products and convolutions count, not the optimiser.
     """
-    module = deepcopy(student).to("meta").train()
-    pixels = torch.zeros((COUNTED, image_size, image_size, 3), dtype=torch.uint8, device="meta")
-    with FlopCounterMode(display=False, custom_mapping=CONVOLUTION_BACKWARD) as counter:
-        module(pixels)[0].sum().backward()
-    return int(counter.get_total_flops()) // COUNTED
+    return ceilings.operations(student, image_size, training=True)
 
 
 class Epochs:

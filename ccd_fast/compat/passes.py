@@ -12,6 +12,7 @@ from ccd_fast.compat.teacher import PublishedTeacher
 from ccd_fast.compat.views import PublishedViews
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
+from ccd_fast.engines import ImageTower, Precision
 from ccd_fast.fit import TrainingViews
 from ccd_fast.prediction import STUDENT_FILTER, decoded
 from ccd_fast.progress import Stage
@@ -58,6 +59,8 @@ class PublishedPasses:
 
     absent_ap = quirks.ABSENT_CLASS_AP
     student_runtime: Literal["torch", "onnxruntime"] = "torch"
+    tower: ImageTower | None = None
+    precision: Precision = "fp32"
 
     def __init__(self, recipe: Recipe, images: ImageSet) -> None:
         """Load the teacher.
