@@ -205,9 +205,10 @@ def updates_labels(recipe: Recipe, epoch: int) -> bool:
 
 
 def looks_of_the_student(recipe: Recipe, images: int) -> int:
-    """Count the forward passes of a run's label updates, one for the activity threshold and one an update."""
+    """Count the forward passes of a run's label updates: one an update, and one each time that tau is set."""
     updates = sum(updates_labels(recipe, epoch) for epoch in range(recipe.train.epochs))
-    return images * (updates + 1) if updates else 0
+    thresholds = updates if recipe.relabel.tau == "every" else min(updates, 1)
+    return images * (updates + thresholds)
 
 
 def least_seconds(

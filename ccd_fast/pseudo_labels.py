@@ -172,8 +172,35 @@ def debiased_labels(scores: torch.Tensor, bias: torch.Tensor, floor: float) -> t
     return (scores.clamp_min(floor) / bias).clamp(0, 1)
 
 
+def bias_of_crops(
+    scores: torch.Tensor, before: torch.Tensor, max_entropy: float, min_count: int, ranks: Ranks
+) -> torch.Tensor:
+    """Compute the bias of section 2 over the crops of an update in place of the whole images.
+
+    Args:
+        scores: p, (M, C) float32, of this process's crops.
+        before: b, (C,) float32, which stays where no crop is confident.
+        max_entropy: a crop is confident up to this entropy, in nats.
+        min_count: see :func:`class_bias`.
+        ranks: the processes that share the crops.
+
+    Returns:
+        b, (C,) float32, on the host.
+    """
+    sums, counts = (torch.zeros(scores.shape[1], dtype=torch.int64, device=scores.device) for _ in range(2))
+    if len(scores):
+        kernels.score(scores.log(), max_entropy, sums, counts)  # their softmax are the scores
+    sums, counts = (ranks.total(values.cpu()) for values in (sums, counts))
+    return class_bias(sums, counts, min_count) if counts.any() else before
+
+
 def update_labels(
-    labels: PseudoLabels, rows: torch.Tensor, crop_scores: torch.Tensor, floor: float, ema: float
+    labels: PseudoLabels,
+    rows: torch.Tensor,
+    crop_scores: torch.Tensor,
+    floor: float,
+    ema: float,
+    bias: torch.Tensor | None = None,
 ) -> None:
     """Draw labels towards what the teacher sees in the crops, in place (section 4).
 
@@ -187,13 +214,15 @@ def update_labels(
         crop_scores: (M, C) float32, the teacher's scores, on the device where the update is to be made.
         floor: epsilon.
         ema: lambda.
+        bias: b, (C,) float32; by default that of the labels.
     """
     device = crop_scores.device
+    bias = labels.bias if bias is None else bias
     images, crops = torch.unique_consecutive(rows, return_counts=True)
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), crops.cumsum(0)])
     if labels.first is not None:
         labels.table[images] = labels.first[images]
     table = labels.table.to(device)
-    kernels.update(table, images.to(device), offsets.to(device), crop_scores, labels.bias.to(device), floor, ema)
+    kernels.update(table, images.to(device), offsets.to(device), crop_scores, bias.to(device), floor, ema)
     if table is not labels.table:
         labels.table.copy_(table)

@@ -14,7 +14,7 @@ from ccd_fast.datasets import ImageSet
 from ccd_fast.object_boxes import ObjectBoxes
 from ccd_fast.prediction import LOAD_BATCH, STUDENT_FILTER, decoded
 from ccd_fast.progress import Stage
-from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels, update_labels
+from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels, bias_of_crops, update_labels
 from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.student import PixelClassifier
 from ccd_fast.teacher import Teacher
@@ -247,8 +247,10 @@ def relabel(
     with stage.part("teacher"):
         rows, crop_scores = scored.finish()
     with stage.part("update"):
-        weight = weight_of_the_old(recipe, epoch)
-        update_labels(labels, torch.from_numpy(rows), crop_scores, recipe.labels.floor, weight)
+        weight, bias = weight_of_the_old(recipe, epoch), labels.bias
+        if recipe.bias.debias and recipe.bias.again:
+            bias = bias_of_crops(crop_scores, bias, recipe.labels.max_entropy, recipe.bias.min_count, ranks)
+        update_labels(labels, torch.from_numpy(rows), crop_scores, recipe.labels.floor, weight, bias)
         ranks.put_together(labels.table, LOAD_BATCH)
     stage.advance(len(images) - len(own))
     return ranks.merged(unreadable)

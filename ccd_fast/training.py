@@ -129,7 +129,7 @@ def _run(parts: Parts, until: int) -> State:
         state = _first_labels(parts)
         _save(parts, state)
     for epoch in range(state.epoch, until):
-        if updates_labels(parts.recipe, epoch):
+        if updates_labels(parts.recipe, epoch) and not state.settled:
             _update_labels(parts, state, epoch)
         _fit(parts, state, epoch)
         _save(parts, state)
@@ -183,20 +183,22 @@ def _refuse_too_many_unreadable(parts: Parts, unreadable: int) -> None:
 
 
 def _update_labels(parts: Parts, state: State, epoch: int) -> None:
-    """Set the activity threshold, at the first update, and update the labels (section 4)."""
-    images, labels = parts.images, state.labels
-    if state.tau is None:
+    """Set the activity threshold, at the first update or at each, and update the labels (section 4)."""
+    images, labels, knobs = parts.images, state.labels, parts.recipe.relabel
+    if state.tau is None and knobs.average == "anchored":
+        labels.anchor()
+    if state.tau is None or knobs.tau == "every":
         with parts.stages.stage("activity threshold", len(images), epoch=epoch) as stage:
             state.tau = parts.passes.activity_threshold(parts.student, images, epoch, stage)
-        if parts.recipe.relabel.average == "anchored":
-            labels.anchor()
     before = labels.table.clone()
     with parts.stages.stage("relabel", len(images), parts.keeper(f"relabel {epoch}"), epoch=epoch) as stage:
         unreadable = parts.passes.relabel(parts.student, images, labels, state.tau, epoch, stage)
     parts.folder.add_to_quarantine(images, unreadable)
     parts.folder.save_labels(epoch, images, labels)
     changed = float((labels.table - before)[labels.readable].abs().mean())
-    parts.stages.say(f"tau {state.tau:.4f}; labels changed by {changed:.4f} on average")
+    state.settled = changed < knobs.settle
+    ended = f", less than relabel.settle = {knobs.settle:g}: no more updates" if state.settled else ""
+    parts.stages.say(f"tau {state.tau:.4f}; labels changed by {changed:.4f} on average{ended}")
     _measure(parts, state, UPDATED, labels.table, images, labels.readable)
 
 

@@ -11,6 +11,7 @@ PACKAGE = ROOT / "ccd_fast"
 LEVELS = [
     {"", "errors", "printable", "randomness"},
     {"prompts", "within_memory"},
+    {"knobs"},
     {"config", "datasets", "engines", "kernels", "views", "progress", "machine", "ranks"},
     {"ceilings", "teacher", "student", "cam", "pseudo_labels", "losses", "verify"},
     {

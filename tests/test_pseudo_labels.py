@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccd_fast.errors import UserError
-from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels, class_bias, debiased_labels, update_labels
+from ccd_fast.pseudo_labels import (
+    FirstLabels,
+    PseudoLabels,
+    bias_of_crops,
+    class_bias,
+    debiased_labels,
+    update_labels,
+)
+from ccd_fast.ranks import ALONE
 
 
 def bias_of(means, counts, min_count):
@@ -92,6 +100,23 @@ def test_repeated_updates_tend_to_the_debiased_crop_scores():
     for _ in range(60):
         update_labels(labels, torch.tensor([0]), crops, floor=0.05, ema=0.5)
     np.testing.assert_allclose(labels.table, debiased_labels(crops, labels.bias, 0.05), rtol=1e-5)
+
+
+def test_the_bias_of_crops_is_that_of_confident_crops_by_their_top_class():
+    crops = torch.tensor([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9], [0.5, 0.5]])  # the last is not confident
+    bias = bias_of_crops(crops, torch.ones(2), max_entropy=0.68, min_count=1, ranks=ALONE)
+    np.testing.assert_allclose(bias, [0.7, 0.9], rtol=1e-6)
+
+
+@pytest.mark.parametrize("crops", [torch.zeros(0, 2), torch.tensor([[0.5, 0.5]])])
+def test_without_a_confident_crop_the_bias_stays(crops):
+    before = torch.tensor([0.3, 0.4])
+    assert torch.equal(bias_of_crops(crops, before, max_entropy=0.1, min_count=1, ranks=ALONE), before)
+
+
+def test_a_score_of_zero_does_no_harm_to_the_bias_of_crops():
+    bias = bias_of_crops(torch.tensor([[1.0, 0.0]]), torch.ones(2), max_entropy=0.1, min_count=1, ranks=ALONE)
+    np.testing.assert_allclose(bias, [1.0, 1.0])
 
 
 def test_an_image_without_crops_keeps_its_labels():

@@ -122,6 +122,23 @@ def test_a_pass_heeds_the_running_mean(images, judge, net):
     torch.testing.assert_close(change[inside], full[inside] / 3, atol=1e-5, rtol=1e-3)
 
 
+def test_the_bias_measured_again_divides_the_crops_of_its_own_update_only(images, judge, net, monkeypatch):
+    def table(*overrides):
+        labels = labels_of(images)
+        before = labels.bias.clone()
+        relabel(images, PillowViews(), judge, net, labels, 0.5, 2, recipe("relabel.ema=0.0", *overrides), stage())
+        assert torch.equal(labels.bias, before)
+        return labels.table
+
+    monkeypatch.setattr("ccd_fast.relabel.bias_of_crops", lambda scores, before, *_: 2 * before)
+    plain, again = table(), table("bias.again=true")
+    inside = (again > 0) & (plain < 1)
+    assert inside.any()
+    seen = labels_of(images).table != plain  # images with a crop
+    torch.testing.assert_close(again[inside & seen], plain[inside & seen] / 2)
+    assert torch.equal(table("bias.again=true", "bias.debias=false"), plain)
+
+
 def test_no_active_class_leaves_the_table_alone(images, judge, net):
     labels = labels_of(images)
     before = labels.table.clone()

@@ -359,3 +359,25 @@ def test_each_way_to_average_begins_alike_and_then_differs(source, recipe, tmp_p
         assert not np.allclose(tables[average][2], tables["moving"][2])
     first, last = tables["anchored"][0], tables["anchored"][2]
     assert (last >= 0.5 * first - 1e-6).all()  # half of each first label stays for good
+
+
+def test_tau_is_set_once_or_at_every_update(source, recipe, tmp_path):
+    for tau, times in (("once", 1), ("every", 2)):
+        run(source, recipe("train.epochs=4", f"relabel.tau={tau}", "relabel.epochs=every"), tmp_path / tau)
+        said = [line for line in lines(tmp_path / tau) if line.get("stage") == "activity threshold"]
+        assert len(said) == times
+    both = [label_table(tmp_path / tau, 2)[1] for tau in ("once", "every")]
+    assert np.array_equal(*both)  # the first update is the same
+
+
+def test_updates_end_once_the_labels_settle_and_a_resumed_run_remembers(source, recipe, tmp_path, monkeypatch):
+    knobs = recipe("train.epochs=4", "relabel.epochs=every", "relabel.settle=1.0")
+    run(source, knobs, tmp_path / "through")
+    run(source, knobs, tmp_path / "stopped", until=3)
+    run(source, knobs, tmp_path / "stopped", resume=True)
+    for out in (tmp_path / "through", tmp_path / "stopped"):
+        updates = [line["epoch"] for line in lines(out) if line.get("stage") == "relabel"]
+        assert updates == [2]
+    never = recipe("train.epochs=4", "relabel.epochs=every", "relabel.settle=0.0")
+    run(source, never, tmp_path / "never")
+    assert [line["epoch"] for line in lines(tmp_path / "never") if line.get("stage") == "relabel"] == [2, 3]

@@ -34,6 +34,7 @@ def of(recipe: Recipe, images: int) -> Recipe | None:
     return recipe.model_copy(
         update={
             "student": recipe.student.model_copy(update={"runtime": runtime}),
+            "bias": recipe.bias.model_copy(update={"again": neutral.bias.again}),
             "relabel": neutral.relabel,
             "consistency": neutral.consistency,
             "views": recipe.views.model_copy(update={knob: getattr(neutral.views, knob) for knob in LATER}),
