@@ -104,8 +104,10 @@ class RunFolder:
             content: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{self.path}: not a run of ccd-fast (no {name})") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{self.path / name}: not valid JSON: {error}") from error
+        if not isinstance(content, dict):
+            raise UserError(f"{self.path / name}: not what a run of ccd-fast wrote")
         return content
 
     def add_metrics(self, record: Mapping[str, Any]) -> None:

@@ -45,8 +45,11 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
     source, recipe = origin(run)
     folder = RunFolder(run)
     state = folder.load_student(checkpoint)
-    class_names = tuple(folder.read_json("run.json")["class_names"])
-    backbone: nn.Module = timm.create_model(recipe.student.backbone, num_classes=0, global_pool="")
+    class_names = class_names_of(run)
+    try:
+        backbone: nn.Module = timm.create_model(recipe.student.backbone, num_classes=0, global_pool="")
+    except RuntimeError as error:
+        raise UserError(f"{run}: timm here has no {recipe.student.backbone!r}, the backbone of its recipe") from error
     student = Student(backbone, len(class_names), recipe.student.alpha, mean=(0.0,) * 3, std=(1.0,) * 3)
     try:
         student.load_state_dict(state)  # mean and std are part of it
@@ -79,6 +82,21 @@ def origin(run: Path) -> tuple[Source, Recipe]:
         UserError: the folder is not a run.
     """
     description = RunFolder(run).read_json("run.json")
-    paths = {key: Path(description[key]) if description[key] else None for key in ("root", "classes", "truth")}
-    source = Source(description["dataset"], paths["root"] or Path(), paths["classes"], paths["truth"])
+    try:
+        paths = {key: Path(description[key]) if description[key] else None for key in ("root", "classes", "truth")}
+        source = Source(str(description["dataset"]), paths["root"] or Path(), paths["classes"], paths["truth"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: {error}") from error
     return source, config.load(run / "recipe.toml")
+
+
+def class_names_of(run: Path) -> tuple[str, ...]:
+    """Read the class names of a run.
+
+    Raises:
+        UserError: the folder is not a run.
+    """
+    names = RunFolder(run).read_json("run.json").get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: no class_names")
+    return tuple(names)

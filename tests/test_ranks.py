@@ -24,6 +24,7 @@ from ccd_fast.errors import RunError, UserError
 from ccd_fast.progress import Stages
 from ccd_fast.ranks import ALONE, Ranks, join
 from ccd_fast.run_folder import RunFolder
+from ccd_fast.teacher import Teacher
 
 BLOCK = 4
 STILL = ("train.backbone_learning_rate=0", "train.head_learning_rate=1e-30")
@@ -61,34 +62,42 @@ def small_blocks() -> None:
         vars(sys.modules[f"ccd_fast.{module}"])["LOAD_BATCH"] = BLOCK
 
 
-def one_of(run, rank: int, size: int, port: int, dies_at: int) -> None:
-    """Be one of several processes; rank 1 dies at a step, if it is to."""
+def deadly(call, calls, last: int):
+    """Give a function that kills its process instead of answering where the count of calls has come to the last."""
+
+    def counted(*arguments):
+        if next(calls) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*arguments)
+
+    return counted
+
+
+def one_of(run, rank: int, size: int, port: int, dies: tuple[int, int]) -> None:
+    """Be one of several processes; one rank dies at a step or a look of the teacher, counted together, if it is to."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(size)}
     os.environ |= {"LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(size)}
     small_blocks()
     ranks, _ = join("cpu") if size > 1 else (ALONE, "cpu")
     torch.set_num_threads(1)
-    if rank == 1 and dies_at:
-        step, calls = training.Trainer.step, [0]
-
-        def counted(*arguments):
-            calls[0] += 1
-            if calls[0] == dies_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return step(*arguments)
-
-        training.Trainer.step = counted
+    if rank == dies[0]:
+        calls = iter(range(1, 10**9))
+        for owner, name in ((training.Trainer, "step"), (Teacher, "similarities")):
+            setattr(owner, name, deadly(getattr(owner, name), calls, dies[1]))
     try:
         run(ranks=ranks)
     except RunError:
         os._exit(GONE)
 
 
-def processes(run, size: int, dies_at: int = 0) -> list[int]:
+NOBODY = (-1, 0)
+
+
+def processes(run, size: int, dies: tuple[int, int] = NOBODY) -> list[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    children = [context.Process(target=one_of, args=(run, rank, size, port, dies_at)) for rank in range(size)]
+    children = [context.Process(target=one_of, args=(run, rank, size, port, dies)) for rank in range(size)]
     for child in children:
         child.start()
     for child in children:
@@ -158,7 +167,7 @@ def test_where_one_dies_all_end_and_the_run_goes_on_with_as_many_or_fewer(source
     whole = tmp_path / "whole"
     assert processes(partial(go, source, tiny_clip, whole, STILL, False), 2) == [0, 0]
     out = tmp_path / "run"
-    assert processes(partial(go, source, tiny_clip, out, STILL, False), 2, dies_at=7) == [GONE, -signal.SIGKILL]
+    assert processes(partial(go, source, tiny_clip, out, STILL, False), 2, dies=(1, 11)) == [GONE, -signal.SIGKILL]
     assert processes(partial(go, source, tiny_clip, out, STILL, True), size) == [0] * size
     for name in ("labels", "tau", "test_maps"):
         assert_equal(remains(out)[name], remains(whole)[name])

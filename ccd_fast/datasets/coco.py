@@ -122,7 +122,7 @@ def _read(file: Path, archive: str) -> _Instances:
         return msgspec.json.decode(tree.read(file, archive), type=_Instances)
     except msgspec.ValidationError as error:
         raise UserError(f"{file}: not as COCO has it: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{file}: broken JSON: {error}") from error
 
 

@@ -5,6 +5,7 @@ on disk. There are no boxes.
 """
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.lib import format as npy
@@ -55,6 +56,9 @@ RECRAWLED = Form(
 SPLITS = {"train": "Train", "test": "Test"}
 RECRAWLED_SPLITS = {"train": "train", "test": "val"}
 RECRAWLED_FILES = tuple(f"formatted_{split}_{what}.npy" for split in ("train", "val") for what in ("images", "labels"))
+NOT_AN_ARRAY = (ValueError, KeyError, EOFError, OSError, SyntaxError, TokenError, RecursionError, OverflowError)
+"""What numpy raises for a damaged file; it reads the header with Python's parser."""
+FIRST_SURROGATE, LAST_SURROGATE, LAST_CODE_POINT = 0xD800, 0xDFFF, 0x10FFFF
 
 
 def load(root: Path, split: str) -> ImageSet:
@@ -139,6 +143,9 @@ def _read_names(file: Path) -> list[str]:
     """Read an array of paths; numpy's strings or bytes, never Python objects."""
     array = _open_array(file, kinds="US", shape=(None,), what="paths as strings")
     if array.dtype.kind == "U":
+        codes = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if ((codes > LAST_CODE_POINT) | ((codes >= FIRST_SURROGATE) & (codes <= LAST_SURROGATE))).any():
+            raise UserError(f"{file}: holds numbers that are no characters: the file is damaged")
         return [str(name) for name in array.tolist()]
     try:
         return [name.decode("utf-8") for name in array.tolist()]
@@ -166,8 +173,9 @@ def _open_array(file: Path, kinds: str, shape: tuple[int | None, ...], what: str
                 f"save it again with {what}"
             )
         array: NDArray[np.generic] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, KeyError, EOFError, OSError) as error:
-        raise UserError(f"{file}: cannot be read as a numpy array: {error}") from error
+    except NOT_AN_ARRAY as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{file}: cannot be read as a numpy array: {reason}") from error
     fits = len(found) == len(shape) and all(want in (None, have) for want, have in zip(shape, found, strict=True))
     if not fits or dtype.kind not in kinds:
         wanted = "×".join("N" if size is None else str(size) for size in shape)

@@ -156,7 +156,7 @@ def test_annotations_that_make_no_sense_are_refused_with_the_place(root, edit, w
     assert "instances_train2014.json" in refused(root)
 
 
-@pytest.mark.parametrize("text", [b"", b"[1, 2]", b'{"images": [', b'{"images": [\xff]}', b'{"images": NaN}'])
+@pytest.mark.parametrize("text", [b"", b"[1, 2]", b'{"images": [', b'{"images": [\xff]}', b'{"images": NaN}', b"[" * 100_000])
 def test_broken_json_is_one_line(root, text):
     (root / "annotations" / "instances_train2014.json").write_bytes(text)
     said = refused(root)

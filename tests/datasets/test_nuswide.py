@@ -148,6 +148,15 @@ class Hostile:
         return (pytest.fail, ("a pickle was executed",))
 
 
+@pytest.mark.parametrize("code", [0x110000, 0xFFFFFFFF, 0xD800])
+def test_numbers_that_are_no_characters_are_one_line(recrawled, code):
+    file = recrawled / "formatted_train_images.npy"
+    names = np.load(file)
+    names.view(np.uint32)[1] = code
+    np.save(file, names)
+    assert "no characters" in refused(recrawled)
+
+
 @pytest.mark.parametrize(
     ("images", "said"),
     [
