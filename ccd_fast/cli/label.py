@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import options
+from ccd_fast.cli import options, screen
 from ccd_fast.printable import printable
 
 if TYPE_CHECKING:
@@ -144,14 +144,14 @@ def _show(
         thresholds = dict(zip(names, limits.tolist(), strict=True))
         typer.echo(json.dumps({**facts, "thresholds": thresholds, "files": [str(file) for file in written]}))
         return
-    console = Console(highlight=False)
+    console = screen.console()
     table = Table()
     table.add_column("class", overflow="fold")
     table.add_column("photographs", justify="right")
     table.add_column("threshold", justify="right")
     for c, (name, count) in enumerate(counts.items()):
         table.add_row(Text(printable(name)), f"{count:,}", f"{limits[c]:.3f}")
-    console.print(table)
+    screen.show(table)
     console.print(f"{readable:,} photographs, {decided.sum() / max(readable, 1):.2f} labels each on average")
     without = int((~decided.any(axis=1) & labelled.readable.numpy()).sum())
     if without:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import options
+from ccd_fast.cli import options, screen
 from ccd_fast.printable import printable
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def show(predictions: dict[Path, Ranked], threshold: float) -> None:
     for file, pairs in predictions.items():
         words = Text(", ").join(Text(f"{printable(n)} {p:.2f}", "bold" if p >= threshold else "") for n, p in pairs)
         table.add_row(Text(printable(str(file))), words)
-    Console().print(table)
+    screen.show(table)
 
 
 def as_csv(probabilities: dict[Path, list[float]], names: Sequence[str]) -> bytes:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ccd_fast.cli import options
+from ccd_fast.cli import options, screen
 from ccd_fast.cli.report import write_or_say
 
 
@@ -94,14 +94,14 @@ def train(
 
 def show(summary: dict[str, Any], out: Path) -> None:
     """Print what a run achieved and where its time went."""
-    console = Console()
+    console = screen.console()
     if summary["results"]:
         table = Table(title="mean average precision")
         table.add_column("what")
         table.add_column("mAP, %", justify="right")
         for name, value in summary["results"].items():
             table.add_row(name, "undefined" if value is None else f"{100 * value:.1f}")
-        console.print(table)
+        screen.show(table)
     table = Table(title="time")
     table.add_column("stage")
     for column in ("images", "seconds", "images/s", "crops/s"):
@@ -112,7 +112,7 @@ def show(summary: dict[str, Any], out: Path) -> None:
         table.add_row(name, f"{total['images']:.0f}", f"{seconds:.1f}", f"{total['images'] / seconds:.1f}", crops)
     whole = sum(total["seconds"] for total in summary["stages"].values())
     table.add_row("all stages", "", f"{whole:.1f}", "", "", end_section=True)
-    console.print(table)
+    screen.show(table)
     if summary["unreadable"]:
         console.print(f"{summary['unreadable']} images could not be read: {out / 'quarantine.csv'}", markup=False)
     lag = _lag(summary["results"])

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -137,8 +138,7 @@ def test_evaluate_sets_the_teacher_and_the_pseudo_labels_beside_the_student(ccd,
     for split, names in (("test", columns[:2]), ("train", columns)):
         code, out, _ = ccd("evaluate", trained[0], "--split", split)
         assert code == 0
-        lines = [[cell.strip() for cell in line.replace("┃", "│").split("│")[1:-1]] for line in out.splitlines()]
-        rows = {line[0]: line[1:] for line in lines if line}
+        rows = {line[0]: line[1:] for line in (re.split(" {2,}", line) for line in out.splitlines())}
         assert rows["class"] == names
         for label, key in labels.items():
             kept = [summary["metrics"][f"{name}, {split}"][key] for name in names[1:]]

@@ -1,11 +1,6 @@
-"""What a program reads: JSON on standard output and nothing else there; and plain text where no terminal is."""
+"""What a program reads: JSON on standard output and nothing else there."""
 
 import json
-import os
-import pty
-import re
-import subprocess
-import sys
 
 import pytest
 from test_commands import arguments, ccd, trained  # noqa: F401 - fixtures
@@ -62,30 +57,3 @@ def test_a_table_over_seeds_as_json(capsys):
     assert json.loads(capsys.readouterr().out) == [
         {"name": "t", "title": "a title", "rows": {"full": {"mAP": [0.5, 0.75], "paper": []}}, "notes": []}
     ]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals of POSIX")
-@pytest.mark.parametrize("no_color", [True, False])
-def test_no_color_is_heeded_on_a_terminal(no_color):
-    """Give doctor, whose states are coloured, a terminal of its own."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "CI")}
-    environment |= {"TERM": "xterm-256color", **({"NO_COLOR": "1"} if no_color else {})}
-    leader, follower = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-m", "ccd_fast", "doctor"], stdout=follower, stderr=follower, env=environment)
-    os.close(follower)
-    said = b""
-    try:
-        while chunk := os.read(leader, 65536):
-            said += chunk
-    except OSError:  # the other end is closed
-        pass
-    os.close(leader)
-    process.wait(120)
-    assert bool(re.search(rb"\x1b\[[0-9;]*3[0-9]", said)) is not no_color
-
-
-def test_not_on_a_terminal_there_are_plain_lines():
-    environment = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
-    done = subprocess.run([sys.executable, "-m", "ccd_fast", "doctor"], capture_output=True, env=environment, check=False)
-    assert done.stdout
-    assert b"\x1b" not in done.stdout + done.stderr
