@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,48 +12,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from ccd_fast.cli import main
 from ccd_fast.engines import Store
-
-
-@pytest.fixture
-def ccd(monkeypatch, capfd, cache):
-    """Run ``ccd-fast`` in this process; give its exit code, its output and its error output."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ccd-fast", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capfd.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return call
-
-
-@pytest.fixture(scope="module")
-def arguments(photo_folder, tiny_clip):
-    small = ["student.image_size=64", "train.batch_size=8", "teacher.batch_size=8", "train.epochs=3"]
-    named = {
-        "--data-root": photo_folder,
-        "--classes": photo_folder / "classes.txt",
-        "--truth": photo_folder / "labels.csv",
-        "--teacher": tiny_clip,
-        "--student": "test_resnet",
-        "--student-weights": "none",
-    }
-    return [str(part) for pair in named.items() for part in pair] + [part for knob in small for part in ("--set", knob)]
-
-
-@pytest.fixture(scope="module")
-def trained(arguments, cache, tmp_path_factory):
-    """A run that was trained by the command itself, in a process of its own."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    command = [sys.executable, "-m", "ccd_fast", "train", *arguments, "--out", str(out)]
-    environment = {**os.environ, "CCD_CACHE": str(cache), "COLUMNS": "200"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout, done.stderr
 
 
 def test_training_says_what_it_does_and_ends_with_a_summary(trained):
@@ -77,6 +35,28 @@ def test_every_command_explains_itself_with_an_example(ccd, command):
     code, out, _ = ccd(command, "--help")
     assert code == 0
     assert f"Example: ccd-fast {command}" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trane"], "No such command 'trane'. Did you mean 'train'? (ccd-fast --help)"),
+        (["train", "--owt", "x"], "No such option: --owt (Possible options: --out, --overwrite"),
+        (["label", "--out", "x.csv"], "Missing option '--data-root'. (ccd-fast label --help)"),
+        (["label", "--threshold", "2"], "Invalid value for '--threshold'"),
+    ],
+)
+def test_a_mistyped_command_line_is_answered_in_one_line(ccd, words, said):
+    code, out, err = ccd(*words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"ccd-fast: {said}")
+
+
+@pytest.mark.parametrize("words", [[], ["bench"]])
+def test_a_group_without_a_command_explains_itself(ccd, words):
+    code, out, _ = ccd(*words)
+    assert code == 0
+    assert "Commands" in out
 
 
 def test_help_and_version_answer_without_loading_torch():

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from test_commands import arguments, ccd, trained  # noqa: F401 - fixtures
 
 from ccd_fast.cli import tables
 from ccd_fast.studies.seed_table import Column, SeedTable
@@ -15,13 +14,13 @@ WITH_TABLES = (
 
 
 @pytest.mark.parametrize("command", WITH_TABLES)
-def test_every_command_that_prints_a_table_has_json(ccd, command):  # noqa: F811
+def test_every_command_that_prints_a_table_has_json(ccd, command):
     code, out, _ = ccd(*command.split(), "--help")
     assert code == 0
     assert "--json" in out
 
 
-def test_metrics_as_json(ccd, trained):  # noqa: F811
+def test_metrics_as_json(ccd, trained):
     code, out, _ = ccd("evaluate", trained[0], "--json")
     assert code == 0
     metrics = json.loads(out)["metrics"]
@@ -29,7 +28,7 @@ def test_metrics_as_json(ccd, trained):  # noqa: F811
     assert 0 <= metrics["student"]["mean_average_precision"] <= 1
 
 
-def test_predictions_as_json(ccd, trained, photo_folder):  # noqa: F811
+def test_predictions_as_json(ccd, trained, photo_folder):
     code, out, _ = ccd("predict", trained[0], photo_folder / "images" / "part0", "--json")
     assert code == 0
     rows = [json.loads(line) for line in out.splitlines()]
@@ -37,13 +36,13 @@ def test_predictions_as_json(ccd, trained, photo_folder):  # noqa: F811
     assert all(set(row["probabilities"]) == {"cat", "dog", "traffic light", "boat"} for row in rows)
 
 
-def test_a_run_s_summary_as_json(ccd, trained):  # noqa: F811
+def test_a_run_s_summary_as_json(ccd, trained):
     code, out, _ = ccd("train", "--resume", "--out", trained[0], "--json")
     assert code == 0
     assert json.loads(out) == json.loads((trained[0] / "summary.json").read_text())
 
 
-def test_a_benchmark_as_json_says_on_which_machine(ccd):  # noqa: F811
+def test_a_benchmark_as_json_says_on_which_machine(ccd):
     code, out, _ = ccd("bench", "kernels", "--rows", "20", "--classes", "5", "--repeats", "1", "--json")
     assert code == 0
     result = json.loads(out)
