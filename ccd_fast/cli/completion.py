@@ -8,6 +8,13 @@ def datasets(beginning: str) -> list[str]:
     return [name for name in DATASETS if name.startswith(beginning)]
 
 
+def of_yours(beginning: str) -> list[str]:
+    """Offer the names of data sets whose classes the user brings."""
+    from ccd_fast.datasets import DATASETS
+
+    return [name for name, described in DATASETS.items() if described.yours and name.startswith(beginning)]
+
+
 def recipes(beginning: str) -> list[str]:
     """Offer the built-in recipes; with none that fits, the shell offers files."""
     from ccd_fast import config

@@ -79,18 +79,18 @@ Dataset = Annotated[
     str,
     typer.Option(
         autocompletion=completion.datasets,
-        help="folder (any tree of images), voc07, voc12, coco (2014), coco2017 or nus; `ccd-fast datasets` shows "
+        help="folder (any tree of images), imagefolder (as Hugging Face has it), webdataset (tar shards), voc07, voc12, coco (2014), coco2017 or nus; `ccd-fast datasets` shows "
         "what each must look like on disk."
     ),
 ]
 Classes = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Class names, one a line, for a folder of your own.")
+    Path | None, typer.Option(metavar="FILE", help="Class names, one a line, for images of your own.")
 ]
 Truth = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Known labels of a folder of your own, used for evaluation only: CSV or Parquet with path, labels "
+        help="Known labels of images of your own, used for evaluation only: CSV or Parquet with path, labels "
         "(joined by |), and split.",
     ),
 ]
