@@ -143,7 +143,7 @@ def _listed(shard: Path, file: io.FileIO, size: int) -> Iterator[tuple[str, Plac
             while (member := archive.next()) is not None:
                 archive.members.clear()  # the archive would keep them all
                 if member.size < 0:
-                    raise UserError(f"{shard}: {member.name!r} claims {member.size} bytes")  # and the walk would go back
+                    raise UserError(f"{shard}: {member.name!r} claims {member.size} bytes")  # the walk would go back
                 if member.isdir():
                     continue
                 if not member.isreg() or member.issparse():
