@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from ccd_fast import config, labelling, machine, trained
+from ccd_fast import config, labelling, machine, tensorboard_log, trained
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import Source
 from ccd_fast.datasets import photographs as images_at
@@ -115,6 +115,7 @@ def train(
     recipe: str | Path = "folder",
     knobs: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    log: Literal["tensorboard"] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -132,6 +133,7 @@ def train(
         recipe: a built-in recipe's name, or a file.
         knobs: of the recipe, by full name: ``{"train.epochs": 8}``.
         device: ``"cpu"``.
+        log: keep the figures for TensorBoard too, in the folder ``tensorboard`` of the run.
         resume: go on with the run in ``out``.
         overwrite: replace the run in ``out``.
         quiet: show no progress.
@@ -148,7 +150,7 @@ def train(
     source = Source(dataset, Path(photographs), file, None if truth is None else Path(truth))
     source.check()
     machine.keep_freed_memory()
-    folder = RunFolder(Path(out))
+    folder = RunFolder(Path(out), log=tensorboard_log.open_log(Path(out), log, resume))
     stages = Stages(Console(stderr=True, quiet=quiet), folder.add_metrics)
     run(source, settled, folder, stages, device, resume, overwrite, command="ccd_fast.train(…)")
     return load(out)

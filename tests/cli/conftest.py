@@ -42,7 +42,7 @@ def arguments(photo_folder, tiny_clip):
 def trained(arguments, cache, tmp_path_factory):
     """A run that was trained by the command itself, in a process of its own."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    command = [sys.executable, "-m", "ccd_fast", "train", *arguments, "--out", str(out)]
+    command = [sys.executable, "-m", "ccd_fast", "train", *arguments, "--log", "tensorboard", "--out", str(out)]
     environment = {**os.environ, "CCD_CACHE": str(cache), "COLUMNS": "200"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr

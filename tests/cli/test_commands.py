@@ -86,6 +86,15 @@ def test_ctrl_c_says_how_to_go_on(ccd, photo_folder, tiny_clip, tmp_path, monkey
     assert f"go on with `ccd-fast train --resume --out '{tmp_path / 'my run'}'`" in err
 
 
+def test_the_figures_are_kept_for_tensorboard(trained):
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    found = accumulators.EventAccumulator(str(trained[0] / "tensorboard")).Reload()
+    records = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    told = {r["epoch"]: r["test"]["mean_average_precision"] for r in records if "loss" in r}
+    assert {event.step: event.value for event in found.Scalars("map/student_test")} == pytest.approx(told)
+    assert {"loss", "images_per_second/train", "crops_per_second/relabel"} <= set(found.Tags()["scalars"])
+
+
 def test_a_run_is_resumed_with_its_folder_alone(ccd, trained):
     code, out, _ = ccd("train", "--resume", "--out", trained[0])
     assert code == 0
