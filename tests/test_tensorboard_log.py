@@ -40,7 +40,7 @@ def test_a_run_that_goes_on_has_each_figure_once(tmp_path):
             folder.add_metrics({**EPOCH, "epoch": epoch, "loss": 1.0 - epoch})
         return folder
 
-    begun(TensorBoardLog(tmp_path)).add_metrics({**EPOCH, "epoch": 2, "loss": 99.0})  # lost: no checkpoint came after it
+    begun(TensorBoardLog(tmp_path)).add_metrics({**EPOCH, "epoch": 2, "loss": 99.0})  # lost: no checkpoint
     again = begun(None)
     again.log = TensorBoardLog(tmp_path)
     again.add_metrics({**EPOCH, "epoch": 2, "loss": 7.0})
@@ -63,4 +63,3 @@ def test_without_tensorboard_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else there(name))
     with pytest.raises(UserError, match=r"TensorBoard is not installed: pip install 'ccd_fast\[tensorboard\]'"):
         open_log(tmp_path, "tensorboard", resume=False)
-
