@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from ccd_fast import config, labelling, machine, trained
+from ccd_fast import config, labelling, machine, tensorboard_log, trained
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import Source
-from ccd_fast.datasets.folder import find_images
+from ccd_fast.datasets import photographs as images_at
 from ccd_fast.errors import UserError
 from ccd_fast.labelling import Labelled
 from ccd_fast.passes import evaluation_conditions
@@ -65,7 +65,7 @@ class Model:
         """Give the probability of every class for each photograph.
 
         Args:
-            photographs: a file, a folder, or several of them.
+            photographs: a file, a folder, a tar shard, or several of them.
 
         Returns:
             By path, in order: class names to probabilities.
@@ -108,12 +108,14 @@ def train(
     classes: AnyPath | Sequence[str],
     out: AnyPath,
     *,
+    dataset: str = "folder",
     truth: AnyPath | None = None,
     teacher: str | None = None,
     student: str | None = None,
     recipe: str | Path = "folder",
     knobs: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    log: Literal["tensorboard"] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -124,12 +126,14 @@ def train(
         photographs: a folder, any tree.
         classes: class names, or a text file with one a line; names are kept in ``out`` + ``.classes.txt``.
         out: folder of the run.
+        dataset: what the folder is: ``"folder"``, ``"imagefolder"`` or ``"webdataset"``.
         truth: known labels, for evaluation only: CSV or Parquet with path, labels and split.
         teacher: a CLIP as open_clip names it, or a folder; by default the recipe's.
         student: a CNN of timm; by default the recipe's.
         recipe: a built-in recipe's name, or a file.
         knobs: of the recipe, by full name: ``{"train.epochs": 8}``.
         device: ``"cpu"``.
+        log: keep the figures for TensorBoard too, in the folder ``tensorboard`` of the run.
         resume: go on with the run in ``out``.
         overwrite: replace the run in ``out``.
         quiet: show no progress.
@@ -143,10 +147,10 @@ def train(
     """
     settled = _recipe(recipe, knobs, teacher, student)
     file = _class_file(classes, Path(out).with_name(f"{Path(out).name}.classes.txt"))
-    source = Source("folder", Path(photographs), file, None if truth is None else Path(truth))
+    source = Source(dataset, Path(photographs), file, None if truth is None else Path(truth))
     source.check()
     machine.keep_freed_memory()
-    folder = RunFolder(Path(out))
+    folder = RunFolder(Path(out), log=tensorboard_log.open_log(Path(out), log, resume))
     stages = Stages(Console(stderr=True, quiet=quiet), folder.add_metrics)
     run(source, settled, folder, stages, device, resume, overwrite, command="ccd_fast.train(…)")
     return load(out)
@@ -157,6 +161,7 @@ def label(
     classes: AnyPath | Sequence[str] | None = None,
     *,
     run: AnyPath | None = None,
+    dataset: str = "folder",
     teacher: str | None = None,
     recipe: str | Path = "folder",
     knobs: Mapping[str, Any] | None = None,
@@ -169,6 +174,7 @@ def label(
         photographs: a folder, any tree.
         classes: class names, or a text file with one a line; not with ``run``.
         run: folder of a trained run: its teacher looks again where its student points.
+        dataset: as for :func:`train`.
         teacher: a CLIP as open_clip names it, or a folder; by default the recipe's.
         recipe: a built-in recipe's name, or a file.
         knobs: of the recipe, by full name.
@@ -185,10 +191,11 @@ def label(
     if run is not None:
         if classes is not None or teacher is not None or knobs:
             raise UserError("label: classes, teacher and knobs are the run's where run is given")
-        return labelling.by_run(Path(photographs), Path(run), stages, device)
+        return labelling.by_run(Path(photographs), Path(run), stages, device, dataset)
     if classes is None:
         raise UserError("label: give classes, or the run that has them")
-    return labelling.by_teacher(Path(photographs), classes, _recipe(recipe, knobs, teacher, None), stages, device)
+    settled = _recipe(recipe, knobs, teacher, None)
+    return labelling.by_teacher(Path(photographs), classes, settled, stages, device, dataset)
 
 
 def predict(run: AnyPath, photographs: AnyPath | Sequence[AnyPath]) -> dict[str, dict[str, float]]:
@@ -231,9 +238,4 @@ def _class_file(classes: AnyPath | Sequence[str], beside: Path) -> Path:
 
 
 def _files(photographs: Sequence[AnyPath]) -> list[Path]:
-    files: list[Path] = []
-    for path in map(Path, photographs):
-        if not path.exists():
-            raise UserError(f"{path}: no such file")
-        files += [path / name for name in find_images(path)] if path.is_dir() else [path]
-    return files
+    return [file for path in photographs for file in images_at(Path(path))]

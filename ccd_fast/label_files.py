@@ -15,7 +15,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from PIL import Image
 
-from ccd_fast import __version__
+from ccd_fast import __version__, shards
 from ccd_fast.labelling import Labelled
 
 Decided = NDArray[np.bool_]
@@ -112,7 +112,8 @@ def _names(class_names: Sequence[str], decided: Decided) -> list[str]:
 
 def _size(file: Path) -> tuple[int, int]:
     """Give width and height in pixels as they are seen, upright."""
-    with Image.open(file) as picture:
+    place = None if file.is_file() else shards.place(file)
+    with Image.open(file if place is None else io.BytesIO(next(shards.read([place], place.size)))) as picture:
         turned = picture.getexif().get(0x0112) in ROTATED
         return (picture.height, picture.width) if turned else (picture.width, picture.height)
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ccd_fast import machine, object_boxes, trained
 from ccd_fast.config import Recipe
-from ccd_fast.datasets import ImageSet
-from ccd_fast.datasets.folder import read_class_names, unlabelled
+from ccd_fast.datasets import ImageSet, everything
+from ccd_fast.datasets.folder import read_class_names
 from ccd_fast.errors import RunError, UserError, nearest
 from ccd_fast.passes import Passes, least_seconds, open_passes, settled
 from ccd_fast.progress import Stages
+from ccd_fast.prompts import names_of
 from ccd_fast.pseudo_labels import PseudoLabels, debiased_labels
 from ccd_fast.run_folder import RunFolder
 from ccd_fast.teacher import twins_warning
@@ -41,17 +42,35 @@ class Labelled:
     teacher: str
 
 
+def class_names(classes: Path | None, run: Path | None) -> tuple[str, ...]:
+    """Give the names that labels will have: of a class file, or of a run.
+
+    Raises:
+        UserError: it cannot be read, or is not a run.
+    """
+    if run is not None:
+        return tuple(RunFolder(run).read_json("run.json")["class_names"])
+    assert classes is not None
+    return tuple(names_of(prompt_name)[0] for prompt_name in read_class_names(classes))
+
+
 def by_teacher(
-    root: Path, classes: str | PathLike[str] | Sequence[str], recipe: Recipe, stages: Stages, device: str = "cpu"
+    root: Path,
+    classes: str | PathLike[str] | Sequence[str],
+    recipe: Recipe,
+    stages: Stages,
+    device: str = "cpu",
+    dataset: str = "folder",
 ) -> Labelled:
-    """Label a folder of photographs by the teacher's scores of the whole images, debiased (sections 1 and 2).
+    """Label photographs by the teacher's scores of the whole images, debiased (sections 1 and 2).
 
     Args:
-        root: any tree of photographs.
+        root: of the data set.
         classes: class names, or a text file with one a line.
         recipe: the teacher's knobs, and those of the labels and the bias.
         stages: shows the progress.
         device: where the teacher runs.
+        dataset: a name of :data:`ccd_fast.datasets.DATASETS` whose classes the user brings.
 
     Raises:
         UserError: something that was asked for cannot be had, or no photograph can be read.
@@ -59,23 +78,24 @@ def by_teacher(
     machine.check_device(device)
     recipe = settled(recipe)
     names = read_class_names(Path(classes)) if isinstance(classes, str | PathLike) else tuple(classes)
-    images = unlabelled(_folder(root), names)
+    images = everything(dataset, root, names)
     passes = open_passes(recipe, images, None, device, stages.say)
     stages.least = least_seconds(passes, recipe, device)
     labels, unreadable = _whole(passes, images, recipe, stages, None)
     return Labelled(images, labels.table, labels.readable, unreadable, recipe.teacher.model)
 
 
-def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu") -> Labelled:
-    """Label a folder of photographs with a trained run: its teacher looks again where its student points (section 4).
+def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: str = "folder") -> Labelled:
+    """Label photographs with a trained run: its teacher looks again where its student points (section 4).
 
     Classes, teacher, recipe and bias are the run's.
 
     Args:
-        root: any tree of photographs.
+        root: of the data set.
         run: folder of a run that has ended.
         stages: shows the progress.
         device: where the teacher runs.
+        dataset: as for :func:`by_teacher`.
 
     Raises:
         UserError: the folder is not a run that has ended, or what it was made with cannot be had.
@@ -92,7 +112,7 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu") -> Labell
         raise RunError(f"--run {run}: it never updated its labels: without --run, the teacher labels whole images")
     recipe = settled(model.recipe)
     described = folder.read_json("run.json")
-    images = unlabelled(_folder(root), described.get("prompt_names", described["class_names"]))
+    images = everything(dataset, root, described.get("prompt_names", described["class_names"]))
     passes = open_passes(recipe, images, object_boxes.of(images), device, stages.say)
     passes.prepare(model.student)
     stages.least = least_seconds(passes, recipe, device, model.student)
@@ -120,12 +140,6 @@ def _whole(
     table[~gathered.readable] = 0
     nothing = torch.zeros(len(bias), dtype=torch.int64)
     return PseudoLabels(table, bias, nothing, torch.zeros_like(gathered.readable), gathered.readable), unreadable
-
-
-def _folder(root: Path) -> Path:
-    if not root.is_dir():
-        raise UserError(f"--data-root {root}: no such folder")
-    return root
 
 
 def chosen(labelled: Labelled, limits: NDArray[np.float32]) -> NDArray[np.bool_]:

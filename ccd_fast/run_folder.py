@@ -5,7 +5,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
@@ -29,6 +29,8 @@ BIAS = "labels/bias.json"
 NOT_A_STATE = (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError)
 """What torch raises for a file that is damaged, or that holds more than tensors and plain data."""
 
+Log = Callable[[Sequence[Mapping[str, Any]]], None]
+
 
 class RunFolder:
     """A run's folder.
@@ -38,10 +40,17 @@ class RunFolder:
     resumed run needs) and ``quarantine.csv``.
     """
 
-    def __init__(self, path: Path, ranks: Ranks = ALONE) -> None:
-        """Name a folder; nothing is written. Of several processes the leader writes; each keeps its partial state."""
+    def __init__(self, path: Path, ranks: Ranks = ALONE, log: Log | None = None) -> None:
+        """Name a folder; nothing is written. Of several processes the leader writes; each keeps its partial state.
+
+        Args:
+            path: of the folder.
+            ranks: the processes that share the run.
+            log: is given all records of the run whenever there is a new one.
+        """
         self.path = path
         self.ranks = ranks
+        self.log = log
         self.quarantine: dict[str, str] = {}
         self._records: list[dict[str, Any]] = []
 
@@ -114,6 +123,8 @@ class RunFolder:
         """Add a line to ``metrics.jsonl``."""
         self._records.append(dict(record))
         self.write_text("metrics.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in self._records))
+        if self.log is not None and self.ranks.leads:
+            self.log(self._records)
 
     def stage_totals(self) -> dict[str, dict[str, float]]:
         """Add up the records of each stage: images, crops, seconds."""

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ccd_fast.datasets import ImageSet, Source
+from ccd_fast import shards
+from ccd_fast.datasets import DATASETS, ImageSet, Source
 from ccd_fast.progress import Stage, Stages
-from ccd_fast.views import open_backend
+from ccd_fast.views import open_backend, read_bytes
 
 CHUNK = 64
 """Images decoded at a time."""
@@ -102,8 +103,8 @@ def verify(source: Source, stages: Stages, threads: int, quick: bool = False, su
             with stages.stage(f"decode the {images.split} images", len(present)) as stage:
                 unreadable = _unreadable(images.root, present, threads, stage)
         reports.append(_describe(images, sorted(missing), unreadable))
-    # A folder whose labels have no split column tests on images that it also trains on, and says so (folder.py).
-    may_share = source.dataset == "folder"
+    # A folder whose labels have no split column tests on images that it also trains on, and says so (known.py).
+    may_share = DATASETS[source.dataset].yours is not None
     shared = [] if may_share else sorted(set(sets[0].paths) & set(sets[1].paths))
     report = Report(
         dataset=source.dataset,
@@ -121,7 +122,7 @@ def _missing(images: ImageSet, stage: Stage) -> set[str]:
     missing: set[str] = set()
     for start in range(0, len(images), CHUNK):
         chunk = images.paths[start : start + CHUNK]
-        missing.update(path for path in chunk if not (images.root / path).is_file())
+        missing.update(path for path in chunk if shards.size(images.root / path) is None)
         stage.advance(len(chunk))
     return missing
 
@@ -165,8 +166,8 @@ def _same_content(sets: Iterable[ImageSet]) -> list[list[str]]:
     """Find files with the same bytes; only those of the same size are read."""
     by_size: dict[int, list[tuple[Path, str]]] = defaultdict(list)
     for root, path in dict.fromkeys((images.root, path) for images in sets for path in images.paths):
-        if (root / path).is_file():
-            by_size[(root / path).stat().st_size].append((root, path))
+        if (size := shards.size(root / path)) is not None:
+            by_size[size].append((root, path))
     groups = (group for files in by_size.values() if len(files) > 1 for group in _equal(files))
     return sorted(sorted(group) for group in groups)
 
@@ -174,11 +175,9 @@ def _same_content(sets: Iterable[ImageSet]) -> list[list[str]]:
 def _equal(files: list[tuple[Path, str]]) -> Iterator[list[str]]:
     by_digest: dict[bytes, list[str]] = defaultdict(list)
     for root, path in files:
-        try:
-            digest = hashlib.blake2b((root / path).read_bytes()).digest()
-        except OSError:  # reported as unreadable already
-            continue
-        by_digest[digest].append(path)
+        content = read_bytes(root / path)
+        if not isinstance(content, str):  # reported as unreadable already
+            by_digest[hashlib.blake2b(content.data).digest()].append(path)
     yield from (paths for paths in by_digest.values() if len(paths) > 1)
 
 

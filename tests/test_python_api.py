@@ -53,7 +53,8 @@ def test_predict_gives_every_class_of_each_photograph(model, photo_folder):
     found = ccd_fast.predict(model.folder, image)
     assert list(found) == [str(image)]
     assert tuple(found[str(image)]) == NAMES
-    assert model.predict([image, image.parent])[str(image)] == found[str(image)]
+    among_others = model.predict([image, image.parent])[str(image)]
+    assert among_others == pytest.approx(found[str(image)], abs=1e-6)  # PyTorch may add up in another order
 
 
 def test_pictures_in_memory_are_predicted_as_files_are(model, photo_folder):

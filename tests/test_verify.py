@@ -144,7 +144,7 @@ def test_the_data_sets_are_listed_with_their_counts_and_trees(ccd):
     for said in ("voc07", "5011 train, 4952 test", "82081 train, 40137 test", "formatted_{train,val}_images.npy"):
         assert said in out
     listed = {entry["name"]: entry for entry in json.loads(ccd("datasets", "--json")[1])}
-    assert list(listed) == ["folder", "voc07", "voc12", "coco", "coco2017", "nus"]
+    assert list(listed) == ["folder", "imagefolder", "webdataset", "voc07", "voc12", "coco", "coco2017", "nus"]
     assert listed["nus"]["classes"] == len(listed["nus"]["class_names"]) == 81
     assert listed["nus"]["forms"][0]["images"] == {"train": 161_789, "test": 107_859}
     assert [listed[name]["classes"] for name in ("voc07", "voc12", "coco", "coco2017")] == [20, 20, 80, 80]

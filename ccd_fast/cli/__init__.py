@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import traceback
+from typing import Any
 
 import typer
 
@@ -33,10 +34,11 @@ from ccd_fast.printable import printable
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
+USAGE: type[Exception] = typer.BadParameter.__bases__[0]
+"""A mistyped command line: click's UsageError, which newer versions of typer bring themselves."""
 
 app = typer.Typer(
     help="Photographs and class names in, a small fast multi-label classifier out. No labels needed.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -70,8 +72,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # a log file shows the progress while it is made
+    words = sys.argv[1:]
     try:
-        app()
+        alone = words in ([], ["bench"])  # which explain themselves
+        sys.exit(app([*words, "--help"] if alone else words, "ccd-fast", standalone_mode=False))
     except KeyboardInterrupt:
         _interrupted()
     except SystemExit as end:
@@ -82,8 +86,15 @@ def main() -> None:
         _fail(str(error), 2)
     except RunError as error:
         _fail(str(error), 1)
+    except USAGE as error:
+        _fail(_mistyped(error), 2)
     except Exception as error:  # noqa: BLE001  the last resort: one line, and how to see more
         _fail(f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
+
+
+def _mistyped(error: Any) -> str:
+    """Say in a line what is wrong with a command line, and where its help is."""
+    return f"{error.format_message()} ({error.ctx.command_path if error.ctx else 'ccd-fast'} --help)"
 
 
 def _interrupted() -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import bench_train, options
+from ccd_fast.cli import bench_train, options, screen
 
 if TYPE_CHECKING:
     from ccd_fast.bench.engine import Row
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Measure what each part does a second on this machine, beside what the machine could do at most.",
-    no_args_is_help=True,
     rich_markup_mode="markdown",
 )
 app.command("train")(bench_train.train)
@@ -95,8 +94,8 @@ def show_engine(
     for row in rows:
         figures = (f"{row.images_per_second:.1f}", f"{row.flops / 1e9:.0f}", f"{row.of_matmul:.0%}", f"{row.ready_s:.1f}")
         table.add_row(f"{row.runtime} {row.precision}", str(row.batch_size), *figures)
-    console = Console()
-    console.print(table)
+    console = screen.console()
+    screen.show(table)
     for name, rate in ceilings.items():
         console.print(f"matrix product, {name}: {rate / 1e9:.0f} GFLOP/s; medians of {repeats}")
     for name, why in refused.items():
@@ -163,7 +162,7 @@ def show_decode(result: dict[str, Any]) -> None:
     for row in result["results"]:
         share = f"{100 * row['ratio_to_bare']:.0f}%" if "ratio_to_bare" in row else ""
         table.add_row(row["backend"], row["task"], f"{row['per_s']:.0f}", share)
-    Console().print(table)
+    screen.show(table)
 
 
 @app.command("kernels")
@@ -210,7 +209,7 @@ def show_kernels(rates: "list[Rate]", shape: dict[str, Any], fewer: bool) -> Non
         table.add_row(rate.case.name, *figures)
     table.add_section()
     table.add_row("copy", "", f"{rates[0].copy_rate / 1e9:.3g}", "100")
-    Console().print(table)
+    screen.show(table)
 
 
 @app.command("relabel")
@@ -276,8 +275,8 @@ def show_relabel(result: dict[str, Any]) -> None:
         table.add_row(
             row["stage"], f"{1e3 * row['median_s'] / result['images']:.2f}", f"{row['share_of_sum']:.0%}", over
         )
-    console = Console(highlight=False)
-    console.print(table)
+    console = screen.console()
+    screen.show(table)
     for line in (
         f"pass: {whole['images_per_s']:.1f} images/s, {whole['crops_per_s']:.1f} crops/s; the student runs on "
         f"{result['student_runtime']}",

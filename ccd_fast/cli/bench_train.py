@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ccd_fast.cli import options
+from ccd_fast.cli import options, screen
 
 
 def train(
@@ -83,8 +83,8 @@ def show(result: dict[str, Any]) -> None:
         rate = (f"{row['flops']['epoch'] / 1e9:.1f}", f"{row['of_matmul']['epoch']:.0%}")
         table.add_row(row["epoch"], f"{row['images_per_s']:.1f}", *shares, *rate)
     relabel = result["relabel"]
-    console = Console(highlight=False)
-    console.print(table)
+    console = screen.console()
+    screen.show(table)
     for line in (
         f"pictures: reading, decoding and views; matrix product, {result['precision']}: "
         f"{result['matmul_flops'] / 1e9:.0f} GFLOP/s",

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ccd_fast.cli import options
+from ccd_fast.cli import options, screen
 
 if TYPE_CHECKING:
     import torch
@@ -102,7 +102,7 @@ def build_engines(
     for column in PARITY:
         table.add_column(column, justify="right")
     table.add_row(*_figures(vars(built.parity)))
-    Console().print(table)
+    screen.show(table)
 
 
 def _to_compare(
@@ -175,7 +175,7 @@ def _show_store(store: Any, as_json: bool) -> None:
         parities = list(entry.get("parity", {}).values())
         row = (entry["key"][:8], _teacher(entry), str(identity.get("image_size", "?")), kind, f"{entry['bytes'] / 2**20:.0f}")
         table.add_row(*row, *(_figures(parities[0]) if parities else ["–"] * len(PARITY)))
-    Console().print(table)
+    screen.show(table)
     engines = "1 engine" if len(entries) == 1 else f"{len(entries)} engines"
     typer.echo(f"{engines}, {sum(e['bytes'] for e in entries) / 2**20:.0f} MiB; –: what another engine is built from, or not compared here")
     for entry in entries:

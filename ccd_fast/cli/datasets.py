@@ -3,11 +3,10 @@
 import json
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import options
+from ccd_fast.cli import options, screen
 
 
 def datasets(json_: options.Json = False, debug: options.Debug = False) -> None:
@@ -20,7 +19,7 @@ def datasets(json_: options.Json = False, debug: options.Debug = False) -> None:
     if json_:
         typer.echo(json.dumps([described.record() for described in DATASETS.values()], indent=2))
         return
-    console = Console()
+    console = screen.console()
     for described in DATASETS.values():
         table = Table(title=f"--dataset {described.name}: {described.title}", title_justify="left", show_header=False)
         table.add_column(no_wrap=True)
@@ -34,5 +33,5 @@ def datasets(json_: options.Json = False, debug: options.Debug = False) -> None:
                 table.add_row("images", f"{form.images['train']} train, {form.images['test']} test")
             table.add_row("from", Text(form.source))
             table.add_row("tree", Text(form.tree))
-        console.print(table)
+        screen.show(table)
         console.print()

@@ -4,11 +4,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ccd_fast.cli import options
+from ccd_fast.cli import options, screen
 
 COLOURS = {"works": "green", "partly": "yellow", "missing": "yellow", "broken": "red"}
 
@@ -33,6 +32,6 @@ def doctor(
         for finding in findings:
             colour = COLOURS[finding.state]
             table.add_row(finding.part, f"[{colour}]{finding.state}[/{colour}]", escape(finding.detail))
-        Console().print(table)
+        screen.show(table)
     if any(finding.state == "broken" for finding in findings):
         raise typer.Exit(1)

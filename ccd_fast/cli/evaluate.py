@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import options
+from ccd_fast.cli import options, screen
 from ccd_fast.printable import printable
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def evaluate(
 
 def show(result: Metrics, beside: Mapping[str, Metrics]) -> None:
     """Print metrics as a table: the student's, and others by name."""
-    console = Console()
+    console = screen.console()
     table = Table(title=f"{result.images} images; average precision by class, and the means, in %")
     columns = {"student": result, **beside}
     table.add_column("class")
@@ -120,7 +120,7 @@ def show(result: Metrics, beside: Mapping[str, Metrics]) -> None:
         ("OF1", "overall_f1"),
     ):
         table.add_row(label, *(f"{100 * getattr(metrics, share):.1f}" for metrics in columns.values()))
-    console.print(table)
+    screen.show(table)
     if result.without_positives:
         absent = printable(", ".join(result.without_positives))
         console.print(f"left out of the mean, as no image has them: {absent}", markup=False)
@@ -136,4 +136,4 @@ def show_localisation(found: Localisation) -> None:
         f"the image: {found.covered / max(found.crop_area, 1e-9):.1f} times what chance would hold",
     )
     for line in lines:
-        Console(highlight=False).print(line, soft_wrap=True)
+        screen.console().print(line, soft_wrap=True)

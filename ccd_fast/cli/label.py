@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import options
+from ccd_fast.cli import completion, options, screen
 from ccd_fast.printable import printable
 
 if TYPE_CHECKING:
@@ -26,9 +26,12 @@ SHOWN = 5
 
 
 def label(
-    data_root: Annotated[Path, typer.Option(help="Folder of photographs, any tree.")],
+    data_root: Annotated[Path, typer.Option(help="Folder of photographs, any tree, or of tar shards with --dataset webdataset.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the labels go: .csv, .parquet, or .json with --format.")],
     classes: Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line; not with --run.")] = None,
+    dataset: Annotated[
+        str, typer.Option(autocompletion=completion.of_yours, help="folder, imagefolder or webdataset; all its splits are labelled.")
+    ] = "folder",
     run: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="A trained run: its teacher looks again where its student points. Better, and slower."),
@@ -61,6 +64,8 @@ def label(
 
     Example: `ccd-fast label --data-root photos --classes classes.txt --out labels.csv`
     """
+    import numpy as np
+
     from ccd_fast.errors import UserError
 
     kind = format_ or ENDINGS.get(out.suffix.lower())
@@ -78,18 +83,20 @@ def label(
     if run is not None and (own := [name for name, value in given.items() if value]):
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
 
-    from ccd_fast import config, label_files, labelling as library, machine
+    from ccd_fast import config, label_files, machine
+    from ccd_fast import labelling as library
     from ccd_fast.progress import Stages
 
+    fixed = _limits(library.class_names(classes, run), threshold, thresholds, labels_per_image)
     machine.keep_freed_memory()
     stages = Stages(Console(stderr=True))
     if run is not None:
-        labelled = library.by_run(data_root, run, stages, device)
+        labelled = library.by_run(data_root, run, stages, device, dataset)
     else:
         assert classes is not None  # seen to above
         knobs = config.load(recipe, options.overrides(set_, teacher, None, None, templates))
-        labelled = library.by_teacher(data_root, classes, knobs, stages, device)
-    limits = _limits(labelled, threshold, thresholds, labels_per_image)
+        labelled = library.by_teacher(data_root, classes, knobs, stages, device, dataset)
+    limits = fixed if labels_per_image is None else np.full_like(fixed, library.limit_for(labelled, labels_per_image))
     decided = library.chosen(labelled, limits)
     _write(out, label_files.FORMATS[kind](labelled, decided))
     written = [out]
@@ -105,15 +112,16 @@ def label(
 
 
 def _limits(
-    labelled: "Labelled", threshold: float, thresholds: Path | None, labels_per_image: float | None
+    names: tuple[str, ...], threshold: float, thresholds: Path | None, labels_per_image: float | None
 ) -> "NDArray[np.float32]":
+    """Settle the limit of each class, before the work as far as it is known then."""
     import numpy as np
 
     from ccd_fast import labelling as library
+    from ccd_fast.errors import UserError
 
-    names = labelled.images.class_names
-    if labels_per_image is not None:
-        return np.full(len(names), library.limit_for(labelled, labels_per_image), dtype=np.float32)
+    if labels_per_image is not None and labels_per_image > len(names):
+        raise UserError(f"--labels-per-image {labels_per_image:g}: there are {len(names)} classes only")
     if thresholds is not None:
         return library.read_limits(thresholds, names, threshold)
     return np.full(len(names), threshold, dtype=np.float32)
@@ -144,14 +152,14 @@ def _show(
         thresholds = dict(zip(names, limits.tolist(), strict=True))
         typer.echo(json.dumps({**facts, "thresholds": thresholds, "files": [str(file) for file in written]}))
         return
-    console = Console(highlight=False)
+    console = screen.console()
     table = Table()
     table.add_column("class", overflow="fold")
     table.add_column("photographs", justify="right")
     table.add_column("threshold", justify="right")
     for c, (name, count) in enumerate(counts.items()):
         table.add_row(Text(printable(name)), f"{count:,}", f"{limits[c]:.3f}")
-    console.print(table)
+    screen.show(table)
     console.print(f"{readable:,} photographs, {decided.sum() / max(readable, 1):.2f} labels each on average")
     without = int((~decided.any(axis=1) & labelled.readable.numpy()).sum())
     if without:

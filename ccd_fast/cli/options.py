@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ccd_fast import __version__
+from ccd_fast.cli import completion
 from ccd_fast.errors import UserError, nearest
 from ccd_fast.printable import printable
 
@@ -53,12 +54,18 @@ Recipe = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE",
+        autocompletion=completion.recipes,
         help="A built-in recipe (folder, demo, paper-voc12, paper-voc07, paper-coco, paper-nus, paper-voc12-official) or a TOML file.",
     ),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a knob, e.g. train.epochs=4. May be repeated."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        autocompletion=completion.knobs,
+        help="Override a knob, e.g. train.epochs=4. May be repeated.",
+    ),
 ]
 Teacher = Annotated[
     str | None,
@@ -71,18 +78,19 @@ Teacher = Annotated[
 Dataset = Annotated[
     str,
     typer.Option(
-        help="folder (any tree of images), voc07, voc12, coco (2014), coco2017 or nus; `ccd-fast datasets` shows "
+        autocompletion=completion.datasets,
+        help="folder (any tree of images), imagefolder (as Hugging Face has it), webdataset (tar shards), voc07, voc12, coco (2014), coco2017 or nus; `ccd-fast datasets` shows "
         "what each must look like on disk."
     ),
 ]
 Classes = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Class names, one a line, for a folder of your own.")
+    Path | None, typer.Option(metavar="FILE", help="Class names, one a line, for images of your own.")
 ]
 Truth = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Known labels of a folder of your own, used for evaluation only: CSV or Parquet with path, labels "
+        help="Known labels of images of your own, used for evaluation only: CSV or Parquet with path, labels "
         "(joined by |), and split.",
     ),
 ]
@@ -110,7 +118,10 @@ Seeds = Annotated[str, typer.Option(metavar="N,N,…", help="Seeds of the runs, 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="Where to run: cpu.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train --out` wrote it.")]
-Checkpoint = Annotated[str, typer.Option(help="best (the epoch chosen without labels) or last.")]
+Checkpoint = Annotated[
+    str,
+    typer.Option(autocompletion=completion.checkpoints, help="best (the epoch chosen without labels) or last."),
+]
 
 
 def each_of(names: Sequence[str], valid: Iterable[str], option: str) -> list[str]:

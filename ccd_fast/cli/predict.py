@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import options
+from ccd_fast.cli import options, screen
 from ccd_fast.printable import printable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def predict(
     run: options.Run,
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATHS…", help="Photographs, folders of them, patterns in quotes ('2024*/*.jpg'), - for a list on standard input."),
+        typer.Argument(metavar="PATHS…", help="Photographs, folders of them, tar shards, patterns in quotes ('2024*/*.jpg'), - for a list on standard input."),
     ],
     checkpoint: options.Checkpoint = "best",
     top_k: Annotated[int | None, typer.Option(min=1, help="Show at least this many classes of each photograph: 3.")] = None,
@@ -106,34 +106,30 @@ def predict(
 
 
 def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
-    """List the photographs that the user named, those of folders and patterns in order; and what is not there.
+    """List the photographs that the user named, those of folders, shards and patterns in order; and what is not there.
 
     Args:
-        named: files, folders, patterns, and ``-`` for the lines of ``listed``.
+        named: files, folders, tar shards, patterns, and ``-`` for the lines of ``listed``.
         listed: a path a line.
 
     Raises:
-        UserError: a folder holds no images, or a pattern fits nothing.
+        UserError: a folder or shard holds no images, or a pattern fits nothing.
     """
-    from ccd_fast.datasets.folder import find_images
+    from ccd_fast.datasets import photographs
     from ccd_fast.errors import UserError
+    from ccd_fast.shards import place
 
     files: list[Path] = []
     gone: list[str] = []
     for name in (line for word in named for line in (listed.read().splitlines() if word == "-" else [word])):
         path = Path(name)
-        if path.is_dir():
-            inside = [path / image for image in find_images(path)]
-            if not inside:
-                raise UserError(f"{path}: no images in this folder")
-            files += inside
-        elif path.exists():
-            files.append(path)
+        if path.exists() or place(path) is not None:
+            files += photographs(path)
         elif glob.has_magic(name):
             fitting = [Path(file) for file in sorted(glob.glob(name, recursive=True)) if Path(file).is_file()]
             if not fitting:
                 raise UserError(f"{name}: no file fits this pattern")
-            files += fitting
+            files += [file for each in fitting for file in photographs(each)]
         else:
             gone.append(name)
     return files, gone
@@ -162,7 +158,7 @@ def show(predictions: dict[Path, Ranked], threshold: float) -> None:
     for file, pairs in predictions.items():
         words = Text(", ").join(Text(f"{printable(n)} {p:.2f}", "bold" if p >= threshold else "") for n, p in pairs)
         table.add_row(Text(printable(str(file))), words)
-    Console().print(table)
+    screen.show(table)
 
 
 def as_csv(probabilities: dict[Path, list[float]], names: Sequence[str]) -> bytes:

@@ -4,12 +4,15 @@ from typing import Annotated
 
 import typer
 
-from ccd_fast.cli import options
+from ccd_fast.cli import completion, options
 
 
 def recipe(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME|FILE]", help="A built-in recipe or a TOML file.", show_default=True)
+        str,
+        typer.Argument(
+            metavar="[NAME|FILE]", autocompletion=completion.recipes, help="A built-in recipe or a TOML file.", show_default=True
+        ),
     ] = "folder",
     set_: options.Set = None,
     debug: options.Debug = False,

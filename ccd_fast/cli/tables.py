@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ccd_fast.cli import screen
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,7 +27,7 @@ def give(tables: "Sequence[SeedTable]", as_json: bool) -> None:
 
 def show(tables: "Sequence[SeedTable]") -> None:
     """Print tables over seeds, each with its own notes, and the notes that all share at the end."""
-    console = Console()
+    console = screen.console()
     shared = [note for note in tables[0].notes if all(note in table.notes for table in tables)]
     for table in tables:
         printed = Table(title=table.title)
@@ -33,7 +35,7 @@ def show(tables: "Sequence[SeedTable]") -> None:
             printed.add_column(title, justify="right" if place else "left", overflow="fold")
         for row in table.texts():
             printed.add_row(*map(Text, row))
-        console.print(printed)
+        screen.show(printed)
         _say(console, [note for note in table.notes if note not in shared])
     _say(console, shared)
 
@@ -57,4 +59,4 @@ def show_outlook(outlook: "Outlook", images: "ImageSet", test: "ImageSet") -> No
     printed.add_row("unlike the paper", Text(", ".join(outlook.differences) or "nothing"))
     for step in outlook.steps:
         printed.add_row("would run", Text(step))
-    Console().print(printed)
+    screen.show(printed)

@@ -4,13 +4,13 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from ccd_fast.cli import options
+from ccd_fast.cli import options, screen
 from ccd_fast.cli.report import write_or_say
 
 
@@ -32,6 +32,9 @@ def train(
     recipe: options.Recipe = "folder",
     set_: options.Set = None,
     device: options.Device = "cpu",
+    log: Annotated[
+        Literal["tensorboard"] | None, typer.Option(help="Keep the figures for TensorBoard too, in the folder tensorboard of the run.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out; no other option is needed.")
     ] = False,
@@ -46,7 +49,7 @@ def train(
 
     Example: `ccd-fast train --data-root photos --classes classes.txt --out runs/photos`
     """
-    from ccd_fast import config
+    from ccd_fast import config, tensorboard_log
     from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
 
@@ -59,6 +62,8 @@ def train(
     if source is not None:
         source.check()
 
+    kept = tensorboard_log.open_log(out, log, resume)
+
     from ccd_fast import machine, ranks, trained
     from ccd_fast.progress import Stages
     from ccd_fast.run_folder import RunFolder
@@ -69,7 +74,7 @@ def train(
         source, knobs = trained.origin(out)
         boxes = trained.boxes(out)
     processes, device = ranks.join(device)
-    folder = RunFolder(out, processes)
+    folder = RunFolder(out, processes, kept)
     options.goes_on_with(f"`ccd-fast train --resume --out {shlex.quote(str(out))}`, from the last finished epoch")
     summary = run(
         source,
@@ -94,14 +99,14 @@ def train(
 
 def show(summary: dict[str, Any], out: Path) -> None:
     """Print what a run achieved and where its time went."""
-    console = Console()
+    console = screen.console()
     if summary["results"]:
         table = Table(title="mean average precision")
         table.add_column("what")
         table.add_column("mAP, %", justify="right")
         for name, value in summary["results"].items():
             table.add_row(name, "undefined" if value is None else f"{100 * value:.1f}")
-        console.print(table)
+        screen.show(table)
     table = Table(title="time")
     table.add_column("stage")
     for column in ("images", "seconds", "images/s", "crops/s"):
@@ -112,7 +117,7 @@ def show(summary: dict[str, Any], out: Path) -> None:
         table.add_row(name, f"{total['images']:.0f}", f"{seconds:.1f}", f"{total['images'] / seconds:.1f}", crops)
     whole = sum(total["seconds"] for total in summary["stages"].values())
     table.add_row("all stages", "", f"{whole:.1f}", "", "", end_section=True)
-    console.print(table)
+    screen.show(table)
     if summary["unreadable"]:
         console.print(f"{summary['unreadable']} images could not be read: {out / 'quarantine.csv'}", markup=False)
     lag = _lag(summary["results"])

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import options
+from ccd_fast.cli import options, screen
 from ccd_fast.printable import printable
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def verify(
 
 def show(report: Report) -> None:
     """Print a report as tables, and what is wrong below them."""
-    console = Console()
+    console = screen.console()
     table = Table(title=Text(printable(f"{report.dataset} in {report.root}")))
     table.add_column("images")
     rows: dict[str, list[object]] = {
@@ -72,7 +72,7 @@ def show(report: Report) -> None:
         table.add_column(split.split, justify="right")
     for name, cells in rows.items():
         table.add_row(name, *(str(cell) for cell in cells))
-    console.print(table)
+    screen.show(table)
     labels = Table(title="images by class")
     labels.add_column("class")
     for split in report.splits:
@@ -80,7 +80,7 @@ def show(report: Report) -> None:
     for name in dict.fromkeys(name for split in report.splits for name in split.labels):
         labels.add_row(Text(printable(name)), *(str(split.labels.get(name, "")) for split in report.splits))
     if labels.row_count:
-        console.print(labels)
+        screen.show(labels)
     if report.same_content:
         example = " and ".join(report.same_content[0][:2])
         _say(console, f"note: {len(report.same_content)} groups of files with the same bytes, for example {example}")

@@ -26,6 +26,19 @@ class Form:
 
 
 @dataclass(frozen=True)
+class Yours:
+    """The adapter of a data set whose classes the user brings.
+
+    Attributes:
+        load: the root, the split, the file of the classes and that of the known labels, to an ImageSet.
+        find: the root to the paths of all its images, of whatever split, relative to it; nothing is known of them.
+    """
+
+    load: Callable[[Path, str, Path | None, Path | None], ImageSet]
+    find: Callable[[Path], list[str]]
+
+
+@dataclass(frozen=True)
 class Description:
     """A data set that an adapter reads.
 
@@ -36,8 +49,9 @@ class Description:
         prompt_names: C names as prompts have them.
         forms: the forms that the adapter reads; it finds out which one lies on disk.
         rules: what counts as a positive, and which images count.
-        load: the adapter: the data set's root and the split, ``"train"`` or ``"test"``, to an ImageSet. None for a
-            folder of one's own, which needs more than that.
+        load: the adapter: the data set's root and the split, ``"train"`` or ``"test"``, to an ImageSet. None where
+            the user brings classes.
+        yours: the adapter where the user brings classes; else None.
     """
 
     name: str
@@ -46,7 +60,8 @@ class Description:
     prompt_names: tuple[str, ...]
     forms: tuple[Form, ...]
     rules: str
-    load: Callable[[Path, str], ImageSet] | None
+    load: Callable[[Path, str], ImageSet] | None = None
+    yours: Yours | None = None
 
     def record(self) -> dict[str, Any]:
         """Give the description as plain data."""

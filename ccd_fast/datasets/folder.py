@@ -13,20 +13,19 @@ A ``boxes.csv`` beside the labels, with the columns ``path,class,x0,y0,x1,y1`` (
 ground-truth boxes; rows of images that are not in the split are passed over.
 """
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow
 import pyarrow.compute
 import pyarrow.csv
-import pyarrow.parquet
 
-from ccd_fast.datasets import tree
 from ccd_fast.datasets.boxes import Boxes, by_image
-from ccd_fast.datasets.description import Description, Form
+from ccd_fast.datasets.description import Description, Form, Yours
 from ccd_fast.datasets.image_set import ImageSet
+from ccd_fast.datasets.known import assembled, read_truth, refuse_foreign
 from ccd_fast.errors import UserError, nearest
 from ccd_fast.printable import printable
 from ccd_fast.prompts import names_of
@@ -40,7 +39,6 @@ SUFFIXES = frozenset(
         ".avif",
     ]
 )
-SPLITS = ("train", "val", "test")
 BOX_COLUMNS = ("path", "class", "x0", "y0", "x1", "y1")
 MAX_COORDINATE = 100_000.0
 """Pixels; no photograph is larger."""
@@ -66,62 +64,31 @@ def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> Im
     images = find_images(root)
     if not images:
         raise UserError(f"--data-root {root}: no images in it ({', '.join(sorted(SUFFIXES))})")
-    if labels and labels.keys().isdisjoint(images):
-        raise UserError(f"--truth {truth}: none of its paths is in {root}, for example {next(iter(labels))!r}")
-    held_out = _held_out({part for part, _ in labels.values()})
-    if split == "train":
-        # Images that the labels name but the disk lacks stay rows: they end in the quarantine list.
-        named = [path for path, (part, _) in labels.items() if part in ("", "train")]
-        elsewhere = {path for path, (part, _) in labels.items() if part not in ("", "train")}
-        paths = sorted((set(images) - elsewhere) | set(named))
-    else:
-        paths = sorted(path for path, (part, _) in labels.items() if part == held_out)
-    known = np.array([path in labels for path in paths], dtype=bool)
-    matrix = np.zeros((len(paths), len(names)), dtype=bool)
-    for row, path in enumerate(paths):
-        matrix[row, labels[path][1] if path in labels else []] = True
+    if truth:
+        refuse_foreign(labels, images, truth, root)
+    found = assembled("folder", root, split, images, labels, names, prompt_names)
     beside = truth.with_name("boxes.csv") if truth else None
-    return ImageSet(
-        name="folder",
-        split=split,
-        root=root,
-        paths=tuple(paths),
-        class_names=names,
-        prompt_names=prompt_names,
-        truth=matrix if known.any() else None,
-        known=known,
-        boxes=read_boxes(beside, paths, names) if beside is not None and beside.is_file() else None,
-    )
+    if beside is None or not beside.is_file():
+        return found
+    return replace(found, boxes=read_boxes(beside, found.paths, names))
 
 
-def unlabelled(root: Path, prompt_names: Sequence[str]) -> ImageSet:
-    """Load a folder of images of which nothing is known.
+def unlabelled(root: Path, prompt_names: Sequence[str], paths: Sequence[str] | None = None) -> ImageSet:
+    """Put images together of which nothing is known.
 
     Args:
-        root: any directory tree; hidden folders and files are passed over.
+        root: the folder that they are in.
         prompt_names: as :func:`read_class_names` gives them.
+        paths: relative to the folder; by default all images in it.
 
     Raises:
         UserError: there are no images.
     """
-    paths = find_images(root)
+    paths = find_images(root) if paths is None else paths
     if not paths:
         raise UserError(f"{root}: no images in it ({', '.join(sorted(SUFFIXES))})")
-    return ImageSet(
-        name="folder",
-        split="train",
-        root=root,
-        paths=tuple(paths),
-        class_names=tuple(names_of(prompt_name)[0] for prompt_name in prompt_names),
-        prompt_names=tuple(prompt_names),
-        truth=None,
-        known=np.zeros(len(paths), dtype=bool),
-    )
-
-
-def _held_out(splits: set[str]) -> str:
-    """Name the split that serves for testing: test, else val, else the labelled images themselves."""
-    return next((s for s in ("test", "val") if s in splits), "" if splits == {""} else "test")
+    names = tuple(names_of(prompt_name)[0] for prompt_name in prompt_names)
+    return assembled("folder", root, "train", paths, {}, names, tuple(prompt_names))
 
 
 def find_images(root: Path) -> list[str]:
@@ -166,54 +133,6 @@ def read_class_names(file: Path) -> tuple[str, ...]:
         problem = "is empty" if not classes else "names one class only"
         raise UserError(f"--classes {file}: {problem}; it must name two classes or more, one a line")
     return tuple(classes)
-
-
-def read_truth(file: Path, names: tuple[str, ...]) -> dict[str, tuple[str, list[int]]]:
-    """Read known labels as ``{path: (split, class indices)}``; the split is ``""`` where the file has none.
-
-    Raises:
-        UserError: a missing file or column, an unknown class or split, a path twice or outside the root.
-    """
-    index = {name: c for c, name in enumerate(names)}
-    labels: dict[str, tuple[str, list[int]]] = {}
-    for number, path, split, joined in _rows(file):
-        where = f"--truth {file}: row {number}"
-        if tree.leads_out(path):
-            raise UserError(f"{where}: {path!r} must be a path inside --data-root")
-        path = str(PurePosixPath(path))
-        if path in labels:
-            raise UserError(f"{where}: {path!r} stands twice")
-        if split and split not in SPLITS:
-            raise UserError(f"{where}: split {split!r} must be one of {', '.join(SPLITS)}")
-        positives = [name.strip() for name in joined.split("|") if name.strip()]
-        for name in positives:
-            if name not in index:
-                raise UserError(f"{where}: class {name!r} is not in the class file" + nearest(name, names))
-        labels[path] = (split, [index[name] for name in positives])
-    if not labels:
-        raise UserError(f"--truth {file}: no rows in it")
-    return labels
-
-
-def _rows(file: Path) -> Iterable[tuple[int, str, str, str]]:
-    """Give (row number, path, split or "", joined labels); numbers count the header as row 1."""
-    try:
-        if file.suffix.lower() == ".parquet":
-            table = pyarrow.parquet.read_table(file)
-            columns, rows = table.column_names, table.to_pylist()
-        else:
-            with file.open(newline="", encoding="utf-8-sig") as handle:
-                reader = csv.DictReader(handle)
-                columns, rows = list(reader.fieldnames or []), list(reader)
-    except FileNotFoundError:
-        raise UserError(f"--truth {file}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
-        raise UserError(f"--truth {file}: cannot be read: {error}") from error
-    for column in ("path", "labels"):
-        if column not in columns:
-            raise UserError(f"--truth {file}: no column {column!r}; it has {', '.join(columns) or 'none'}")
-    for number, row in enumerate(rows, start=2):
-        yield number, (row["path"] or "").strip(), (row.get("split") or "").strip(), row["labels"] or ""
 
 
 def read_boxes(file: Path, paths: Sequence[str], names: tuple[str, ...]) -> Boxes:
@@ -269,5 +188,5 @@ DESCRIPTION = Description(
         ),
     ),
     rules="labels serve evaluation only; images that they do not name are for training, with unknown labels",
-    load=None,
+    yours=Yours(load, find_images),
 )

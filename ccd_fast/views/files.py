@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ccd_fast import shards
+from ccd_fast.errors import UserError
+
 Encoded = NDArray[np.uint8]
 Reader = Callable[[Path], "Encoded | str"]
 """Gives the bytes of a file, (n,) uint8, or says in a few words why it cannot."""
@@ -22,7 +25,7 @@ _WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 
 def read_bytes(file: Path) -> Encoded | str:
-    """Read a file whole, or say in a few words why it cannot be."""
+    """Read a file whole, or a member of a tar shard; or say in a few words why it cannot be."""
     try:
         with io.FileIO(file, opener=_open) as handle:
             status = os.fstat(handle.fileno())
@@ -34,8 +37,8 @@ def read_bytes(file: Path) -> Encoded | str:
             filled = handle.readinto(encoded.data)
             while filled < len(encoded) and (more := handle.readinto(encoded[filled:].data)):
                 filled += more
-    except FileNotFoundError:
-        return "no such file"
+    except (FileNotFoundError, NotADirectoryError):
+        return _member(file)
     except IsADirectoryError:
         return "is a folder"
     except PermissionError:
@@ -43,6 +46,19 @@ def read_bytes(file: Path) -> Encoded | str:
     except (OSError, ValueError) as error:  # a ValueError: a null in the name
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"
     return encoded[:filled] if filled else "empty file"
+
+
+def _member(path: Path) -> Encoded | str:
+    try:
+        found = shards.place(path)
+        if found is None:
+            return "no such file"
+        if found.size > MAX_ENCODED_BYTES:
+            return f"{found.size} bytes are more than a photograph has ({MAX_ENCODED_BYTES})"
+        (content,) = shards.read([found], MAX_ENCODED_BYTES)
+    except UserError as error:
+        return str(error)
+    return np.frombuffer(content, dtype=np.uint8).copy() if content else "empty file"
 
 
 def _open(name: str, flags: int) -> int:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,48 +12,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from ccd_fast.cli import main
 from ccd_fast.engines import Store
-
-
-@pytest.fixture
-def ccd(monkeypatch, capfd, cache):
-    """Run ``ccd-fast`` in this process; give its exit code, its output and its error output."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ccd-fast", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capfd.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return call
-
-
-@pytest.fixture(scope="module")
-def arguments(photo_folder, tiny_clip):
-    small = ["student.image_size=64", "train.batch_size=8", "teacher.batch_size=8", "train.epochs=3"]
-    named = {
-        "--data-root": photo_folder,
-        "--classes": photo_folder / "classes.txt",
-        "--truth": photo_folder / "labels.csv",
-        "--teacher": tiny_clip,
-        "--student": "test_resnet",
-        "--student-weights": "none",
-    }
-    return [str(part) for pair in named.items() for part in pair] + [part for knob in small for part in ("--set", knob)]
-
-
-@pytest.fixture(scope="module")
-def trained(arguments, cache, tmp_path_factory):
-    """A run that was trained by the command itself, in a process of its own."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    command = [sys.executable, "-m", "ccd_fast", "train", *arguments, "--out", str(out)]
-    environment = {**os.environ, "CCD_CACHE": str(cache), "COLUMNS": "200"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout, done.stderr
 
 
 def test_training_says_what_it_does_and_ends_with_a_summary(trained):
@@ -76,6 +35,28 @@ def test_every_command_explains_itself_with_an_example(ccd, command):
     code, out, _ = ccd(command, "--help")
     assert code == 0
     assert f"Example: ccd-fast {command}" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trane"], "No such command 'trane'. Did you mean 'train'? (ccd-fast --help)"),
+        (["train", "--owt", "x"], "No such option: --owt (Possible options: --out, --overwrite"),
+        (["label", "--out", "x.csv"], "Missing option '--data-root'. (ccd-fast label --help)"),
+        (["label", "--threshold", "2"], "Invalid value for '--threshold'"),
+    ],
+)
+def test_a_mistyped_command_line_is_answered_in_one_line(ccd, words, said):
+    code, out, err = ccd(*words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"ccd-fast: {said}")
+
+
+@pytest.mark.parametrize("words", [[], ["bench"]])
+def test_a_group_without_a_command_explains_itself(ccd, words):
+    code, out, _ = ccd(*words)
+    assert code == 0
+    assert "Commands" in out
 
 
 def test_help_and_version_answer_without_loading_torch():
@@ -103,6 +84,15 @@ def test_ctrl_c_says_how_to_go_on(ccd, photo_folder, tiny_clip, tmp_path, monkey
     code, _, err = ccd("train", *source, "--out", tmp_path / "my run")
     assert code == 130
     assert f"go on with `ccd-fast train --resume --out '{tmp_path / 'my run'}'`" in err
+
+
+def test_the_figures_are_kept_for_tensorboard(trained):
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    found = accumulators.EventAccumulator(str(trained[0] / "tensorboard")).Reload()
+    records = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    told = {r["epoch"]: r["test"]["mean_average_precision"] for r in records if "loss" in r}
+    assert {event.step: event.value for event in found.Scalars("map/student_test")} == pytest.approx(told)
+    assert {"loss", "images_per_second/train", "crops_per_second/relabel"} <= set(found.Tags()["scalars"])
 
 
 def test_a_run_is_resumed_with_its_folder_alone(ccd, trained):
@@ -137,8 +127,7 @@ def test_evaluate_sets_the_teacher_and_the_pseudo_labels_beside_the_student(ccd,
     for split, names in (("test", columns[:2]), ("train", columns)):
         code, out, _ = ccd("evaluate", trained[0], "--split", split)
         assert code == 0
-        lines = [[cell.strip() for cell in line.replace("┃", "│").split("│")[1:-1]] for line in out.splitlines()]
-        rows = {line[0]: line[1:] for line in lines if line}
+        rows = {line[0]: line[1:] for line in (re.split(" {2,}", line) for line in out.splitlines())}
         assert rows["class"] == names
         for label, key in labels.items():
             kept = [summary["metrics"][f"{name}, {split}"][key] for name in names[1:]]
