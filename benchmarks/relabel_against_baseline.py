@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 from ccd_fast.bench import measure
-from ccd_fast.bench.relabel import Load, open_load, ratio
+from ccd_fast.bench.load import Load, open_load
+from ccd_fast.bench.measure import ratio
 from ccd_fast.datasets.folder import read_class_names
 
 BASELINE = Path(__file__).parent / "baselines" / "plain_relabel.py"

@@ -129,7 +129,7 @@ def train(
         student: a CNN of timm; by default the recipe's.
         recipe: a built-in recipe's name, or a file.
         knobs: of the recipe, by full name: ``{"train.epochs": 8}``.
-        device: ``"cpu"``.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         resume: go on with the run in ``out``.
         overwrite: replace the run in ``out``.
         quiet: show no progress.

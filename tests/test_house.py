@@ -10,7 +10,7 @@ PACKAGE = ROOT / "ccd_fast"
 
 LEVELS = [
     {"", "errors", "printable", "randomness"},
-    {"prompts", "within_memory"},
+    {"prompts", "within_memory", "device_streams"},
     {"config", "datasets", "engines", "kernels", "views", "progress", "machine", "ranks"},
     {"teacher", "student", "cam", "pseudo_labels", "losses", "verify"},
     {
