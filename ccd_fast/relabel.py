@@ -54,8 +54,8 @@ def score_whole_images(
     def so_far() -> dict[str, Any]:
         return {"gathered": gathered.state(), "unreadable": unreadable, "done": stage.done}
 
-    device = backend.device
-    ahead = decoded_with_views(images.files_of_all(), backend, teacher.image_size, teacher.interpolation, stage, own[stage.done :])
+    how, device = (teacher.image_size, teacher.interpolation), backend.device
+    ahead = decoded_with_views(images.files_of_all(), backend, *how, stage, own[stage.done :])
     with on_stream_for("pass", device), closing(prefetched(ahead, AHEAD, device)) as batches:
         for photographs, views in batches:
             unreadable |= photographs.unreadable

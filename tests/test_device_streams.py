@@ -125,10 +125,10 @@ def test_items_made_ahead_are_waited_for_on_the_consumers_stream_and_kept_until_
             yield Item()
 
     with on_stream_for("pass", CARD):
-        for item in prefetch.prefetched(produce(), 1, CARD):
+        for _item in prefetch.prefetched(produce(), 1, CARD):
             card.said.append("used")
             assert card.current().name == "pass"
-        del item
+        del _item
     assert streams == ["ahead"] * 4
     assert card.said[:2] == ["pass waits for default", "ahead waits for pass"]
     taken = [line for line in card.said if line.startswith("pass waits for ahead")]

@@ -1,6 +1,7 @@
 """The bare library calls that the stages of a relabel pass stand for, on the same arrays."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,9 @@ def student(net: PixelClassifier, pixels: Sequence[torch.Tensor]) -> Call:
     if isinstance(net, StudentEngine):
         feeds = [{"pixels": batch.numpy()} for views in pixels for batch in padded_batches(views, BATCH_SIZE)]
         return lambda: [net.session.run(None, feed) for feed in feeds]
-    if isinstance(net, StudentWithinMemory):
-        net = net.student
-    if not isinstance(net, Student):
-        raise TypeError(f"no bare call is known for {type(net).__name__}")
-    eager = net
+    eager = net.student if isinstance(net, StudentWithinMemory) else net
+    if not isinstance(eager, Student):
+        raise TypeError(f"no bare call is known for {type(eager).__name__}")
     normalised = [((p.permute(0, 3, 1, 2).float() - eager.mean) / eager.std) for p in pixels]
 
     @torch.inference_mode()
@@ -132,9 +131,9 @@ def teacher(tower: ImageTower, engine: ImageEngine, precision: Precision, pixels
         return lambda: [session.run(None, feed) for feed in feeds]
     if engine.runtime != "torch":
         return None
-    module = EmbedPixels(tower, precision).eval().to(pixels.device)
+    module = EmbedPixels(tower, precision).eval()
     if pixels.device.type == "cuda":
-        module = module.to(memory_format=torch.channels_last)
+        module = deepcopy(module).to(pixels.device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def call() -> None:

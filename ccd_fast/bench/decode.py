@@ -64,9 +64,7 @@ class Load:
         return [(batch, np.arange(first, first + len(batch))) for first, batch in zip(starts, batches, strict=True)]
 
 
-def measure_decode(
-    load: Load, backends: Sequence[str] | None = None, repeats: int = measure.REPEATS
-) -> dict[str, Any]:
+def measure_decode(load: Load, backends: Sequence[str] | None = None, repeats: int = measure.REPEATS) -> dict[str, Any]:
     """Measure backends in turn; on a GPU on a stream of its own, as DALI is not to work on the default one.
 
     Args:

@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
 
@@ -60,7 +61,9 @@ class TorchEngine:
         self.image_size = tower.image_size
         self.batch_size = settings.batch_size
         self.device = torch.device(settings.device)
-        module = EmbedPixels(tower, settings.precision).eval().to(self.device)
+        module = EmbedPixels(tower, settings.precision).eval()
+        if self.device.type != "cpu":  # a copy: what else is built from the tower wants it where it is
+            module = deepcopy(module).to(self.device)
         if self.device.type == "cuda" or compiled:
             module = module.to(memory_format=torch.channels_last)  # what pixels are already
         self.replays = compiled and settings.cuda_graph and self.device.type == "cuda"
