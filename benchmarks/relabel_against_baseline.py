@@ -1,28 +1,39 @@
 """A relabel pass of ccd_fast beside ``baselines/plain_relabel.py``: same images, same weights, same threads, in turn.
 
-``python benchmarks/relabel_against_baseline.py PHOTOGRAPHS CLASSES.txt TEACHER STUDENT_WEIGHTS [OUT.json]``; the first
-IMAGES photographs of the folder (set IMAGES and ROUNDS in the environment; 32 and 3). Timed with the default backend of
-the views; the label tables are compared with Pillow on both sides, since DALI's resize differs from Pillow's by a
-few levels.
+``python benchmarks/relabel_against_baseline.py --help`` lists the options; without any it takes scenes of the demo
+world and the demo's CLIP. Timed with the default backend of the views; the label tables are compared with Pillow on
+both sides, since DALI's resize differs from Pillow's by a few levels.
+
+On a GPU the pass's engine runs in half precision and open_clip's tower in the precision that it is loaded in, float32:
+the baseline is timed once more with its tower under autocast to float16.
 """
 
+import argparse
+import functools
 import importlib.util
 import json
-import os
 import sys
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 from PIL import Image
+from rich.console import Console
+from torch import nn
 
 from ccd_fast.bench import measure
-from ccd_fast.bench.relabel import Load, open_load, ratio
+from ccd_fast.bench.load import Load, open_load
+from ccd_fast.bench.measure import ratio
 from ccd_fast.datasets.folder import read_class_names
+from ccd_fast.datasets.voc import CLASS_NAMES
+from ccd_fast.demo import drawing, tiny_clip
+from ccd_fast.progress import Stages
+from ccd_fast.views import open_backend
 
 BASELINE = Path(__file__).parent / "baselines" / "plain_relabel.py"
-BACKBONE, IMAGE_SIZE, BATCH_SIZE = "tf_efficientnet_lite0", 320, 16
 LARGEST_DIFFERENCE = 1e-3
 """Of a label, between the two implementations on the same resize."""
 
@@ -38,7 +49,13 @@ def baseline() -> ModuleType:
     return module
 
 
-def plain_update(plain: ModuleType, load: Load) -> torch.Tensor:
+@functools.cache
+def tower_on(tower: nn.Module, device: str) -> nn.Module:
+    """Give a tower on a device: a copy, as engines are still built from the one on the host."""
+    return tower if device == "cpu" else deepcopy(tower).to(device)
+
+
+def plain_update(plain: ModuleType, load: Load, half: bool = False) -> torch.Tensor:
     """Run the baseline on a load's images and weights; give the label table."""
     relabel, tower, labels = load.recipe.relabel, load.clip.tower, load.labels()
     knobs = plain.Knobs(
@@ -50,13 +67,14 @@ def plain_update(plain: ModuleType, load: Load) -> torch.Tensor:
         ema=relabel.ema,
     )
     teacher = plain.PlainTeacher(
-        tower=tower.module,
+        tower=tower_on(tower.module, load.device),
         size=tower.image_size,
         mean=tower.mean,
         std=tower.std,
         filter=Image.Resampling[tower.interpolation.upper()],
         classes=load.teacher.classes,
         scale=load.teacher.scale,
+        half=half,
     )
     plain.relabel(load.images.files_of_all(), load.student, teacher, labels.table, labels.bias, knobs)
     return labels.table
@@ -69,26 +87,60 @@ def differences(ours: torch.Tensor, theirs: torch.Tensor) -> dict[str, float]:
     return {"max": float(apart.max()), "mean": float(apart.mean()), "beyond": beyond}
 
 
-def compare(load: Load, same_resize: Load, rounds: int) -> dict[str, Any]:
-    """Time both in turn on ``load``, and compare the tables on ``same_resize``, whose views are Pillow's."""
-    plain = baseline()
+def compare(load: Load, rounds: int) -> dict[str, Any]:
+    """Time both in turn, and compare the tables with Pillow's views on both sides."""
+    plain, cuda = baseline(), load.device != "cpu"
     calls = {"ccd_fast": load.update, "baseline": lambda: plain_update(plain, load)}
-    timings = measure.in_turn(calls, rounds)
+    if cuda:
+        calls["baseline_in_half"] = lambda: plain_update(plain, load, half=True)
+    timings = measure.in_turn(calls, rounds, device=load.device)
+    same_resize = replace(load, backend=open_backend("pillow", torch.get_num_threads(), load.device))
     theirs = plain_update(plain, same_resize)
+    of_half = {"times_as_fast_as_in_half": ratio(timings["baseline_in_half"], timings["ccd_fast"])} if cuda else {}
     return {
+        "device": load.device,
+        "teacher": load.teacher_name,
+        "engine": {"runtime": load.teacher.engine.runtime, "precision": load.settings.precision},
         "images": len(load.images),
         "views": load.backend.name,
         **{name: {**t.record(), "images_per_s": len(load.images) / t.median} for name, t in timings.items()},
         "times_as_fast": ratio(timings["baseline"], timings["ccd_fast"]),
+        **of_half,
         "tables_with_pillow": differences(same_resize.update()[0], theirs),
     }
 
 
-if __name__ == "__main__":
-    root, names, teacher, weights = sys.argv[1:5]
-    count, rounds = int(os.environ.get("IMAGES", "32")), int(os.environ.get("ROUNDS", "3"))
-    common = (Path(root), count, read_class_names(Path(names)), teacher, BATCH_SIZE, BACKBONE, weights, IMAGE_SIZE)
-    found = compare(open_load(*common), open_load(*common, "pillow"), rounds)
+def options() -> argparse.ArgumentParser:
+    """Give the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
+    parser.add_argument("--data-root", type=Path, help="folder of photographs; by default scenes of the demo world")
+    parser.add_argument("--classes", type=Path, help="class names, one a line; by default those of PASCAL VOC")
+    parser.add_argument("--images", type=int, default=32, help="photographs, the first by name")
+    parser.add_argument("--teacher", help="as for ccd-fast bench relabel; by default the demo's CLIP")
+    parser.add_argument("--batch-size", type=int, default=16, help="crops in a call of the pass's engine")
+    parser.add_argument("--student", default="tf_efficientnet_lite0", help="a CNN of timm")
+    parser.add_argument("--student-weights", default="none", help="none, imagenet, or a file")
+    parser.add_argument("--image-size", type=int, default=320, help="side of the student's view in pixels")
+    parser.add_argument("--views", default="auto", help="auto, dali or pillow")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds that count")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    return parser
+
+
+def main() -> None:
+    """Measure, print and write."""
+    given = options().parse_args()
+    root = given.data_root or drawing.draw(0, Stages(Console(stderr=True)), given.images, 0).root
+    names = read_class_names(given.classes) if given.classes else CLASS_NAMES
+    teacher = given.teacher or str(tiny_clip.install())
+    how = (given.batch_size, given.student, given.student_weights, given.image_size, given.views)
+    load = open_load(root, given.images, names, teacher, *how, device=given.device)
+    found = compare(load, given.rounds)
     print(json.dumps(found, indent=1))
-    if len(sys.argv) > 5:
-        measure.save({"benchmark": "relabel against the baseline", **found}, Path(sys.argv[5]))
+    if given.out:
+        measure.save({"benchmark": "relabel against the baseline", **found}, given.out)
+
+
+if __name__ == "__main__":
+    main()

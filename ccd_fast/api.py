@@ -132,7 +132,7 @@ def train(
         student: a CNN of timm; by default the recipe's.
         recipe: a built-in recipe's name, or a file.
         knobs: of the recipe, by full name: ``{"train.epochs": 8}``.
-        device: ``"cpu"``.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         log: keep the figures for TensorBoard too, in the folder ``tensorboard`` of the run.
         resume: go on with the run in ``out``.
         overwrite: replace the run in ``out``.

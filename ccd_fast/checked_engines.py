@@ -52,7 +52,7 @@ def open_checked(
         settings: how the engine is to run.
         store: where engines are kept.
         classes: (C, D) float32, class embeddings.
-        pixels: gives up to as many views as asked for, (M, S, S, 3) uint8 on the CPU.
+        pixels: gives up to as many views as asked for, (M, S, S, 3) uint8.
         anew: measure the parity again, on these views.
 
     Returns:
@@ -70,7 +70,7 @@ def open_checked(
     kept = kept_parity(store, engine.key)
     if way in kept and not anew:
         return engine, kept[way]
-    views = pixels(IMAGES)
+    views = pixels(IMAGES).cpu()  # where open_clip's own model is
     if not len(views):
         return engine, None
     ours = engine.embed(views.to(settings.device)).cpu()
@@ -104,7 +104,7 @@ def build_checked(
         settings: how the engine is to run.
         store: where engines are kept.
         classes: (C, D) float32, class embeddings.
-        pixels: gives up to as many views as asked for, (M, S, S, 3) uint8 on the CPU.
+        pixels: gives up to as many views as asked for, (M, S, S, 3) uint8.
         force: build it anew.
         anew: measure the parity again even if the engine was compared before.
 

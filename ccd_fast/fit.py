@@ -14,21 +14,13 @@ from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import RunError
 from ccd_fast.losses import confidence_weights
-from ccd_fast.prediction import STUDENT_FILTER
+from ccd_fast.prediction import AHEAD, STUDENT_FILTER
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels
 from ccd_fast.randomness import Purpose
 from ccd_fast.ranks import ALONE, Ranks, lost
 from ccd_fast.trainer import NotFiniteError, Trainer
-from ccd_fast.views import Photographs, ViewBackend, flipped, jitter_factors, prefetched
-
-AHEAD = 1
-"""Batches of views that wait for a step where they are made ahead; one more is in the making and one in use."""
-
-
-def works_ahead(device: torch.device) -> bool:
-    """Tell whether the next views are made during a step: not on a CPU, where both would want the same cores."""
-    return device.type == "cuda"
+from ccd_fast.views import Photographs, ViewBackend, flipped, jitter_factors, prefetched, works_ahead
 
 
 class TrainingViews:
@@ -146,7 +138,7 @@ def fit_epoch(
         return {**seen, "trainer": trainer.state()}
 
     made = batches(images, labels.readable, views, consistent, recipe, epoch, stage, ranks)
-    with closing(prefetched(made, AHEAD) if works_ahead(trainer.device) else made) as source:
+    with closing(prefetched(made, AHEAD, trainer.device) if works_ahead(trainer.device) else made) as source:
         for batch in source:
             unreadable |= batch.unreadable
             readable = int(ranks.total(torch.tensor(len(batch.rows))))

@@ -56,7 +56,7 @@ class FirstLabels:
         """Take in the similarities, (M, C) float32, of some rows, (M,) int64, each once. All stays on their device."""
         if similarities.device != self.scores.device:
             self._move(similarities.device)
-        rows = rows.to(self.scores.device)
+        rows = rows.to(self.scores.device, non_blocking=True)  # else the host would wait for the teacher
         self.scores[rows], self.confident[rows] = kernels.score(
             similarities, self.max_entropy, self.bias_sums, self.bias_counts
         )

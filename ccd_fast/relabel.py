@@ -1,6 +1,5 @@
 """The passes that make and update pseudo-labels (sections 2 and 4)."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -11,28 +10,16 @@ from numpy.typing import NDArray
 from ccd_fast.config import Recipe
 from ccd_fast.crop_cache import NOT_KEPT, CropCache, distinct
 from ccd_fast.datasets import ImageSet
+from ccd_fast.device_streams import Lane, on_stream_for
 from ccd_fast.object_boxes import ObjectBoxes
-from ccd_fast.prediction import LOAD_BATCH, STUDENT_FILTER, decoded
+from ccd_fast.prediction import AHEAD, LOAD_BATCH, STUDENT_FILTER, decoded_with_views
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels, bias_of_crops, update_labels
 from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.student import PixelClassifier
 from ccd_fast.teacher import Teacher
 from ccd_fast.view_choice import ViewChoice
-from ccd_fast.views import Interpolation, Photographs, ViewBackend, prefetched
-
-AHEAD = 1
-"""Batches that wait, decoded, for the student or the teacher; one more is in the making and one in use."""
-
-
-def _decoded_with_views(
-    images: ImageSet, backend: ViewBackend, size: int, interpolation: Interpolation, stage: Stage, rows: range
-) -> Iterator[tuple[Photographs, torch.Tensor]]:
-    """Decode a range of images, each batch with its whole views of a size, (B, S, S, 3); 0 makes none."""
-    for photographs in decoded(images.files_of_all(), backend, stage, rows=rows):
-        with stage.part("views"):
-            views = backend.whole(photographs, size, interpolation) if size else torch.empty(0)
-        yield photographs, views
+from ccd_fast.views import ViewBackend, prefetched
 
 
 def score_whole_images(
@@ -67,8 +54,9 @@ def score_whole_images(
     def so_far() -> dict[str, Any]:
         return {"gathered": gathered.state(), "unreadable": unreadable, "done": stage.done}
 
-    ahead = _decoded_with_views(images, backend, teacher.image_size, teacher.interpolation, stage, own[stage.done :])
-    with closing(prefetched(ahead, AHEAD)) as batches:
+    how, device = (teacher.image_size, teacher.interpolation), backend.device
+    ahead = decoded_with_views(images.files_of_all(), backend, *how, stage, own[stage.done :])
+    with on_stream_for("pass", device), closing(prefetched(ahead, AHEAD, device)) as batches:
         for photographs, views in batches:
             unreadable |= photographs.unreadable
             with stage.part("teacher"):
@@ -77,17 +65,21 @@ def score_whole_images(
                     stage.saw("teacher", len(photographs))
             stage.advance(len(photographs) + len(photographs.unreadable))
             stage.keeper.keep(so_far)
-    gathered.put_together(ranks, LOAD_BATCH)
+        gathered.put_together(ranks, LOAD_BATCH)
     stage.advance(len(images) - len(own))
     return gathered, ranks.merged(unreadable)
 
 
 class CropScorer:
-    """Scores crops in full batches of the engine, whatever number comes from each batch of images."""
+    """Scores crops in full batches of the engine, whatever number comes from each batch of images.
+
+    On a GPU the teacher has a stream of its own: the next crops are made while it works on the last ones.
+    """
 
     def __init__(self, teacher: Teacher) -> None:
         """Start with no crop waiting."""
         self.teacher = teacher
+        self._lane = Lane("teacher", teacher.classes.device)
         self._waiting: list[torch.Tensor] = []
         self._scores: list[torch.Tensor] = []
 
@@ -106,12 +98,14 @@ class CropScorer:
         if self._waiting and sum(map(len, self._waiting)):
             self._score(torch.cat(self._waiting))
         self._waiting = []
+        self._lane.join()
         return (
             torch.cat(self._scores) if self._scores else self.teacher.classes.new_zeros((0, len(self.teacher.classes)))
         )
 
     def _score(self, crops: torch.Tensor) -> None:
-        self._scores.append(torch.softmax(self.teacher.similarities(crops), dim=1))
+        with self._lane.working_on(crops):
+            self._scores.append(torch.softmax(self.teacher.similarities(crops), dim=1))
 
 
 class _ScoredCrops:
@@ -216,9 +210,9 @@ def relabel(
     def so_far() -> dict[str, Any]:
         return {"scored": scored.state(), "unreadable": unreadable, "done": stage.done}
 
-    size = view_size if looks.asks_the_student else 0
-    ahead = _decoded_with_views(images, backend, size, STUDENT_FILTER, stage, own[stage.done :])
-    with closing(prefetched(ahead, AHEAD)) as batches:
+    size, device = view_size if looks.asks_the_student else 0, backend.device
+    ahead = decoded_with_views(images.files_of_all(), backend, size, STUDENT_FILTER, stage, own[stage.done :])
+    with on_stream_for("pass", device), closing(prefetched(ahead, AHEAD, device)) as batches:
         for photographs, views in batches:
             unreadable |= photographs.unreadable
             crops = repeats = hits = 0
@@ -244,14 +238,14 @@ def relabel(
                 stage.saw("teacher", len(pixels))
             stage.advance(len(photographs) + len(photographs.unreadable), crops, repeats, hits)
             stage.keeper.keep(so_far)
-    with stage.part("teacher"):
-        rows, crop_scores = scored.finish()
-    with stage.part("update"):
-        weight, bias = weight_of_the_old(recipe, epoch), labels.bias
-        if recipe.bias.debias and recipe.bias.again:
-            bias = bias_of_crops(crop_scores, bias, recipe.labels.max_entropy, recipe.bias.min_count, ranks)
-        update_labels(labels, torch.from_numpy(rows), crop_scores, recipe.labels.floor, weight, bias)
-        ranks.put_together(labels.table, LOAD_BATCH)
+        with stage.part("teacher"):
+            rows, crop_scores = scored.finish()
+        with stage.part("update"):
+            weight, bias = weight_of_the_old(recipe, epoch), labels.bias
+            if recipe.bias.debias and recipe.bias.again:
+                bias = bias_of_crops(crop_scores, bias, recipe.labels.max_entropy, recipe.bias.min_count, ranks)
+            update_labels(labels, torch.from_numpy(rows), crop_scores, recipe.labels.floor, weight, bias)
+            ranks.put_together(labels.table, LOAD_BATCH)
     stage.advance(len(images) - len(own))
     return ranks.merged(unreadable)
 

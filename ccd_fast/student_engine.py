@@ -72,21 +72,25 @@ def open_student(student: Student, runtime: Runtime, image_size: int, store: Sto
 
 
 class StudentWithinMemory:
-    """A student that looks at fewer pictures at a time where memory runs out; the same bits otherwise."""
+    """A student that looks at fewer pictures at a time where memory runs out; the same bits otherwise.
+
+    Attributes:
+        student: as it is now, and as it will be.
+    """
 
     def __init__(self, student: Student) -> None:
-        """Take a student as it is now, and as it will be."""
-        self._student = student
+        """Wrap a student."""
+        self.student = student
         self._run = WithinMemory(student, "the student", None)
 
     @property
     def classes(self) -> int:
         """Give C."""
-        return self._student.classes
+        return self.student.classes
 
     def eval(self) -> "StudentWithinMemory":
         """Put the student into evaluation mode."""
-        self._student.eval()
+        self.student.eval()
         return self
 
     def __call__(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

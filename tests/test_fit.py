@@ -35,7 +35,7 @@ def epoch(images, backend):
 def test_work_ahead_changes_no_bit(images, monkeypatch, backend):
     threads = []
     real = fit.prefetched
-    monkeypatch.setattr(fit, "prefetched", lambda items, depth: threads.append(depth) or real(items, depth))
+    monkeypatch.setattr(fit, "prefetched", lambda items, depth, device: threads.append(depth) or real(items, depth))
     monkeypatch.setattr(fit, "works_ahead", lambda device: True)
     net, (loss, probabilities, _), _ = epoch(images, open_backend(backend, 2))
     assert threads == [fit.AHEAD]

@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 from test_interrupted import assert_equal, remains
 
-from ccd_fast import config, relabel, training
+from ccd_fast import config, prediction, training
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.progress import Stages
@@ -57,7 +57,7 @@ def go(source: Source, clip: Path, out: Path, knobs: tuple[str, ...], resume: bo
 
 def small_blocks() -> None:
     """Decode few photographs at a time, so that each process has several batches."""
-    relabel.decoded.__defaults__ = (BLOCK, None)
+    prediction.decoded.__defaults__ = (BLOCK, None)
     for module in ("relabel", "prediction"):
         vars(sys.modules[f"ccd_fast.{module}"])["LOAD_BATCH"] = BLOCK
 

@@ -1,7 +1,8 @@
 """The label update as research code commonly writes it: the baseline of ``benchmarks/relabel_against_baseline.py``.
 
 One photograph at a time by Pillow, the student at batch 1, a loop over the classes, one crop at a time through the
-teacher, eager PyTorch in inference mode. Written from the description of the method; nothing of ccd_fast is imported.
+teacher, eager PyTorch in inference mode; on a GPU the two networks run there, and what they give comes to the host.
+Written from the description of the method; nothing of ccd_fast is imported.
 """
 
 import math
@@ -50,8 +51,9 @@ class PlainTeacher:
         mean: of each channel, for pixels in 0 … 1.
         std: likewise.
         filter: of the resize.
-        classes: (C, D), of length 1.
+        classes: (C, D), of length 1, on the device of the tower.
         scale: of the cosines.
+        half: run the tower under autocast to float16.
     """
 
     tower: nn.Module
@@ -61,14 +63,18 @@ class PlainTeacher:
     filter: Image.Resampling
     classes: torch.Tensor
     scale: float
+    half: bool = False
 
     def score(self, crop: Image.Image) -> torch.Tensor:
-        """Give the softmax over the classes for one crop, (C,)."""
-        square = torch.from_numpy(np.array(crop.resize((self.size, self.size), self.filter)))
+        """Give the softmax over the classes for one crop, (C,) on the host."""
+        device = self.classes.device
+        square = torch.from_numpy(np.array(crop.resize((self.size, self.size), self.filter))).to(device)
         pixels = square.permute(2, 0, 1).float() / 255
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
-        embedding = functional.normalize(self.tower(((pixels - mean) / std).unsqueeze(0)), dim=-1)
-        return (self.scale * embedding @ self.classes.T).softmax(dim=-1)[0]
+        mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (self.mean, self.std))
+        with torch.autocast(device.type, torch.float16, enabled=self.half):
+            features = self.tower(((pixels - mean) / std).unsqueeze(0))
+        embedding = functional.normalize(features.float(), dim=-1)
+        return (self.scale * embedding @ self.classes.T).softmax(dim=-1)[0].cpu()
 
 
 @torch.inference_mode()
@@ -94,7 +100,8 @@ def relabel(
     for row, file in enumerate(files):
         photograph = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
         view = photograph.resize((knobs.view_size, knobs.view_size), Image.Resampling.BILINEAR)
-        logits, cam = student(torch.from_numpy(np.array(view)).unsqueeze(0))
+        seen = student(torch.from_numpy(np.array(view)).unsqueeze(0).to(teacher.classes.device))
+        logits, cam = (output.cpu() for output in seen)
         probabilities = torch.sigmoid(logits[0])
         best: torch.Tensor | None = None
         for c in range(len(probabilities)):

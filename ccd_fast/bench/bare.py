@@ -1,6 +1,7 @@
 """The bare library calls that the stages of a relabel pass stand for, on the same arrays."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ccd_fast.bench.decode import bare_decode
-from ccd_fast.engines import ImageEngine, ImageTower
+from ccd_fast.bench.decode import bare_decode, is_dali
+from ccd_fast.engines import ImageEngine, ImageTower, Precision
 from ccd_fast.engines.batching import padded_batches
+from ccd_fast.engines.streams import FixedCall
 from ccd_fast.engines.tower import EmbedPixels
 from ccd_fast.prediction import STUDENT_FILTER
 from ccd_fast.student import PixelClassifier, Student
-from ccd_fast.student_engine import BATCH_SIZE, StudentEngine
+from ccd_fast.student_engine import BATCH_SIZE, StudentEngine, StudentWithinMemory
 from ccd_fast.views import Interpolation, Photographs, ViewBackend
 
 Call = Callable[[], object]
@@ -22,13 +24,13 @@ Call = Callable[[], object]
 
 def decode(backend: ViewBackend, files: list[list[Path]]) -> Call:
     """Read files and decode them, batch by batch."""
-    call = bare_decode(backend.name, str(backend.device))
+    call = bare_decode(backend)
     return lambda: call([[np.fromfile(file, dtype=np.uint8) for file in batch] for batch in files])
 
 
 def views(backend: ViewBackend, held: Sequence[Photographs], size: int) -> Call:
     """Resize whole photographs to the square."""
-    if backend.name == "pillow":
+    if not is_dali(backend):
         from ccd_fast.views.pillow import FILTERS
 
         side = (size, size)
@@ -36,7 +38,13 @@ def views(backend: ViewBackend, held: Sequence[Photographs], size: int) -> Call:
     import nvidia.dali.experimental.dynamic as dali
 
     how = _dali_resize(STUDENT_FILTER, size)
-    return lambda: [dali.resize(batch.pixels, **how).evaluate() for batch in held]
+
+    def call() -> None:
+        with backend.on_torch_stream():
+            for batch in held:
+                dali.resize(batch.pixels, **how).evaluate()
+
+    return call
 
 
 def student(net: PixelClassifier, pixels: Sequence[torch.Tensor]) -> Call:
@@ -44,14 +52,15 @@ def student(net: PixelClassifier, pixels: Sequence[torch.Tensor]) -> Call:
     if isinstance(net, StudentEngine):
         feeds = [{"pixels": batch.numpy()} for views in pixels for batch in padded_batches(views, BATCH_SIZE)]
         return lambda: [net.session.run(None, feed) for feed in feeds]
-    if not isinstance(net, Student):
-        raise TypeError(f"no bare call is known for {type(net).__name__}")
-    normalised = [((p.permute(0, 3, 1, 2).float() - net.mean) / net.std) for p in pixels]
+    eager = net.student if isinstance(net, StudentWithinMemory) else net
+    if not isinstance(eager, Student):
+        raise TypeError(f"no bare call is known for {type(eager).__name__}")
+    normalised = [((p.permute(0, 3, 1, 2).float() - eager.mean) / eager.std) for p in pixels]
 
     @torch.inference_mode()
     def call() -> None:
         for batch in normalised:
-            net.head(net.backbone.forward_features(batch))
+            eager.head(eager.backbone.forward_features(batch))
 
     return call
 
@@ -78,7 +87,7 @@ def crops(
     interpolation: Interpolation,
 ) -> Call:
     """Cut boxes out of decoded photographs and resize them."""
-    if backend.name == "pillow":
+    if not is_dali(backend):
         from ccd_fast.views.pillow import FILTERS
 
         pairs = [
@@ -91,27 +100,40 @@ def crops(
 
     how = _dali_resize(interpolation, size)
     prepared = []
-    for batch, (owner, boxes_) in zip(held, asked, strict=True):
-        if len(owner):
-            tensors, corners = batch.pixels.tensors, boxes_.astype(np.int32)
-            start, end = (dali.as_batch(list(np.ascontiguousarray(c))) for c in (corners[:, 1::-1], corners[:, :1:-1]))
-            prepared.append((dali.as_batch([tensors[k] for k in owner.tolist()]), start, end))
-    return lambda: [dali.resize(dali.slice(p, start=s, end=e, axes=[0, 1]), **how).evaluate() for p, s, e in prepared]
+    with backend.on_torch_stream():
+        for batch, (owner, boxes_) in zip(held, asked, strict=True):
+            if len(owner):
+                tensors, corners = batch.pixels.tensors, boxes_.astype(np.int32)
+                sides = (corners[:, 1::-1], corners[:, :1:-1])
+                start, end = (dali.as_batch(list(np.ascontiguousarray(side))) for side in sides)
+                prepared.append((dali.as_batch([tensors[k] for k in owner.tolist()]), start, end))
+
+    def call() -> None:
+        with backend.on_torch_stream():
+            for pictures, start, end in prepared:
+                dali.resize(dali.slice(pictures, start=start, end=end, axes=[0, 1]), **how).evaluate()
+
+    return call
 
 
-def teacher(tower: ImageTower, engine: ImageEngine, pixels: torch.Tensor) -> Call | None:
-    """Run the runtime itself on batches of its size; None for a runtime that is not measured so."""
-    batches = list(torch.split(pixels, engine.batch_size))
-    missing = engine.batch_size - len(batches[-1])
-    if missing:
-        batches[-1] = torch.cat([batches[-1], batches[-1].new_zeros((missing, *pixels.shape[1:]))])
+def teacher(tower: ImageTower, engine: ImageEngine, precision: Precision, pixels: torch.Tensor) -> Call | None:
+    """Run the runtime itself on batches of its size; None for a runtime that is not measured so.
+
+    On a GPU, where it reads and writes fixed buffers, that is without moving anything in or out of them.
+    """
+    batches = list(padded_batches(pixels, engine.batch_size))
+    fixed = next((value for value in vars(engine).values() if isinstance(value, FixedCall)), None)
+    if fixed is not None:
+        return lambda: fixed.launch_times(len(batches))
     if engine.runtime == "onnxruntime":
         session: Any = vars(engine)["session"]
         feeds = [{"pixels": batch.numpy()} for batch in batches]
         return lambda: [session.run(None, feed) for feed in feeds]
     if engine.runtime != "torch":
         return None
-    module = EmbedPixels(tower).eval()
+    module = EmbedPixels(tower, precision).eval()
+    if pixels.device.type == "cuda":
+        module = deepcopy(module).to(pixels.device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def call() -> None:
@@ -124,7 +146,7 @@ def teacher(tower: ImageTower, engine: ImageEngine, pixels: torch.Tensor) -> Cal
 def update(rows: torch.Tensor, scores: torch.Tensor, images: int) -> Call:
     """Take the maximum over the crops of each image, by PyTorch's own reduction."""
     owner = rows[:, None].expand(-1, scores.shape[1])
-    best = torch.zeros((images, scores.shape[1]))
+    owner, best = owner.to(scores.device), torch.zeros((images, scores.shape[1]), device=scores.device)
     return lambda: best.scatter_reduce_(0, owner, scores, "amax", include_self=False)
 
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ccd_fast.bench import measure
+from ccd_fast.device_streams import on_stream_for
 from ccd_fast.views import (
     EncodedCache,
     Photographs,
@@ -24,6 +25,9 @@ from ccd_fast.views import (
     read_bytes,
     to_image_boxes,
 )
+
+if TYPE_CHECKING:
+    from ccd_fast.views.dali import DaliViews
 
 CROP_BATCHES = 2
 """Batches whose decoded pixels are held in memory to cut crops from."""
@@ -60,11 +64,12 @@ class Load:
         return [(batch, np.arange(first, first + len(batch))) for first, batch in zip(starts, batches, strict=True)]
 
 
-def measure_decode(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any]:
-    """Measure all installed backends in turn.
+def measure_decode(load: Load, backends: Sequence[str] | None = None, repeats: int = measure.REPEATS) -> dict[str, Any]:
+    """Measure backends in turn; on a GPU on a stream of its own, as DALI is not to work on the default one.
 
     Args:
         load: what is measured.
+        backends: their names; all that are installed, if None.
         repeats: rounds that count.
 
     Returns:
@@ -73,11 +78,12 @@ def measure_decode(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any]
     """
     calls: dict[tuple[str, str], Callable[[], object]] = {("", "read bytes"): functools.partial(_read, load.files)}
     amounts = {("", "read bytes"): len(load.files)}
-    for name in installed_backends():
-        for task, (call, amount) in _tasks(name, load).items():
-            calls[name, task], amounts[name, task] = call, amount
-    named = {"\t".join(key): call for key, call in calls.items()}
-    timings = measure.in_turn(named, repeats, device=load.device)
+    with on_stream_for("bench", torch.device(load.device)):
+        for name in backends or installed_backends():
+            for task, (call, amount) in _tasks(name, load).items():
+                calls[name, task], amounts[name, task] = call, amount
+        named = {"\t".join(key): call for key, call in calls.items()}
+        timings = measure.in_turn(named, repeats, device=load.device)
     results: list[dict[str, Any]] = []
     for key, amount in amounts.items():
         timing = timings["\t".join(key)]
@@ -110,7 +116,7 @@ def _tasks(name: str, load: Load) -> dict[str, tuple[Callable[[], object], int]]
 
     contents = [[cache.read(file) for file in batch] for batch, _ in batches]
     return {
-        BARE: (functools.partial(bare_decode(name, load.device), contents), images),
+        BARE: (functools.partial(bare_decode(backend), contents), images),
         DECODE_KEPT: (functools.partial(_decode, in_memory, batches), images),
         "decode": (functools.partial(_decode, backend, batches), images),
         "decode + whole view": (whole, images),
@@ -158,9 +164,14 @@ def boxes_of(photographs: Photographs, image_size: int) -> tuple[NDArray[np.int6
     return owner, to_image_boxes(boxes, photographs.sizes[owner], image_size)
 
 
-def bare_decode(name: str, device: str) -> Callable[[list[list[Any]]], None]:
-    """Give the library's own decode, as a user without ccd_fast would write it."""
-    if name == "pillow":
+def is_dali(backend: ViewBackend) -> TypeGuard["DaliViews"]:
+    """Tell whether a backend is DALI's."""
+    return backend.name == "dali"
+
+
+def bare_decode(backend: ViewBackend) -> Callable[[list[list[Any]]], None]:
+    """Give the library's own decode, as a user without ccd_fast would write it; on a GPU on torch's stream."""
+    if not is_dali(backend):
 
         def decode_by_pillow(contents: list[list[Any]]) -> None:
             for batch in contents:
@@ -171,10 +182,11 @@ def bare_decode(name: str, device: str) -> Callable[[list[list[Any]]], None]:
     import nvidia.dali.experimental.dynamic as dali
     from nvidia.dali import types
 
-    on = "gpu" if torch.device(device).type == "cuda" else "cpu"
+    on = "gpu" if backend.device.type == "cuda" else "cpu"
 
     def decode_by_dali(contents: list[list[Any]]) -> None:
-        for batch in contents:
-            dali.decoders.image(dali.as_batch(batch), device=on, output_type=types.RGB).evaluate()
+        with backend.on_torch_stream():
+            for batch in contents:
+                dali.decoders.image(dali.as_batch(batch), device=on, output_type=types.RGB).evaluate()
 
     return decode_by_dali

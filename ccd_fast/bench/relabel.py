@@ -4,141 +4,41 @@ Everything is timed in one run, in turn, and a ratio is the median of the ratios
 down slows both sides of it.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
 
-from ccd_fast import config, engines, student_engine
-from ccd_fast import student as students
 from ccd_fast.bench import bare, measure
+from ccd_fast.bench.engine import operations
+from ccd_fast.bench.load import EPOCH, Load, open_load
 from ccd_fast.bench.measure import Timing, ratio
-from ccd_fast.cam import activity_threshold
-from ccd_fast.config import Recipe
 from ccd_fast.crop_cache import CropCache, distinct
-from ccd_fast.datasets import ImageSet
-from ccd_fast.datasets.folder import find_images
-from ccd_fast.engines import Store
+from ccd_fast.device_streams import on_stream_for
+from ccd_fast.engines.precision import DTYPES
 from ccd_fast.errors import UserError
-from ccd_fast.prediction import LOAD_BATCH, STUDENT_FILTER, predict
-from ccd_fast.progress import Stage
-from ccd_fast.pseudo_labels import PseudoLabels, update_labels
-from ccd_fast.relabel import relabel
-from ccd_fast.student import PixelClassifier, Student
-from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
+from ccd_fast.prediction import LOAD_BATCH, STUDENT_FILTER
+from ccd_fast.pseudo_labels import update_labels
+from ccd_fast.student_engine import StudentEngine
 from ccd_fast.view_choice import ViewChoice
-from ccd_fast.views import Photographs, ViewBackend, open_backend
+from ccd_fast.views import Photographs
+
+__all__ = ["STAGES", "Alone", "Load", "measure_relabel", "open_load"]
 
 STAGES = ("decode", "views", "student", "boxes", "crops", "teacher", "update")
 RELABEL_PASS, UNMOVED, ENGINE = "pass", "pass, boxes unmoved", "engine"
-EPOCH = 2
 
 
-@dataclass(frozen=True)
-class Load:
-    """What is measured.
-
-    Attributes:
-        images: all of them readable.
-        backend: of the views.
-        clip: the teacher's.
-        teacher: with its engine.
-        student: in eager PyTorch, in evaluation mode.
-        looker: the same on the runtime that a run takes for its passes.
-        recipe: the knobs; ``student.image_size`` is the side of the view.
-        tau: the activity threshold.
-    """
-
-    images: ImageSet
-    backend: ViewBackend
-    clip: Clip
-    teacher: Teacher
-    student: Student
-    looker: PixelClassifier
-    recipe: Recipe
-    tau: float
-
-    @property
-    def teacher_name(self) -> str:
-        """Give the teacher's name, of a folder its last part."""
-        name = self.clip.name
-        return name.rstrip("/").rsplit("/", 1)[-1] if Path(name).is_dir() else name
-
-    def labels(self) -> PseudoLabels:
-        """Give labels to update: the same at every call."""
-        size = (len(self.images), len(self.images.class_names))
-        table = torch.rand(size, generator=torch.Generator().manual_seed(0))
-        counts, marks = torch.ones(size[1], dtype=torch.int64), torch.ones(size[0], dtype=torch.bool)
-        return PseudoLabels(table, torch.full((size[1],), 0.5), counts, marks, marks)
-
-    def update(self, cache: CropCache | None = None) -> tuple[torch.Tensor, Stage]:
-        """Run a whole pass on fresh labels; give the table and what was counted."""
-        labels, stage = self.labels(), Stage("relabel", len(self.images), lambda _: None)
-        parts = (self.images, self.backend, self.teacher, self.looker)
-        relabel(*parts, labels, self.tau, EPOCH, self.recipe, stage, cache=cache)
-        return labels.table, stage
-
-
-def open_load(
-    root: Path,
-    count: int,
-    class_names: tuple[str, ...],
-    teacher: str,
-    batch_size: int,
-    backbone: str,
-    weights: str,
-    image_size: int,
-    views: str = "auto",
-    student_runtime: Literal["auto", "torch", "onnxruntime"] = "auto",
-) -> Load:
-    """Open everything that a pass needs.
-
-    Args:
-        root: folder of photographs.
-        count: images at most, the first by name.
-        class_names: C names.
-        teacher: as :func:`ccd_fast.teacher.load_clip` takes it.
-        batch_size: of the engine.
-        backbone: of the student, as timm names it.
-        weights: of the student; ``"none"`` draws them.
-        image_size: side of the student's view in pixels.
-        views: backend of the views.
-        student_runtime: as :func:`ccd_fast.student_engine.choose` takes it; ``"auto"`` is what a long run takes.
-
-    Raises:
-        UserError: there is no such folder, no image in it that can be read, or something else cannot be had.
-    """
-    if not root.is_dir():
-        raise UserError(f"--data-root {root}: no such folder")
-    runtime = student_engine.choose(student_runtime, student_engine.PAYS_FROM)
-    backend = open_backend(views, torch.get_num_threads())
-    paths = find_images(root)[:count]
-    kept = backend_reads(backend, root, paths)
-    if not kept:
-        raise UserError(f"--data-root {root}: no image in it that can be read")
-    known = np.zeros(len(kept), dtype=bool)
-    images = ImageSet("folder", "train", root, kept, class_names, class_names, None, known)
-    clip = load_clip(teacher)
-    engine = engines.open_engine(clip.tower, engines.settings("auto", "auto", batch_size, "cpu"), Store())
-    recipe = config.load("folder", [f"student.image_size={image_size}"])
-    judge = Teacher(clip, engine, class_embeddings(clip, class_names, recipe.teacher.templates))
-    net = students.build(backbone, len(class_names), recipe.student.alpha, weights).eval()
-    looker = student_engine.open_student(net, runtime, image_size, Store())
-    seen = predict(looker, images.files_of_all(), backend, image_size, Stage("tau", len(images), lambda _: None))
-    tau = activity_threshold(seen.probabilities, recipe.relabel.k, recipe.relabel.min_tau)
-    return Load(images, backend, clip, judge, net, looker, recipe, tau)
-
-
-def backend_reads(backend: ViewBackend, root: Path, paths: list[str]) -> tuple[str, ...]:
-    """Give the paths that can be read, decoding a few at a time."""
-    kept: list[str] = []
-    for first in range(0, len(paths), LOAD_BATCH):
-        rows = np.arange(first, min(first + LOAD_BATCH, len(paths)))
-        kept += [paths[row] for row in backend.decode([root / paths[row] for row in rows], rows).rows]
-    return tuple(kept)
+def looking(load: Load) -> int:
+    """Count the floating-point operations of the student's look at one view, without its numbers."""
+    module, size = deepcopy(load.student).to("meta"), load.recipe.student.image_size
+    pixels = torch.zeros((1, size, size, 3), dtype=torch.uint8, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(pixels)
+    return int(counter.get_total_flops())
 
 
 class Alone:
@@ -206,13 +106,13 @@ class Alone:
         files = [load.images.files(rows) for rows in self.batches]
         maps = [cam[torch.sigmoid(logits) >= load.tau] for logits, cam in self.seen]
         teacher = load.teacher
-        calls = {
+        calls: dict[str, bare.Call | None] = {
             "decode": bare.decode(load.backend, files),
             "views": bare.views(load.backend, self.held, self.size),
             "student": bare.student(load.looker, self.squares),
             "boxes": bare.boxes(maps, self.size, knobs.cam_threshold),
             "crops": bare.crops(load.backend, self.held, self.asked, teacher.image_size, teacher.interpolation),
-            "teacher": bare.teacher(load.clip.tower, teacher.engine, self.pixels),
+            "teacher": bare.teacher(load.clip.tower, teacher.engine, load.settings.precision, self.pixels),
             "update": bare.update(self.rows, self.scores, len(load.images)),
         }
         return {stage: call for stage, call in calls.items() if call is not None}
@@ -234,12 +134,18 @@ def measure_relabel(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any
         What was measured, JSON-ready.
 
     Raises:
-        RuntimeError: the pass with the cache gave another table.
+        RuntimeError: on a CPU, the pass with the cache gave another table.
     """
+    with on_stream_for("bench", torch.device(load.device)):  # DALI is not to work on the default stream
+        return _measured(load, repeats)
+
+
+def _measured(load: Load, repeats: int) -> dict[str, Any]:
     alone, cache = Alone(load), CropCache(2**62)
     table, counted = load.update(cache)
     again, hits = load.update(cache)
-    if not torch.equal(table, again):
+    apart = float((table - again).abs().max())
+    if apart and load.device == "cpu":
         raise RuntimeError("the pass with the cache gave another table than the pass without it")
     calls: dict[str, bare.Call] = {
         RELABEL_PASS: load.update,
@@ -248,7 +154,8 @@ def measure_relabel(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any
         **{f"stage {name}": call for name, call in alone.calls().items()},
         **{f"bare {name}": call for name, call in alone.bare_calls().items()},
     }
-    timings = measure.in_turn(calls, repeats)
+    ceiling = measure.matmul_rate(load.device, DTYPES[load.settings.precision], repeats)
+    timings = measure.in_turn(calls, repeats, device=load.device)
     whole, crops = timings[RELABEL_PASS], len(alone.pixels)
     stages: list[dict[str, Any]] = []
     for name in STAGES:
@@ -258,18 +165,30 @@ def measure_relabel(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any
     summed = total([timings[f"stage {name}"] for name in STAGES])
     for record in stages:
         record["share_of_sum"] = record["median_s"] / sum(r["median_s"] for r in stages)
+    work = {"teacher": crops * operations(load.clip.tower), "student": len(load.images) * looking(load)}
+    flops = {"pass": sum(work.values()) / whole.median, "engine": work["teacher"] / timings[ENGINE].median}
     return {
+        "device": load.device,
         "teacher": load.teacher_name,
-        "engine": {"runtime": load.teacher.engine.runtime, "batch_size": load.teacher.batch_size},
+        "engine": {
+            "runtime": load.teacher.engine.runtime,
+            "precision": load.settings.precision,
+            "batch_size": load.teacher.batch_size,
+        },
         "teacher_image_size": load.teacher.image_size,
         "student": load.recipe.student.backbone,
-        "student_runtime": "torch" if load.looker is load.student else "onnxruntime",
+        "student_runtime": "onnxruntime" if isinstance(load.looker, StudentEngine) else "torch",
         "image_size": load.recipe.student.image_size,
         "views": load.backend.name,
         "images": len(load.images),
         "classes": len(load.images.class_names),
         "crops": counted.crops,
         "distinct_crops": crops,
+        "flop_per_crop": work["teacher"] // crops,
+        "flop_per_look": work["student"] // len(load.images),
+        "matmul_flops": ceiling,
+        "flops": flops,
+        "of_matmul": {what: rate / ceiling for what, rate in flops.items()},
         "pass": {
             **whole.record(),
             "images_per_s": len(load.images) / whole.median,
@@ -281,6 +200,7 @@ def measure_relabel(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any
             **timings[UNMOVED].record(),
             "images_per_s": len(load.images) / timings[UNMOVED].median,
             "cache_hits": hits.hit_rate,
+            "table_apart": apart,
             "times_as_fast": ratio(whole, timings[UNMOVED]),
         },
         "stages": stages,

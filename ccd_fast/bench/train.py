@@ -11,8 +11,9 @@ from typing import Any
 
 from ccd_fast import ceilings
 from ccd_fast.bench import measure
+from ccd_fast.bench.load import EPOCH, Load
 from ccd_fast.bench.measure import Timing, ratio
-from ccd_fast.bench.relabel import EPOCH, RELABEL_PASS, Load
+from ccd_fast.bench.relabel import RELABEL_PASS
 from ccd_fast.config import Recipe
 from ccd_fast.engines.precision import DTYPES
 from ccd_fast.fit import fit_epoch
@@ -98,13 +99,14 @@ def measure_training(load: Load, recipe: Recipe, repeats: int = measure.REPEATS)
     """
     epochs = Epochs(load, recipe)
     precision = epochs.trainer.precision
-    ceiling = measure.matmul_rate(dtype=DTYPES[precision], repeats=repeats)
+    ceiling = measure.matmul_rate(load.device, DTYPES[precision], repeats)
     calls: dict[str, Callable[[], object]] = {name: lambda name=name: epochs.run(name) for name in VIEWS}  # type: ignore[misc]
-    timings = measure.in_turn({**calls, RELABEL_PASS: load.update}, repeats)
+    timings = measure.in_turn({**calls, RELABEL_PASS: load.update}, repeats, device=load.device)
     crops = load.update()[1].crops
     work = operations(load.student, load.recipe.student.image_size)
     relabelled = timings[RELABEL_PASS]
     return {
+        "device": load.device,
         "student": load.recipe.student.backbone,
         "image_size": load.recipe.student.image_size,
         "batch_size": recipe.train.batch_size,

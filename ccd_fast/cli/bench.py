@@ -1,14 +1,14 @@
 """``ccd-fast bench``: one sub-command a benchmark."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import bench_train, options, screen
+from ccd_fast.cli import bench_relabel, bench_train, options, screen
 
 if TYPE_CHECKING:
     from ccd_fast.bench.engine import Row
@@ -18,15 +18,13 @@ app = typer.Typer(
     help="Measure what each part does a second on this machine, beside what the machine could do at most.",
     rich_markup_mode="markdown",
 )
+app.command("relabel")(bench_relabel.relabel)
 app.command("train")(bench_train.train)
 
 
 @app.callback()
 def _group() -> None:
     """Measure what each part does a second on this machine, beside what the machine could do at most."""
-
-
-Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, with machine and versions.")]
 
 
 @app.command("engine")
@@ -43,7 +41,7 @@ def engine(
     batch_size: Annotated[list[int] | None, typer.Option(min=1, help="Views in a call; may be repeated.")] = None,
     device: options.Device = "cpu",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
-    out: Out = None,
+    out: options.Out = None,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -70,18 +68,7 @@ def engine(
     if not json_:
         title = f"{clip.name}, {clip.tower.image_size} px, {work / 1e9:.2f} GFLOP an image, on {device}"
         show_engine(title, rows, ceilings, refused, repeats)
-    _give({**facts, **results}, out, json_)
-
-
-def _give(results: dict[str, Any], out: Path | None, as_json: bool) -> None:
-    """Print results as JSON, and write them, where that is wanted."""
-    from ccd_fast.bench import measure
-
-    if as_json:
-        typer.echo(measure.as_json(results))
-    if out is not None:
-        measure.save(results, out)
-        typer.echo(f"written to {out}", err=as_json)
+    options.give({**facts, **results}, out, json_)
 
 
 def show_engine(
@@ -111,8 +98,11 @@ def decode(
     image_size: Annotated[int, typer.Option(min=16, help="Side of the views in pixels.")] = 224,
     batch_size: Annotated[int, typer.Option(min=1, help="Images decoded at a time.")] = 32,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; by default those of torch.")] = None,
-    device: Annotated[str, typer.Option(help="Where views are made: cpu or cuda.")] = "cpu",
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, too.")] = None,
+    views: Annotated[
+        list[str] | None, typer.Option(help="Backend to measure, dali or pillow; may be repeated. All that are installed, if none.")
+    ] = None,
+    device: options.Device = "cpu",
+    out: options.Out = None,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -126,28 +116,31 @@ def decode(
     import numpy as np
     import torch
 
+    from ccd_fast import machine
     from ccd_fast.bench.decode import Load, measure_decode
     from ccd_fast.datasets.folder import find_images
-    from ccd_fast.demo import story
+    from ccd_fast.demo import drawing
     from ccd_fast.errors import UserError
     from ccd_fast.progress import Stages
-    from ccd_fast.views import open_backend
+    from ccd_fast.views import installed_backends, open_backend
 
+    machine.check_device(device)
+    names = options.each_of(views or installed_backends(), installed_backends(), "--views")
     count = threads or torch.get_num_threads()
-    backend = open_backend("auto", count, device)
-    root = data_root or story.draw(0, Stages(Console(stderr=True)), images, 0).root
+    backend = open_backend(names[0], count, device)
+    root = data_root or drawing.draw(0, Stages(Console(stderr=True)), images, 0).root
     if not root.is_dir():
         raise UserError(f"--data-root {root}: no such folder")
     files = tuple(root / path for path in find_images(root)[:images])
     readable = tuple(file for file in files if len(backend.decode([file], np.arange(1))))
     if not readable:
         raise UserError(f"--data-root {root}: no image in it that can be read")
-    result = measure_decode(Load(readable, batch_size, image_size, count, device))
+    result = measure_decode(Load(readable, batch_size, image_size, count, device), names)
     if not json_:
         show_decode(result)
     if len(readable) < len(files):
         options.warn(f"{len(files) - len(readable)} images that cannot be read were left out")
-    _give({"benchmark": "decode", **result}, out, json_)
+    options.give({"benchmark": "decode", **result}, out, json_)
 
 
 def show_decode(result: dict[str, Any]) -> None:
@@ -173,7 +166,7 @@ def kernels(
     ] = None,
     classes: Annotated[int, typer.Option(min=1, help="Classes C.")] = 81,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count; the median is given.")] = 5,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results there as JSON.")] = None,
+    out: options.Out = None,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -190,7 +183,7 @@ def kernels(
     if not json_:
         show_kernels(rates, shape, device == "cpu" and rows is None)
     copied = {"copy_gb_per_s": rates[0].copy_rate / 1e9}
-    _give({**shape, **copied, "kernels": [rate.record() for rate in rates]}, out, json_)
+    options.give({**shape, **copied, "kernels": [rate.record() for rate in rates]}, out, json_)
 
 
 def show_kernels(rates: "list[Rate]", shape: dict[str, Any], fewer: bool) -> None:
@@ -210,80 +203,3 @@ def show_kernels(rates: "list[Rate]", shape: dict[str, Any], fewer: bool) -> Non
     table.add_section()
     table.add_row("copy", "", f"{rates[0].copy_rate / 1e9:.3g}", "100")
     screen.show(table)
-
-
-@app.command("relabel")
-def relabel(
-    data_root: Annotated[
-        Path | None, typer.Option(help="Folder of photographs; by default scenes of the demo world, drawn once.")
-    ] = None,
-    classes: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Class names, one a line; by default those of PASCAL VOC.")
-    ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Images at most; all of them are held in memory, decoded.")] = 128,
-    teacher: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|FOLDER", help="As for train, or ARCHITECTURE/random; by default the demo's CLIP."),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Crops in a call of the engine.")] = 16,
-    student: Annotated[str, typer.Option(help="Any CNN of timm.")] = "tf_efficientnet_lite0",
-    student_weights: Annotated[str, typer.Option(help="none (drawn), imagenet, or a file in timm's names.")] = "none",
-    image_size: Annotated[int, typer.Option(min=16, help="Side of the student's view in pixels.")] = 224,
-    student_runtime: Annotated[
-        Literal["auto", "torch", "onnxruntime"],
-        typer.Option(help="What runs the student in the pass; auto is what a long run takes."),
-    ] = "auto",
-    views: Annotated[str, typer.Option(help="auto, dali or pillow.")] = "auto",
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
-    out: Out = None,
-    json_: options.Json = False,
-    debug: options.Debug = False,
-) -> None:
-    """Measure a whole relabel pass: photographs, CAM, boxes, crops, teacher, labels.
-
-    Beside it, in turn: the engine alone on the same crops, each stage alone, and the bare library call of each.
-
-    Example: `ccd-fast bench relabel --data-root photos --teacher ViT-B-32/random`
-    """
-    from ccd_fast.bench.relabel import measure_relabel, open_load
-    from ccd_fast.datasets.folder import read_class_names
-    from ccd_fast.datasets.voc import CLASS_NAMES
-    from ccd_fast.demo import story, tiny_clip
-    from ccd_fast.progress import Stages
-
-    names = read_class_names(classes) if classes else CLASS_NAMES
-    options.each_of([views], ["auto", "dali", "pillow"], "--views")
-    root = data_root or story.draw(0, Stages(Console(stderr=True)), images, 0).root
-    judge = teacher or str(tiny_clip.install())
-    load = open_load(
-        root, images, names, judge, batch_size, student, student_weights, image_size, views, student_runtime
-    )
-    result = measure_relabel(load, repeats)
-    if not json_:
-        show_relabel(result)
-    _give({"benchmark": "relabel", **result}, out, json_)
-
-
-def show_relabel(result: dict[str, Any]) -> None:
-    """Print the pass and its ratios in lines, and its stages as a table."""
-    whole, unmoved, engine = result["pass"], result["boxes_unmoved"], result["engine"]
-    table = Table(title=f"{result['images']} images, {result['distinct_crops']} crops of {result['crops']} asked for")
-    for column in ("stage, alone", "ms an image", "share of the sum", "over the bare call"):
-        table.add_column(column, justify="left" if column.startswith("stage") else "right")
-    for row in result["stages"]:
-        over = f"{row['over_bare']:.2f}" if "over_bare" in row else ""
-        table.add_row(
-            row["stage"], f"{1e3 * row['median_s'] / result['images']:.2f}", f"{row['share_of_sum']:.0%}", over
-        )
-    console = screen.console()
-    screen.show(table)
-    for line in (
-        f"pass: {whole['images_per_s']:.1f} images/s, {whole['crops_per_s']:.1f} crops/s; the student runs on "
-        f"{result['student_runtime']}",
-        f"engine alone ({engine['runtime']}): {result['engine_alone']['crops_per_s']:.1f} crops/s; the pass runs at "
-        f"{result['efficiency']:.0%} of it",
-        f"pass over the sum of its stages alone: {result['pass_over_sum']:.2f}",
-        f"boxes unmoved, all scores in the cache: {unmoved['images_per_s']:.1f} images/s, "
-        f"{unmoved['times_as_fast']:.2f} times as fast",
-    ):
-        console.print(line, markup=False, soft_wrap=True)

@@ -29,10 +29,9 @@ def train(
         Path | None, typer.Option(metavar="FILE", help="Class names, one a line; by default those of PASCAL VOC.")
     ] = None,
     views: Annotated[str, typer.Option(help="auto, dali or pillow.")] = "auto",
+    device: options.Device = "cpu",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 3,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, with machine and versions.")
-    ] = None,
+    out: options.Out = None,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -43,31 +42,27 @@ def train(
     Example: `ccd-fast bench train --data-root photos --student resnet18`
     """
     from ccd_fast import machine
-    from ccd_fast.bench import measure
-    from ccd_fast.bench.relabel import open_load
+    from ccd_fast.bench.load import open_load
     from ccd_fast.bench.train import measure_training
     from ccd_fast.datasets.folder import read_class_names
     from ccd_fast.datasets.voc import CLASS_NAMES
-    from ccd_fast.demo import story, tiny_clip
+    from ccd_fast.demo import drawing, tiny_clip
     from ccd_fast.progress import Stages
 
     machine.keep_freed_memory()
+    machine.check_device(device)
     names = read_class_names(classes) if classes else CLASS_NAMES
     options.each_of([views], ["auto", "dali", "pillow"], "--views")
     options.each_of([precision], ["auto", "fp32", "bf16", "fp16"], "--precision")
-    root = data_root or story.draw(0, Stages(Console(stderr=True)), images, 0).root
+    root = data_root or drawing.draw(0, Stages(Console(stderr=True)), images, 0).root
     judge = teacher or str(tiny_clip.install())
-    load = open_load(root, images, names, judge, 16, student, student_weights, image_size, views)
+    load = open_load(root, images, names, judge, 16, student, student_weights, image_size, views, device=device)
     knobs = {"batch_size": batch_size, "precision": precision, "compile": compile_}
     recipe = load.recipe.model_copy(update={"train": load.recipe.train.model_copy(update=knobs)})
     result = measure_training(load, recipe, repeats)
-    if json_:
-        typer.echo(measure.as_json({"benchmark": "train", **result}))
-    else:
+    if not json_:
         show(result)
-    if out is not None:
-        measure.save({"benchmark": "train", **result}, out)
-        typer.echo(f"written to {out}", err=json_)
+    options.give({"benchmark": "train", **result}, out, json_)
 
 
 def show(result: dict[str, Any]) -> None:

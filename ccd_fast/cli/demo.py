@@ -20,6 +20,7 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="The full method only, without leaving parts out.")] = False,
     scenes: Annotated[int, typer.Option(min=50, help="Training scenes; a quarter as many for testing. A few hundred are too few for the student.")] = 2000,
     set_: options.Set = None,
+    device: options.Device = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     json_: options.Json = False,
@@ -41,6 +42,7 @@ def demo(
     from ccd_fast.studies.variants import COMPONENTS, FULL
 
     machine.keep_freed_memory()
+    machine.check_device(device)
     folder = RunFolder(out)
     if not resume:
         folder.check_free(resume=False, overwrite=overwrite)
@@ -57,6 +59,7 @@ def demo(
         recipe=lambda seed, overrides: story.recipe(seed, [*(set_ or []), *overrides]),
         folder=lambda row, seed: out if row == FULL else out / "without" / row.replace(" ", "-"),
         stages=stages,
+        device=device,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
         shared=shared,
     )

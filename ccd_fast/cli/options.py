@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -116,12 +116,24 @@ StudentWeights = Annotated[
 ]
 Seeds = Annotated[str, typer.Option(metavar="N,N,…", help="Seeds of the runs, joined by commas.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Device = Annotated[str, typer.Option(help="Where to run: cpu.")]
+Device = Annotated[str, typer.Option(help="Where to run: cpu, cuda, or cuda:N for one of several GPUs.")]
+Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, with machine and versions.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train --out` wrote it.")]
 Checkpoint = Annotated[
     str,
     typer.Option(autocompletion=completion.checkpoints, help="best (the epoch chosen without labels) or last."),
 ]
+
+
+def give(results: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    """Print the figures of a benchmark as JSON, and write them, where that is wanted."""
+    from ccd_fast.bench import measure
+
+    if as_json:
+        typer.echo(measure.as_json(results))
+    if out is not None:
+        measure.save(results, out)
+        typer.echo(f"written to {out}", err=as_json)
 
 
 def each_of(names: Sequence[str], valid: Iterable[str], option: str) -> list[str]:

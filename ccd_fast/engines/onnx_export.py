@@ -18,6 +18,8 @@ from ccd_fast.engines.store import Store, key_of
 from ccd_fast.engines.tower import EmbedPixels, ImageTower
 
 FILE = "tower.onnx"
+VIEWS = "views"
+"""Name of the batch dimension."""
 OPSET = 20
 """The newest opset that TensorRT 10 and 11 and ONNX Runtime 1.20 all read."""
 
@@ -66,7 +68,7 @@ def export(module: nn.Module, image_size: int, outputs: Sequence[str], file: Pat
             dynamo=True,
             input_names=["pixels"],
             output_names=list(outputs),
-            dynamic_shapes={"pixels": {0: torch.export.Dim("views", min=1, max=65536)}},
+            dynamic_shapes={"pixels": {0: torch.export.Dim(VIEWS, min=1, max=65536)}},
             opset_version=OPSET,
             optimize=not keep_weights,
             verbose=False,

@@ -1,6 +1,8 @@
 """The ONNX Runtime engine, on the CPU or by its CUDA provider."""
 
+import contextlib
 import importlib.util
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ import torch
 from ccd_fast.engines import onnx_export
 from ccd_fast.engines.batching import in_fixed_batches
 from ccd_fast.engines.store import Store
-from ccd_fast.engines.streams import FixedCall
+from ccd_fast.engines.streams import FixedCall, replaying
 from ccd_fast.engines.tower import EngineSettings, ImageTower
 from ccd_fast.errors import UserError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+WARM_RUNS = 3
+"""On a GPU the first run allocates, the second one may be captured, and the third one is as all others will be."""
 
 
 def installed() -> bool:
@@ -45,7 +49,9 @@ def open_engine(tower: ImageTower, settings: EngineSettings, store: Store) -> "O
     return OnnxRuntimeEngine(file, tower.image_size, settings)
 
 
-def open_session(file: Path | bytes, device: str, threads: int, stream: int = 0, cuda_graph: bool = False) -> Any:
+def open_session(
+    file: Path | bytes, device: str, threads: int, stream: int = 0, cuda_graph: bool = False, batch_size: int = 0
+) -> Any:
     """Open an ONNX file with the provider of a device.
 
     Args:
@@ -53,7 +59,9 @@ def open_session(file: Path | bytes, device: str, threads: int, stream: int = 0,
         device: ``"cpu"`` or ``"cuda:0"``.
         threads: on the CPU.
         stream: handle of the CUDA stream to run on.
-        cuda_graph: capture the first run, and replay it from then on.
+        cuda_graph: capture a run, and replay it from then on.
+        batch_size: the only number of views that will come; 0 for any. With it nothing is left of the graph that
+            computes shapes, which would run on the CPU and forbid a capture.
 
     Raises:
         UserError: ONNX Runtime took another provider than the one that was asked for.
@@ -63,9 +71,13 @@ def open_session(file: Path | bytes, device: str, threads: int, stream: int = 0,
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if batch_size:
+        options.add_free_dimension_override_by_name(onnx_export.VIEWS, batch_size)
     place = torch.device(device)
     arguments: dict[str, str] = {}
+    complaint = ""
     if place.type == "cuda":
+        complaint = _load_cuda_libraries()
         graph = "1" if cuda_graph else "0"
         arguments = {"device_id": str(place.index or 0), "user_compute_stream": str(stream)}
         arguments |= {"enable_cuda_graph": graph, "use_tf32": "0"}
@@ -73,8 +85,24 @@ def open_session(file: Path | bytes, device: str, threads: int, stream: int = 0,
     session = onnxruntime.InferenceSession(file, options, providers=[(provider, arguments)])
     if session.get_providers()[0] != provider:
         taken = session.get_providers()[0]
-        raise UserError(f"onnxruntime took {taken} instead of {provider}: its CUDA libraries do not load here")
+        why = f"its CUDA libraries do not load here{f': {complaint}' if complaint else ''}"
+        raise UserError(f"onnxruntime took {taken} instead of {provider}: {why}")
     return session
+
+
+def _load_cuda_libraries() -> str:
+    """Load the CUDA libraries that ONNX Runtime wants, those that came with torch first; say which is missing."""
+    import onnxruntime
+
+    if not hasattr(onnxruntime, "preload_dlls"):
+        return ""
+    beside_torch = sorted(Path(torch.__file__).parents[1].glob("nvidia/cu*/lib"))
+    printed = io.StringIO()
+    for folder in (*map(str, beside_torch[-1:]), None):
+        printed = io.StringIO()  # it prints what it cannot find; the last word counts
+        with contextlib.redirect_stdout(printed):
+            onnxruntime.preload_dlls(directory=folder)
+    return (printed.getvalue().strip().splitlines() or [""])[0]
 
 
 class OnnxRuntimeEngine:
@@ -104,13 +132,19 @@ class OnnxRuntimeEngine:
     def _bound(self, file: Path, settings: EngineSettings) -> FixedCall:
         """Bind input and output to fixed buffers on the GPU; ONNX Runtime captures its CUDA graph itself."""
         import onnx
-        import onnxruntime
 
         graph = onnx.load(file, load_external_data=False).graph
         width = graph.output[0].type.tensor_type.shape.dim[1].dim_value
+        what = f"onnxruntime, {settings.precision}"
+        return replaying(lambda wanted: self._open_call(file, width, settings, wanted), settings.cuda_graph, what)
+
+    def _open_call(self, file: Path, width: int, settings: EngineSettings, cuda_graph: bool) -> FixedCall:
+        import onnxruntime
+
         call = FixedCall(settings.batch_size, self.image_size, width, settings.device)
-        self.session = open_session(file, settings.device, 1, call.stream.cuda_stream, settings.cuda_graph)
-        binding = self.session.io_binding()
+        stream = call.stream.cuda_stream
+        session = open_session(file, settings.device, 1, stream, cuda_graph, settings.batch_size)
+        binding = session.io_binding()
         index = call.device.index or 0
         for bind, name, dtype, buffer in (
             (binding.bind_input, "pixels", np.uint8, call.pixels),
@@ -119,5 +153,7 @@ class OnnxRuntimeEngine:
             bind(name, "cuda", index, dtype, tuple(buffer.shape), buffer.data_ptr())
         options = onnxruntime.RunOptions()
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
-        call.launch = lambda: self.session.run_with_iobinding(binding, options)
+        call.launch = lambda: session.run_with_iobinding(binding, options)
+        call.warm_up(WARM_RUNS)
+        self.session = session
         return call

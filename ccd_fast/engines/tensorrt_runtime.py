@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from ccd_fast.engines import onnx_export
 from ccd_fast.engines.batching import in_fixed_batches
 from ccd_fast.engines.store import Store, key_of
-from ccd_fast.engines.streams import FixedCall
+from ccd_fast.engines.streams import FixedCall, replaying
 from ccd_fast.engines.tower import EngineSettings, ImageTower
 from ccd_fast.errors import RunError, UserError
 
@@ -68,8 +69,9 @@ def identity(tower: ImageTower, settings: EngineSettings) -> dict[str, Any]:
 def _target(name: str, device: str) -> dict[str, Any]:
     """Name the GPU that a plan is for, or the generations where none is there."""
     if torch.cuda.is_available():
-        major, minor = torch.cuda.get_device_capability(device if device.startswith("cuda") else "cuda")
-        return {"gpu": torch.cuda.get_device_name(), "capability": f"{major}.{minor}"}
+        card = device if device.startswith("cuda") else "cuda"
+        major, minor = torch.cuda.get_device_capability(card)
+        return {"gpu": torch.cuda.get_device_name(card), "capability": f"{major}.{minor}"}
     return {"capabilities": list(RTX_TARGETS)}
 
 
@@ -90,7 +92,9 @@ def build(tower: ImageTower, settings: EngineSettings, store: Store) -> Path:
 def _build_plan(onnx_file: Path, settings: EngineSettings, tower: ImageTower, file: Path, store: Store) -> None:
     """Build for exactly one batch size."""
     count, what = settings.batch_size, f"{tower.name} in {settings.precision}"
-    file.write_bytes(plan(onnx_file, (count, count, count), tower.image_size, what, store.folder, _instead(settings)))
+    with _on(settings.device):
+        built = plan(onnx_file, (count, count, count), tower.image_size, what, store.folder, _instead(settings))
+    file.write_bytes(built)
 
 
 def plan(
@@ -136,6 +140,11 @@ def plan(
     return bytes(built)
 
 
+def _on(device: str) -> AbstractContextManager[object]:
+    """Make a device the current one, as TensorRT builds for that and runs there; nothing where there is no GPU."""
+    return torch.cuda.device(device) if device.startswith("cuda") and torch.cuda.is_available() else nullcontext()
+
+
 def _timing_cache(config: Any, folder: Path) -> Path:
     """Give the builder what earlier builds on this card have timed; TensorRT checks that the card is the same."""
     name = torch.cuda.get_device_name().replace(" ", "-").replace("/", "-")
@@ -173,28 +182,39 @@ class TensorRtEngine:
         self.batch_size = settings.batch_size
         logger = _Log(trt)
         self._runtime = trt.Runtime(logger.own)
-        self._engine = self._runtime.deserialize_cuda_engine(file.read_bytes())
+        with _on(settings.device):
+            self._engine = self._runtime.deserialize_cuda_engine(file.read_bytes())
         if self._engine is None:
             raise RunError(f"TensorRT does not take the plan {self.key} on this card: {logger.last}")
-        width = self._engine.get_tensor_shape("embeddings")[1]
-        self._call = FixedCall(self.batch_size, self.image_size, width, settings.device)
-        with torch.cuda.device(self._call.device):
-            self._context = self._engine.create_execution_context()
-        self._context.set_input_shape("pixels", tuple(self._call.pixels.shape))
-        self._context.set_tensor_address("pixels", self._call.pixels.data_ptr())
-        self._context.set_tensor_address("embeddings", self._call.embeddings.data_ptr())
-        self._call.launch = self._launch
-        if settings.cuda_graph:
-            self._call(self._call.pixels.clone())  # what TensorRT sets up at its first run must not be captured
-            self._call.capture()
+        self._width = self._engine.get_tensor_shape("embeddings")[1]
+        what = f"{module_name()}, {settings.precision}"
+        self._call = replaying(lambda graph: self._open_call(settings, logger, graph), settings.cuda_graph, what)
+
+    def _open_call(self, settings: EngineSettings, logger: "_Log", cuda_graph: bool) -> FixedCall:
+        """Make a context, and bind its buffers."""
+        call = FixedCall(self.batch_size, self.image_size, self._width, settings.device)
+        with _on(settings.device):
+            context = self._engine.create_execution_context()
+        if context is None:
+            raise UserError(f"TensorRT has not the memory to run the plan {self.key} on {settings.device}")
+        context.set_input_shape("pixels", tuple(call.pixels.shape))
+        context.set_tensor_address("pixels", call.pixels.data_ptr())
+        context.set_tensor_address("embeddings", call.embeddings.data_ptr())
+
+        def launch() -> None:
+            if not context.execute_async_v3(torch.cuda.current_stream(call.device).cuda_stream):
+                raise RunError(f"TensorRT could not run the plan {self.key}: {logger.last}")
+
+        call.launch = launch
+        call.warm_up(1)  # what TensorRT sets up at its first run must not be captured
+        if cuda_graph:
+            call.capture()
+            call.warm_up(1)
+        return call
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         """Embed views; see :class:`ccd_fast.engines.ImageEngine`."""
         return in_fixed_batches(pixels, self.batch_size, self._call)
-
-    def _launch(self) -> None:
-        if not self._context.execute_async_v3(torch.cuda.current_stream(self._call.device).cuda_stream):
-            raise RunError(f"TensorRT could not run the plan {self.key}")
 
 
 def _brief(message: str) -> str:

@@ -13,7 +13,7 @@ from ccd_fast.views.backend import Interpolation, Photographs, ViewBackend
 from ccd_fast.views.boxes import to_image_boxes
 from ccd_fast.views.files import EncodedCache, Reader, read_bytes
 from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS
-from ccd_fast.views.prefetch import prefetched
+from ccd_fast.views.prefetch import prefetched, works_ahead
 from ccd_fast.views.training import flipped, jitter_factors
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "prefetched",
     "read_bytes",
     "to_image_boxes",
+    "works_ahead",
 ]
 
 

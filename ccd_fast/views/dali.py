@@ -1,9 +1,9 @@
 """Views by NVIDIA DALI's dynamic API, on the CPU or on the GPU by the same code."""
 
 import re
-import threading
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class DaliViews:
         self._dali_device = "gpu" if self.device.type == "cuda" else "cpu"
         self._max_megapixels = max_megapixels
         self._read = read
-        self._of_this_thread = threading.local()
+        self._idle_contexts: dict[int, list[Any]] = defaultdict(list)
 
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
         """Decode files; see :class:`ViewBackend`."""
@@ -84,7 +84,7 @@ class DaliViews:
                     unreadable[row] = picture
                 else:
                     of_pillow[row] = np.array(picture)
-        with self._context():
+        with self.on_torch_stream():
             pictures, failed = self._decode_all(encoded)
             unreadable |= dict.fromkeys(failed, "cannot be decoded")
             kept = [row for row in rows.tolist() if row not in unreadable]
@@ -98,7 +98,7 @@ class DaliViews:
         """Resize whole photographs; see :class:`ViewBackend`."""
         if not len(photographs):
             return self._nothing(size)
-        with self._context():
+        with self.on_torch_stream():
             return _resize(photographs.pixels, size, interpolation)
 
     def crop(
@@ -113,7 +113,7 @@ class DaliViews:
         if not len(owner):
             return self._nothing(size)
         corners = boxes.astype(np.int32)
-        with self._context():
+        with self.on_torch_stream():
             tensors = photographs.pixels.tensors  # references: a photograph is decoded once, whatever its crops
             sources = dali.as_batch([tensors[k] for k in owner.tolist()])
             start = dali.as_batch(list(np.ascontiguousarray(corners[:, 1::-1])))
@@ -122,7 +122,7 @@ class DaliViews:
 
     def jitter(self, pixels: torch.Tensor, factors: NDArray[np.float32]) -> torch.Tensor:
         """Jitter colours; see :class:`ViewBackend`."""
-        with self._context():
+        with self.on_torch_stream():
             brightness, contrast, saturation, hue = (dali.as_batch(list(column)) for column in factors.T)
             pictures = dali.as_batch(pixels.contiguous(), layout="HWC")
             twisted = dali.color_twist(
@@ -130,19 +130,25 @@ class DaliViews:
             )
             return _to_torch(twisted)
 
-    def _context(self) -> AbstractContextManager[object]:
-        """Give DALI's context: on a GPU, one that works on the stream that is torch's current one.
+    @contextmanager
+    def on_torch_stream(self) -> Iterator[None]:
+        """On a GPU, let DALI work on the stream that is torch's current one.
 
-        A context keeps its operators, so it is made once for each stream; DALI wants one of its own in every thread.
+        A DALI context holds its operators, a decoder of the GPU among them that takes long to make, and works in one
+        thread at a time: those that are idle are kept, by stream, for whichever thread comes next.
         """
         if self.device.type != "cuda":
-            return nullcontext()
+            yield
+            return
         stream = TorchStream(self.device)
-        contexts: dict[int, Any] = self._of_this_thread.__dict__.setdefault("contexts", {})
-        if stream.handle not in contexts:
-            contexts[stream.handle] = dali.EvalContext(device_id=stream.device_id, cuda_stream=stream)
-        context: AbstractContextManager[object] = contexts[stream.handle]
-        return context
+        idle = self._idle_contexts[stream.handle]
+        try:
+            context = idle.pop()
+        except IndexError:
+            context = dali.EvalContext(device_id=stream.device_id, cuda_stream=stream)
+        with context:
+            yield
+        idle.append(context)
 
     def _decode_all(self, encoded: dict[int, Encoded]) -> tuple[Any, list[int]]:
         """Decode a batch, and again without them where some samples fail; give the pictures and the failed rows.

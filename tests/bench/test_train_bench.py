@@ -62,11 +62,12 @@ def test_epochs_and_pass_are_measured_on_the_same_images(photo_folder, tiny_clip
 
 
 def test_the_relabel_pass_is_held_against_the_epoch_with_consistency(monkeypatch, photo_folder, tiny_clip):
-    monkeypatch.setattr(measure, "matmul_rate", lambda **_: 1.0)
+    monkeypatch.setattr(measure, "matmul_rate", lambda *_: 1.0)
     load = relabelling.open_load(photo_folder, 4, NAMES, str(tiny_clip), 8, "test_resnet", "none", 32, "pillow")
     seconds = {bench.PLAIN: 2.0, bench.CONSISTENT: 4.0, relabelling.RELABEL_PASS: 12.0}
 
-    def pretend(calls, repeats):
+    def pretend(calls, repeats, device):
+        assert device == "cpu"
         for call in calls.values():
             call()
         return {name: measure.Timing((seconds[name],)) for name in calls}

@@ -67,14 +67,14 @@ def test_gpu_version_and_batch_size_change_the_key_of_a_plan(monkeypatch):
     monkeypatch.setattr(tensorrt_runtime, "module_name", lambda: "tensorrt")
     monkeypatch.setattr(tensorrt_runtime, "_module", lambda name: Module)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Card A")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Card A")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
 
     def key(batch_size=8):
         return key_of(tensorrt_runtime.identity(tower(), EngineSettings("tensorrt", "fp16", batch_size, "cuda")))
 
     keys = {key(), key(16)}
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Card B")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Card B")
     keys.add(key())
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (12, 0))
     keys.add(key())
