@@ -4,14 +4,13 @@ Everything is timed in one run, in turn, and a ratio is the median of the ratios
 down slows both sides of it.
 """
 
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.flop_counter import FlopCounterMode
 
+from ccd_fast import ceilings
 from ccd_fast.bench import bare, measure
 from ccd_fast.bench.engine import operations
 from ccd_fast.bench.load import EPOCH, Load, open_load
@@ -34,11 +33,7 @@ RELABEL_PASS, UNMOVED, ENGINE = "pass", "pass, boxes unmoved", "engine"
 
 def looking(load: Load) -> int:
     """Count the floating-point operations of the student's look at one view, without its numbers."""
-    module, size = deepcopy(load.student).to("meta"), load.recipe.student.image_size
-    pixels = torch.zeros((1, size, size, 3), dtype=torch.uint8, device="meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(pixels)
-    return int(counter.get_total_flops())
+    return ceilings.operations(load.student, load.recipe.student.image_size)
 
 
 class Alone:
