@@ -14,7 +14,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from ccd_fast import config, fit, relabel, training
+from ccd_fast import config, fit, prediction, relabel, training
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.progress import Stages
@@ -65,7 +65,7 @@ def go_and_end(run: Callable[[bool], None], resume: bool, moment: Moment, number
             os.kill(os.getpid(), number)
         return original(*arguments, **options)
 
-    relabel.decoded.__defaults__ = (4, None)  # several batches, of few photographs
+    prediction.decoded.__defaults__ = (4, None)  # several batches, of few photographs
     setattr(owner, name, counted)
     try:
         run(resume)
