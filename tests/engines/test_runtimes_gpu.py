@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ccd_fast import engines, parity, teacher
+from ccd_fast.demo import tiny_clip as demo_clip
 from ccd_fast.device_streams import on_stream_for
 from ccd_fast.engines import EngineSettings, Store
 from ccd_fast.errors import RunError, UserError
@@ -36,9 +37,10 @@ def opened(tower, runtime, precision="fp16", batch_size=16, cuda_graph=True):
         pytest.skip(f"{runtime}, {precision}: {refused}")
 
 
-@pytest.fixture(scope="module", params=["tiny_clip", "resnet_clip"])
-def clip(request):
-    return teacher.load_clip(str(request.getfixturevalue(request.param)))
+@pytest.fixture(scope="module", params=["ViT", "ResNet"])
+def clip(request, tiny_clip, cache):
+    """A small ViT, and the demo world's ResNet with attention pool."""
+    return teacher.load_clip(str(tiny_clip if request.param == "ViT" else demo_clip.install()))
 
 
 def pictures(clip, number=40):
