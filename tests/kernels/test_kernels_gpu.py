@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ccd_fast import kernels
-from ccd_fast.kernels import cupy_kernels
+from ccd_fast.kernels import cupy_kernels, numpy_twins
 from tests.kernels import agreement
 
 if not torch.cuda.is_available():
@@ -98,6 +98,36 @@ def test_kernels_run_in_the_order_of_torchs_current_stream():
     assert busy, "the launch waited for the GPU"
     stream.synchronize()
     assert torch.equal(result.cpu(), expected)
+
+
+@dtypes
+def test_kernels_can_be_captured_in_a_cuda_graph(dtype):
+    """As the benchmark replays them: one graph of all three, on inputs that change between replays."""
+    rows, maps = agreement.similarities(300, 81, dtype).cuda(), agreement.cams(50, 7, 7, dtype).cuda()
+    table, *others = on_gpu(agreement.update_case(200, 81, dtype))
+    sums, counts = (torch.zeros(81, dtype=torch.int64, device="cuda") for _ in range(2))
+
+    def all_three():
+        kernels.update(table, *others, 0.05, 0.2)
+        return *kernels.score(rows, 2.0, sums, counts), kernels.cam_boxes(maps, 224, 0.95, 0.1)
+
+    all_three()  # compiles: a graph cannot
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        scores, confident, boxes = all_three()
+    for seed in (1, 2):
+        rows.copy_(agreement.similarities(300, 81, dtype, seed))
+        maps.copy_(agreement.cams(50, 7, 7, dtype, seed))
+        twin = table.cpu()
+        numpy_twins.update(twin, *(t.cpu() for t in others), 0.05, 0.2)
+        zeros = torch.zeros(81, dtype=torch.int64)
+        expected = numpy_twins.score(rows.cpu(), 2.0, zeros, zeros.clone())
+        graph.replay()
+        assert torch.equal(table.cpu(), twin)
+        torch.testing.assert_close(scores.cpu(), expected[0], rtol=2e-5, atol=1e-30)
+        assert torch.equal(confident.cpu(), expected[1])
+        assert torch.equal(boxes.cpu(), numpy_twins.cam_boxes(maps.cpu(), 224, 0.95, 0.1))
 
 
 def test_no_kernel_waits_for_the_gpu():

@@ -5,7 +5,8 @@ import pytest
 import torch
 from pictures import picture
 
-from ccd_fast.views import installed_backends, jitter_factors, open_backend
+from ccd_fast.device_streams import on_stream_for
+from ccd_fast.views import installed_backends, jitter_factors, open_backend, prefetched
 from tests.views import samples
 
 pytestmark = [
@@ -91,6 +92,32 @@ def test_a_side_stream_gives_the_same_views(backends, files):
             result = make()
         stream.synchronize()
         assert torch.equal(result, expected)
+
+
+def test_what_another_thread_decodes_on_its_stream_is_cut_on_this_one(backends, files):
+    """As in a relabel pass: decoded ahead on one stream, cropped on another, and freed while others are made."""
+    _, gpu = backends
+    owner, size = np.repeat(np.arange(len(files)), 3), 64
+
+    def batches():
+        for turn in range(12):
+            order = files if turn % 2 == 0 else files[::-1]
+            photographs = decoded(gpu, order)
+            yield photographs, gpu.whole(photographs, 96, "bilinear")
+
+    def cut(photographs):
+        boxes = np.zeros((len(owner), 4), dtype=np.int64)
+        boxes[:, 2:] = np.maximum(photographs.sizes[owner, ::-1] // 2, 1)
+        return gpu.crop(photographs, owner, boxes, size, "bicubic")
+
+    expected = {}
+    for turn, (photographs, views) in enumerate(batches()):
+        expected.setdefault(turn % 2, (views.cpu(), cut(photographs).cpu()))
+    with on_stream_for("pass", torch.device("cuda")):
+        for turn, (photographs, views) in enumerate(prefetched(batches(), 1, torch.device("cuda"))):
+            crops = cut(photographs)
+            assert torch.equal(views.cpu(), expected[turn % 2][0])
+            assert torch.equal(crops.cpu(), expected[turn % 2][1])
 
 
 def test_views_stay_right_while_later_batches_reuse_the_memory(backends, files):
