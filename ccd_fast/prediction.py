@@ -1,6 +1,7 @@
 """The student at work: probabilities for photographs."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 from ccd_fast.progress import Stage
 from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.student import PixelClassifier
-from ccd_fast.views import Interpolation, Photographs, ViewBackend
+from ccd_fast.views import Interpolation, Photographs, ViewBackend, prefetched
 
 LOAD_BATCH = 32
 """Photographs decoded at a time outside training: enough to fill the threads, few enough to stay in the cache."""
+
+AHEAD = 1
+"""Batches that wait, decoded, for the student or the teacher; one more is in the making and one in use."""
 
 STUDENT_FILTER: Interpolation = "bilinear"
 """Filter of the student's resize, the one of the reference run."""
@@ -47,6 +51,16 @@ def decoded(
         yield photographs
 
 
+def decoded_with_views(
+    files: list[Path], backend: ViewBackend, size: int, interpolation: Interpolation, stage: Stage, rows: range
+) -> Iterator[tuple[Photographs, torch.Tensor]]:
+    """Decode a range of files, each batch with its whole views of a size, (B, S, S, 3); 0 makes none."""
+    for photographs in decoded(files, backend, stage, rows=rows):
+        with stage.part("views"):
+            views = backend.whole(photographs, size, interpolation) if size else torch.empty(0)
+        yield photographs, views
+
+
 @torch.inference_mode()
 def predict(
     student: PixelClassifier,
@@ -74,16 +88,18 @@ def predict(
     readable = torch.zeros(len(files), dtype=torch.bool)
     unreadable: dict[int, str] = {}
     own = ranks.share(len(files), LOAD_BATCH)
-    for photographs in decoded(files, backend, stage, rows=own):
-        unreadable |= photographs.unreadable
-        rows: NDArray[np.int64] = photographs.rows
-        with stage.part("student"):
-            if len(photographs):
-                logits, _ = student(backend.whole(photographs, image_size, STUDENT_FILTER))
-                probabilities[rows] = torch.sigmoid(logits).cpu()
-                readable[rows] = True
-                stage.saw("student", len(photographs))
-        stage.advance(len(photographs) + len(photographs.unreadable))
+    ahead = decoded_with_views(files, backend, image_size, STUDENT_FILTER, stage, own)
+    with closing(prefetched(ahead, AHEAD)) as batches:
+        for photographs, views in batches:
+            unreadable |= photographs.unreadable
+            rows: NDArray[np.int64] = photographs.rows
+            with stage.part("student"):
+                if len(photographs):
+                    logits, _ = student(views)
+                    probabilities[rows] = torch.sigmoid(logits).cpu()
+                    readable[rows] = True
+                    stage.saw("student", len(photographs))
+            stage.advance(len(photographs) + len(photographs.unreadable))
     for table in (probabilities, readable):
         ranks.put_together(table, LOAD_BATCH)
     unreadable = ranks.merged(unreadable)

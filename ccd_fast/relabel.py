@@ -1,6 +1,5 @@
 """The passes that make and update pseudo-labels (sections 2 and 4)."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -12,27 +11,14 @@ from ccd_fast.config import Recipe
 from ccd_fast.crop_cache import NOT_KEPT, CropCache, distinct
 from ccd_fast.datasets import ImageSet
 from ccd_fast.object_boxes import ObjectBoxes
-from ccd_fast.prediction import LOAD_BATCH, STUDENT_FILTER, decoded
+from ccd_fast.prediction import AHEAD, LOAD_BATCH, STUDENT_FILTER, decoded_with_views
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import FirstLabels, PseudoLabels, bias_of_crops, update_labels
 from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.student import PixelClassifier
 from ccd_fast.teacher import Teacher
 from ccd_fast.view_choice import ViewChoice
-from ccd_fast.views import Interpolation, Photographs, ViewBackend, prefetched
-
-AHEAD = 1
-"""Batches that wait, decoded, for the student or the teacher; one more is in the making and one in use."""
-
-
-def _decoded_with_views(
-    images: ImageSet, backend: ViewBackend, size: int, interpolation: Interpolation, stage: Stage, rows: range
-) -> Iterator[tuple[Photographs, torch.Tensor]]:
-    """Decode a range of images, each batch with its whole views of a size, (B, S, S, 3); 0 makes none."""
-    for photographs in decoded(images.files_of_all(), backend, stage, rows=rows):
-        with stage.part("views"):
-            views = backend.whole(photographs, size, interpolation) if size else torch.empty(0)
-        yield photographs, views
+from ccd_fast.views import ViewBackend, prefetched
 
 
 def score_whole_images(
@@ -67,7 +53,8 @@ def score_whole_images(
     def so_far() -> dict[str, Any]:
         return {"gathered": gathered.state(), "unreadable": unreadable, "done": stage.done}
 
-    ahead = _decoded_with_views(images, backend, teacher.image_size, teacher.interpolation, stage, own[stage.done :])
+    files, size = images.files_of_all(), teacher.image_size
+    ahead = decoded_with_views(files, backend, size, teacher.interpolation, stage, own[stage.done :])
     with closing(prefetched(ahead, AHEAD)) as batches:
         for photographs, views in batches:
             unreadable |= photographs.unreadable
@@ -217,7 +204,7 @@ def relabel(
         return {"scored": scored.state(), "unreadable": unreadable, "done": stage.done}
 
     size = view_size if looks.asks_the_student else 0
-    ahead = _decoded_with_views(images, backend, size, STUDENT_FILTER, stage, own[stage.done :])
+    ahead = decoded_with_views(images.files_of_all(), backend, size, STUDENT_FILTER, stage, own[stage.done :])
     with closing(prefetched(ahead, AHEAD)) as batches:
         for photographs, views in batches:
             unreadable |= photographs.unreadable

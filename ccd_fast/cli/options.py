@@ -116,7 +116,7 @@ StudentWeights = Annotated[
 ]
 Seeds = Annotated[str, typer.Option(metavar="N,N,…", help="Seeds of the runs, joined by commas.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Device = Annotated[str, typer.Option(help="Where to run: cpu.")]
+Device = Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train --out` wrote it.")]
 Checkpoint = Annotated[
     str,
