@@ -13,10 +13,13 @@ from ccd_fast.device_streams import on_stream_for
 from ccd_fast.progress import Stage
 from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.student import PixelClassifier
-from ccd_fast.views import Interpolation, Photographs, ViewBackend, prefetched, works_ahead
+from ccd_fast.views import Interpolation, Photographs, ViewBackend, prefetched
 
 LOAD_BATCH = 32
 """Photographs decoded at a time outside training: enough to fill the threads, few enough to stay in the cache."""
+
+AHEAD = 1
+"""Batches that wait, decoded, for the student or the teacher; one more is in the making and one in use."""
 
 STUDENT_FILTER: Interpolation = "bilinear"
 """Filter of the student's resize, the one of the reference run."""
@@ -91,8 +94,7 @@ def predict(
     unreadable: dict[int, str] = {}
     own, device = ranks.share(len(files), LOAD_BATCH), backend.device
     made = decoded_with_views(files, backend, image_size, STUDENT_FILTER, stage, own)
-    source = prefetched(made, AHEAD, device) if works_ahead(device) else made
-    with on_stream_for("pass", device), closing(source) as batches:
+    with on_stream_for("pass", device), closing(prefetched(made, AHEAD, device)) as batches:
         for photographs, views in batches:
             unreadable |= photographs.unreadable
             rows: NDArray[np.int64] = photographs.rows

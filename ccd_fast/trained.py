@@ -6,7 +6,7 @@ from pathlib import Path
 import timm
 from torch import nn
 
-from ccd_fast import config, student_engine
+from ccd_fast import config, machine, student_engine
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import Source
 from ccd_fast.engines import Store
@@ -58,14 +58,21 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
     return Trained(student.eval(), recipe, class_names, source)
 
 
-def at_work(trained: Trained, pictures: int) -> PixelClassifier:
+def at_work(trained: Trained, pictures: int, device: str = "cpu") -> PixelClassifier:
     """Give what runs a trained student on a number of pictures, by its recipe's ``student.runtime``.
+
+    Args:
+        trained: the student; it is moved to the device.
+        pictures: how many it will look at.
+        device: where it runs.
 
     Raises:
         UserError: the runtime was asked for by name, and cannot run here.
     """
     knobs = trained.recipe.student
-    runtime = student_engine.choose(knobs.runtime, pictures)
+    place = machine.check_device(device)
+    trained.student.to(place)
+    runtime = student_engine.choose(knobs.runtime, pictures, place.type)
     return student_engine.open_student(trained.student, runtime, knobs.image_size, Store())
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from ccd_fast import config, fit, prediction, relabel, training
+from ccd_fast import config, fit, prediction, training
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.progress import Stages

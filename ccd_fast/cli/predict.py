@@ -47,6 +47,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write .csv, .jsonl or .parquet with every class instead.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out.")] = False,
     overlays: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Draw the class activation maps of the classes that are shown, a PNG each."),
@@ -54,6 +55,7 @@ def predict(
     json_: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a photograph, with every class, instead of a table.")
     ] = False,
+    device: options.Device = "cpu",
     debug: options.Debug = False,
 ) -> None:
     """Label photographs with a trained student.
@@ -73,8 +75,13 @@ def predict(
 
     if out is not None and out.suffix not in FILES:
         raise UserError(f"--out {out}: must end in {', '.join(FILES)}")
+    if out is not None and out.exists() and not overwrite:
+        raise UserError(f"--out {out}: already exists; replace it with --overwrite")
+    if out is not None and not out.parent.is_dir():
+        raise UserError(f"--out {out}: no such folder {out.parent}")
     if out is not None and top_k is not None:
         raise UserError("--top-k is for the table on the screen: a file of --out holds every class")
+    machine.check_device(device)
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
     files, gone = find(paths, sys.stdin)
@@ -83,9 +90,9 @@ def predict(
     if not files:
         raise typer.Exit(2)
     views = model.recipe.views
-    backend = open_backend(views.backend, torch.get_num_threads(), max_megapixels=views.max_megapixels)
+    backend = open_backend(views.backend, torch.get_num_threads(), device, views.max_megapixels)
+    student = trained.at_work(model, len(files), device)
     with Stages(Console(stderr=True)).stage("predict", len(files)) as stage:
-        student = trained.at_work(model, len(files))
         seen = run_student(student, files, backend, model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         options.warn(f"{files[row]}: {reason}")
@@ -93,7 +100,9 @@ def predict(
     probabilities = {files[row]: seen.probabilities[row].tolist() for row in rows}
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
     if out is not None:
-        out.write_bytes(FILES[out.suffix](probabilities, model.class_names))
+        temporary = out.with_name(f".{out.name}.tmp")
+        temporary.write_bytes(FILES[out.suffix](probabilities, model.class_names))
+        temporary.replace(out)
     found = {file: ranked(p, model.class_names, top_k or TOP_K, limit) for file, p in probabilities.items()}
     if json_:
         typer.echo(as_json_lines(probabilities, model.class_names).decode(), nl=False)

@@ -158,6 +158,17 @@ def test_predict_writes_csv_and_json_lines(ccd, trained, photo_folder, tmp_path)
     assert {name: float(row[name]) for name in line["probabilities"]} == pytest.approx(line["probabilities"], abs=1e-5)
 
 
+@pytest.mark.parametrize(("out", "said"), [("{tmp}/there.csv", "already exists"), ("{tmp}/gone/p.csv", "no such folder")])
+def test_predict_looks_first_whether_it_may_write(ccd, trained, photo_folder, tmp_path, out, said):
+    (tmp_path / "there.csv").write_text("mine")
+    code, printed, err = ccd("predict", trained[0], photo_folder / "images", "--out", out.format(tmp=tmp_path))
+    assert (code, printed, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert (tmp_path / "there.csv").read_text() == "mine"
+    code, _, err = ccd("predict", trained[0], photo_folder / "images", "--out", tmp_path / "there.csv", "--overwrite")
+    assert (code, (tmp_path / "there.csv").read_text()[:5]) == (0, "path,"), err
+
+
 def test_predict_names_what_it_cannot_read_and_does_the_rest(ccd, trained, photo_folder, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"rubbish")
     good = photo_folder / "images" / "part1" / "001.jpg"
