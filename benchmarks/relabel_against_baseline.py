@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from ccd_fast import machine
 from ccd_fast.bench import measure
 from ccd_fast.bench.relabel import Load, open_load, ratio
 from ccd_fast.datasets.folder import read_class_names
@@ -85,6 +86,7 @@ def compare(load: Load, same_resize: Load, rounds: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    machine.keep_freed_memory()  # as a run does; it serves both sides
     root, names, teacher, weights = sys.argv[1:5]
     count, rounds = int(os.environ.get("IMAGES", "32")), int(os.environ.get("ROUNDS", "3"))
     common = (Path(root), count, read_class_names(Path(names)), teacher, BATCH_SIZE, BACKBONE, weights, IMAGE_SIZE)

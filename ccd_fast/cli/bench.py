@@ -246,12 +246,14 @@ def relabel(
 
     Example: `ccd-fast bench relabel --data-root photos --teacher ViT-B-32/random`
     """
+    from ccd_fast import machine
     from ccd_fast.bench.relabel import measure_relabel, open_load
     from ccd_fast.datasets.folder import read_class_names
     from ccd_fast.datasets.voc import CLASS_NAMES
     from ccd_fast.demo import story, tiny_clip
     from ccd_fast.progress import Stages
 
+    machine.keep_freed_memory()  # as a run does
     names = read_class_names(classes) if classes else CLASS_NAMES
     options.each_of([views], ["auto", "dali", "pillow"], "--views")
     root = data_root or story.draw(0, Stages(Console(stderr=True)), images, 0).root
