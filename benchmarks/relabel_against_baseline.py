@@ -24,6 +24,7 @@ from PIL import Image
 from rich.console import Console
 from torch import nn
 
+from ccd_fast import machine
 from ccd_fast.bench import measure
 from ccd_fast.bench.load import Load, open_load
 from ccd_fast.bench.measure import ratio
@@ -131,6 +132,7 @@ def options() -> argparse.ArgumentParser:
 def main() -> None:
     """Measure, print and write."""
     given = options().parse_args()
+    machine.keep_freed_memory()  # as a run does; it serves both sides
     root = given.data_root or drawing.draw(0, Stages(Console(stderr=True)), given.images, 0).root
     names = read_class_names(given.classes) if given.classes else CLASS_NAMES
     teacher = given.teacher or str(tiny_clip.install())

@@ -9,6 +9,7 @@ import json
 import statistics
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ccd_fast.bench import measure
 from ccd_fast.bench.decode import Load, boxes_of
 from ccd_fast.datasets.folder import find_images
 from ccd_fast.views import open_backend
+from ccd_fast.views.resize import HostResize
 
 IMAGES, BATCH, SIZE = 128, 32, 224
 CUBIC = {"interp_type": types.DALIInterpType.INTERP_CUBIC, "antialias": True, "size": [SIZE, SIZE]}
@@ -46,16 +48,11 @@ def fused(pictures: list[Any], boxes: np.ndarray) -> torch.Tensor:
     return torch.from_dlpack(dali.as_tensor(crops.evaluate()))
 
 
-def by_torch(pictures: list[Any], boxes: np.ndarray) -> torch.Tensor:
-    """Cut by an index, and resize the cut by torch, in one thread."""
+def by_torch(resize: HostResize, pictures: list[Any], boxes: np.ndarray) -> torch.Tensor:
+    """Cut by an index, and resize the cut by torch: what the views do on a CPU."""
     arrays = [np.asarray(picture) for picture in pictures]
     cuts = [array[y0:y1, x0:x1] for array, (x0, y0, x1, y1) in zip(arrays, boxes.tolist(), strict=True)]
-    result = np.empty((len(cuts), SIZE, SIZE, 3), dtype=np.uint8)
-    for index, cut in enumerate(cuts):  # NumPy copies: torch would wake its threads for every picture
-        planes = torch.from_numpy(np.ascontiguousarray(cut)).permute(2, 0, 1).unsqueeze(0)
-        square = torch.nn.functional.interpolate(planes, (SIZE, SIZE), mode="bicubic", antialias=True)
-        result[index] = square[0].permute(1, 2, 0).numpy()
-    return torch.from_numpy(result)
+    return resize(cuts, SIZE, "bicubic")
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> dict[str, float]:
@@ -87,7 +84,7 @@ def compare(root: Path) -> dict[str, Any]:
     ways = {
         "slice, then resize (DALI)": sliced,
         "resize of a region (DALI)": fused,
-        "slice, then resize (torch)": by_torch,
+        "cut, then resize (torch)": partial(by_torch, HostResize(load.threads)),
     }
     calls = {name: lambda way=way: [way(*part) for part in work] for name, way in ways.items()}
     timings = measure.in_turn(calls)

@@ -1,6 +1,7 @@
 """The bare library calls that the stages of a relabel pass stand for, on the same arrays."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ def views(backend: ViewBackend, held: Sequence[Photographs], size: int) -> Call:
 
         side = (size, size)
         return lambda: [p.resize(side, FILTERS[STUDENT_FILTER]) for batch in held for p in batch.pixels]
+    if backend.device.type == "cpu":
+        return _resize_by_torch([np.asarray(p) for batch in held for p in batch.pixels.tensors], size, STUDENT_FILTER)
     import nvidia.dali.experimental.dynamic as dali
 
     how = _dali_resize(STUDENT_FILTER, size)
@@ -96,6 +99,13 @@ def crops(
             for k, box in zip(owner.tolist(), boxes_.tolist(), strict=True)
         ]
         return lambda: [p.crop(box).resize((size, size), FILTERS[interpolation]) for p, box in pairs]
+    if backend.device.type == "cpu":
+        cuts = [
+            np.asarray(batch.pixels.tensors[k])[y0:y1, x0:x1]
+            for batch, (owner, boxes_) in zip(held, asked, strict=True)
+            for k, (x0, y0, x1, y1) in zip(owner.tolist(), boxes_.tolist(), strict=True)
+        ]
+        return _resize_by_torch(cuts, size, interpolation)
     import nvidia.dali.experimental.dynamic as dali
 
     how = _dali_resize(interpolation, size)
@@ -148,6 +158,17 @@ def update(rows: torch.Tensor, scores: torch.Tensor, images: int) -> Call:
     owner = rows[:, None].expand(-1, scores.shape[1])
     owner, best = owner.to(scores.device), torch.zeros((images, scores.shape[1]), device=scores.device)
     return lambda: best.scatter_reduce_(0, owner, scores, "amax", include_self=False)
+
+
+def _resize_by_torch(pictures: Sequence[NDArray[np.uint8]], size: int, interpolation: Interpolation) -> Call:
+    """Resize (h, w, 3) uint8 each by torch's interpolation on as many threads as torch has."""
+    pool = ThreadPoolExecutor(torch.get_num_threads())
+
+    def resize(picture: NDArray[np.uint8]) -> torch.Tensor:
+        planes = torch.from_numpy(np.ascontiguousarray(picture))[None].permute(0, 3, 1, 2)
+        return torch.nn.functional.interpolate(planes, (size, size), mode=interpolation, antialias=True)
+
+    return lambda: list(pool.map(resize, pictures))
 
 
 def _dali_resize(interpolation: Interpolation, size: int) -> dict[str, Any]:

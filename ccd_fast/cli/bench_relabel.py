@@ -49,6 +49,7 @@ def relabel(
     """
     from ccd_fast import machine
     from ccd_fast.bench.load import open_load
+    from ccd_fast import machine
     from ccd_fast.bench.relabel import measure_relabel
     from ccd_fast.datasets.folder import read_class_names
     from ccd_fast.datasets.voc import CLASS_NAMES
@@ -57,6 +58,7 @@ def relabel(
     from ccd_fast.progress import Stages
 
     machine.check_device(device)
+    machine.keep_freed_memory()  # as a run does
     names = read_class_names(classes) if classes else CLASS_NAMES
     options.each_of([views], ["auto", "dali", "pillow"], "--views")
     options.each_of([precision], ["auto", *PRECISIONS], "--precision")

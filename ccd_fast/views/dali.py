@@ -1,4 +1,4 @@
-"""Views by NVIDIA DALI's dynamic API, on the CPU or on the GPU by the same code."""
+"""Views by NVIDIA DALI's dynamic API, on the CPU or on the GPU; on the CPU, torch resizes."""
 
 import re
 from collections import defaultdict
@@ -18,6 +18,7 @@ from ccd_fast.views.backend import Interpolation, Photographs
 from ccd_fast.views.files import Encoded, Reader, read_bytes
 from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS, inspect
 from ccd_fast.views.pillow import decode_one
+from ccd_fast.views.resize import HostResize
 
 FILTERS = {"bilinear": types.DALIInterpType.INTERP_TRIANGULAR, "bicubic": types.DALIInterpType.INTERP_CUBIC}
 
@@ -43,7 +44,10 @@ class TorchStream:
 
 
 class DaliViews:
-    """The fast backend: decoding, resizing and cropping on all threads of the host, or on the GPU.
+    """The fast backend: decoding, cropping and resizing on all threads of the host, or on the GPU.
+
+    DALI does it all on a GPU. On the host it decodes and jitters, and resizing is torch's: see
+    :mod:`ccd_fast.views.resize`.
 
     JPEG, PNG and WebP are DALI's, as far as the header says that DALI decodes them as Pillow does; the other
     pictures (CMYK, 16 bits a channel, GIF, TIFF, HEIC …) are decoded by Pillow on the host and join the batch.
@@ -60,6 +64,7 @@ class DaliViews:
     ) -> None:
         """Open DALI's thread pool with ``threads`` threads; see :func:`ccd_fast.views.open_backend`."""
         dali.set_num_threads(threads)
+        self._resize_on_the_host = HostResize(threads)
         self.device = torch.device(device)
         self._dali_device = "gpu" if self.device.type == "cuda" else "cpu"
         self._max_megapixels = max_megapixels
@@ -98,6 +103,8 @@ class DaliViews:
         """Resize whole photographs; see :class:`ViewBackend`."""
         if not len(photographs):
             return self._nothing(size)
+        if self._dali_device == "cpu":
+            return self._resize_on_the_host(_arrays(photographs), size, interpolation)
         with self.on_torch_stream():
             return _resize(photographs.pixels, size, interpolation)
 
@@ -112,6 +119,10 @@ class DaliViews:
         """Crop and resize; see :class:`ViewBackend`."""
         if not len(owner):
             return self._nothing(size)
+        if self._dali_device == "cpu":
+            pictures, asked = _arrays(photographs), zip(owner.tolist(), boxes.tolist(), strict=True)
+            cuts = [pictures[k][y0:y1, x0:x1] for k, (x0, y0, x1, y1) in asked]
+            return self._resize_on_the_host(cuts, size, interpolation)
         corners = boxes.astype(np.int32)
         with self.on_torch_stream():
             tensors = photographs.pixels.tensors  # references: a photograph is decoded once, whatever its crops
@@ -197,6 +208,11 @@ class DaliViews:
 
     def _nothing(self, size: int) -> torch.Tensor:
         return torch.empty((0, size, size, 3), dtype=torch.uint8, device=self.device)
+
+
+def _arrays(photographs: Photographs) -> list[NDArray[np.uint8]]:
+    """Give the decoded pictures on the host, (H, W, 3) each, without a copy."""
+    return [np.asarray(picture) for picture in photographs.pixels.tensors]
 
 
 def _resize(pictures: Any, size: int, interpolation: Interpolation) -> torch.Tensor:

@@ -36,10 +36,10 @@ def decoded(backend, files):
 
 
 def close(a: torch.Tensor, b: torch.Tensor) -> None:
-    """Two resizers round differently: a level on average is too much, and so are 16 anywhere."""
+    """Both decode to the same pixels; the resizers round alike but for one pixel in twenty, mostly by a level."""
     difference = (a.int() - b.int()).abs()
     assert a.shape == b.shape
-    assert difference.float().mean() < 0.5
+    assert difference.float().mean() < 0.1
     assert difference.max() <= 16
 
 
