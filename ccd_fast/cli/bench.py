@@ -34,9 +34,12 @@ def engine(
         typer.Option(metavar="NAME|FOLDER", help="As for train; or ARCHITECTURE/random, as speed needs no weights."),
     ] = "ViT-B-32/random",
     image_size: Annotated[int | None, typer.Option(min=16, help="Side of the square input in pixels.")] = None,
-    runtime: Annotated[list[str] | None, typer.Option(help="Runtime to measure; may be repeated. All, if none.")] = None,
+    runtime: Annotated[
+        list[str] | None, typer.Option(help="Runtime to measure; may be repeated. All, if none.")
+    ] = None,
     precision: Annotated[
-        list[str] | None, typer.Option(help="fp32, fp16 or bf16; may be repeated. fp32 on a CPU, all on a GPU, if none.")
+        list[str] | None,
+        typer.Option(help="fp32, fp16 or bf16; may be repeated. fp32 on a CPU, all on a GPU, if none."),
     ] = None,
     batch_size: Annotated[list[int] | None, typer.Option(min=1, help="Views in a call; may be repeated.")] = None,
     device: options.Device = "cpu",
@@ -59,7 +62,13 @@ def engine(
     default = ["fp32"] if device == "cpu" else list(engines.PRECISIONS)
     precisions = options.each_of(precision or default, engines.PRECISIONS, "--precision")
     rows, refused, ceilings = library.bench(
-        clip.tower, runtimes, precisions, batch_size or [16], device, engines.Store(), repeats  # type: ignore[arg-type]
+        clip.tower,
+        runtimes,
+        precisions,  # type: ignore[arg-type] - each is one of PRECISIONS
+        batch_size or [16],
+        device,
+        engines.Store(),
+        repeats,
     )
     work = library.operations(clip.tower)
     name = Path(clip.name).name if Path(clip.name).is_dir() else clip.name
@@ -79,7 +88,12 @@ def show_engine(
     for column in ("engine", "batch", "images/s", "GFLOP/s", "of matmul", "ready, s"):  # 80 columns hold them
         table.add_column(column, justify="left" if column == "engine" else "right", no_wrap=True)
     for row in rows:
-        figures = (f"{row.images_per_second:.1f}", f"{row.flops / 1e9:.0f}", f"{row.of_matmul:.0%}", f"{row.ready_s:.1f}")
+        figures = (
+            f"{row.images_per_second:.1f}",
+            f"{row.flops / 1e9:.0f}",
+            f"{row.of_matmul:.0%}",
+            f"{row.ready_s:.1f}",
+        )
         table.add_row(f"{row.runtime} {row.precision}", str(row.batch_size), *figures)
     console = screen.console()
     screen.show(table)
@@ -99,7 +113,8 @@ def decode(
     batch_size: Annotated[int, typer.Option(min=1, help="Images decoded at a time.")] = 32,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; by default those of torch.")] = None,
     views: Annotated[
-        list[str] | None, typer.Option(help="Backend to measure, dali or pillow; may be repeated. All that are installed, if none.")
+        list[str] | None,
+        typer.Option(help="Backend to measure, dali or pillow; may be repeated. All that are installed, if none."),
     ] = None,
     device: options.Device = "cpu",
     out: options.Out = None,

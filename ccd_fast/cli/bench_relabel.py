@@ -49,7 +49,6 @@ def relabel(
     """
     from ccd_fast import machine
     from ccd_fast.bench.load import open_load
-    from ccd_fast import machine
     from ccd_fast.bench.relabel import measure_relabel
     from ccd_fast.datasets.folder import read_class_names
     from ccd_fast.datasets.voc import CLASS_NAMES
@@ -90,9 +89,9 @@ def show(result: dict[str, Any]) -> None:
     for line in (
         f"pass: {whole['images_per_s']:.1f} images/s, {whole['crops_per_s']:.1f} crops/s; the student runs on "
         f"{result['student_runtime']}",
-        f"engine alone ({engine['runtime']}, {engine['precision']}): {result['engine_alone']['crops_per_s']:.1f} crops/s, "
-        f"{result['flops']['engine'] / 1e9:.0f} GFLOP/s, {result['of_matmul']['engine']:.0%} of a matrix product; the pass "
-        f"runs at {result['efficiency']:.0%} of it",
+        f"engine alone ({engine['runtime']}, {engine['precision']}): {result['engine_alone']['crops_per_s']:.1f} "
+        f"crops/s, {result['flops']['engine'] / 1e9:.0f} GFLOP/s, {result['of_matmul']['engine']:.0%} of a matrix "
+        f"product; the pass runs at {result['efficiency']:.0%} of it",
         f"pass over the sum of its stages alone: {result['pass_over_sum']:.2f}",
         f"boxes unmoved, all scores in the cache: {unmoved['images_per_s']:.1f} images/s, "
         f"{unmoved['times_as_fast']:.2f} times as fast",

@@ -20,10 +20,14 @@ def train(
     image_size: Annotated[int, typer.Option(min=16, help="Side of the student's view in pixels.")] = 224,
     batch_size: Annotated[int, typer.Option(min=2, help="Images in a step.")] = 16,
     precision: Annotated[str, typer.Option(help="As train.precision: auto, fp32, bf16 or fp16.")] = "auto",
-    compile_: Annotated[bool, typer.Option("--compile", help="As train.compile; its time is not in the rates.")] = False,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="As train.compile; its time is not in the rates.")
+    ] = False,
     teacher: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FOLDER", help="Of the relabel pass: as for bench relabel; by default the demo's CLIP."),
+        typer.Option(
+            metavar="NAME|FOLDER", help="Of the relabel pass: as for bench relabel; by default the demo's CLIP."
+        ),
     ] = None,
     classes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Class names, one a line; by default those of PASCAL VOC.")
@@ -85,7 +89,7 @@ def show(result: dict[str, Any]) -> None:
         f"{result['matmul_flops'] / 1e9:.0f} GFLOP/s",
         f"an epoch with consistency takes {result['consistency_costs']:.2f} times as long as one without",
         f"relabel pass ({relabel['teacher']} on {relabel['engine']}): {relabel['images_per_s']:.1f} images/s, "
-        f"{relabel['crops'] / result['images']:.1f} crops an image; it takes {result['relabel_over_epoch']:.2f} times as "
-        "long as an epoch with consistency",
+        f"{relabel['crops'] / result['images']:.1f} crops an image; it takes {result['relabel_over_epoch']:.2f} times "
+        "as long as an epoch with consistency",
     ):
         console.print(line, markup=False, soft_wrap=True)

@@ -36,15 +36,21 @@ def build_engines(
     ] = None,
     device: options.Device = "cpu",
     images: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Photographs to compare on, also where the engine is there already; by default drawn scenes.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Photographs to compare on, also where the engine is there already; by default drawn scenes.",
+        ),
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Class names to compare on, one a line; by default those of the demo.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Class names to compare on, one a line; by default those of the demo."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Build it anew even if it is there.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the engines that are kept, and stop.")] = False,
     remove: Annotated[
-        list[str] | None, typer.Option(metavar="KEY|all", help="Remove an engine by its key or its beginning, or all; stop.")
+        list[str] | None,
+        typer.Option(metavar="KEY|all", help="Remove an engine by its key or its beginning, or all; stop."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     recipe: options.Recipe = "folder",
@@ -115,8 +121,8 @@ def _to_compare(
     from ccd_fast.demo import story
     from ccd_fast.demo.objects import CLASS_NAMES
     from ccd_fast.errors import UserError
-    from ccd_fast.progress import Stages
     from ccd_fast.passes import first_views
+    from ccd_fast.progress import Stages
     from ccd_fast.views import open_backend
 
     if images is not None and not images.is_dir():
@@ -161,7 +167,7 @@ def _teacher(entry: dict[str, Any]) -> str:
 
 
 def _show_store(store: Any, as_json: bool) -> None:
-    entries = [_entry(store, key) for key in store.keys()]
+    entries = [_entry(store, key) for key in store.keys()]  # noqa: SIM118 - a store is no dictionary
     if as_json:
         typer.echo(json.dumps(entries))
         return
@@ -173,11 +179,20 @@ def _show_store(store: Any, as_json: bool) -> None:
         identity = entry.get("identity", {})
         kind = " ".join([str(identity.get("format", "?")), str(identity.get("precision", "?"))])
         parities = list(entry.get("parity", {}).values())
-        row = (entry["key"][:8], _teacher(entry), str(identity.get("image_size", "?")), kind, f"{entry['bytes'] / 2**20:.0f}")
+        row = (
+            entry["key"][:8],
+            _teacher(entry),
+            str(identity.get("image_size", "?")),
+            kind,
+            f"{entry['bytes'] / 2**20:.0f}",
+        )
         table.add_row(*row, *(_figures(parities[0]) if parities else ["–"] * len(PARITY)))
     screen.show(table)
     engines = "1 engine" if len(entries) == 1 else f"{len(entries)} engines"
-    typer.echo(f"{engines}, {sum(e['bytes'] for e in entries) / 2**20:.0f} MiB; –: what another engine is built from, or not compared here")
+    typer.echo(
+        f"{engines}, {sum(e['bytes'] for e in entries) / 2**20:.0f} MiB; –: what another engine is built from, or not "
+        "compared here"
+    )
     for entry in entries:
         if "damaged" in entry:
             typer.echo(entry["damaged"])

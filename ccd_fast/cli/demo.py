@@ -14,11 +14,19 @@ from ccd_fast.cli.evaluate import show_localisation
 from ccd_fast.cli.report import write_or_say
 from ccd_fast.cli.train import show
 
+
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the run; must not exist, or see --resume and --overwrite.")] = Path("runs/demo"),
+    out: Annotated[
+        Path, typer.Option(help="Folder of the run; must not exist, or see --resume and --overwrite.")
+    ] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and of the run.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="The full method only, without leaving parts out.")] = False,
-    scenes: Annotated[int, typer.Option(min=50, help="Training scenes; a quarter as many for testing. A few hundred are too few for the student.")] = 2000,
+    scenes: Annotated[
+        int,
+        typer.Option(
+            min=50, help="Training scenes; a quarter as many for testing. A few hundred are too few for the student."
+        ),
+    ] = 2000,
     set_: options.Set = None,
     device: options.Device = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --out.")] = False,
@@ -28,8 +36,9 @@ def demo(
 ) -> None:
     """Run the whole method on a world that the package draws itself: nothing is downloaded.
 
-    Draws the scenes (once), lets the tiny CLIP that comes with the package label them, trains a tiny student; then leaves out one part of the method after the other, and prints what each is worth. A toy: its figures
-    say that the method works, not how well it does on photographs.
+    Draws the scenes (once), lets the tiny CLIP that comes with the package label them, trains a tiny student; then
+    leaves out one part of the method after the other, and prints what each is worth. A toy: its figures say that the
+    method works, not how well it does on photographs.
 
     Example: `ccd-fast demo --quick`
     """
@@ -55,9 +64,9 @@ def demo(
         folder.remove()
         RunFolder(shared).remove()
     plan = cells.Plan(
-        source=lambda seed: source,
+        source=lambda seed: source,  # noqa: ARG005 - one seed
         recipe=lambda seed, overrides: story.recipe(seed, [*(set_ or []), *overrides]),
-        folder=lambda row, seed: out if row == FULL else out / "without" / row.replace(" ", "-"),
+        folder=lambda row, seed: out if row == FULL else out / "without" / row.replace(" ", "-"),  # noqa: ARG005 - one seed
         stages=stages,
         device=device,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),

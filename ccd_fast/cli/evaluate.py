@@ -32,8 +32,8 @@ def evaluate(
         typer.Option(
             min=0,
             max=1,
-            help="Score from which a class counts as predicted; by default the recipe's evaluate.threshold, 0.5 in every "
-            "built-in recipe.",
+            help="Score from which a class counts as predicted; by default the recipe's evaluate.threshold, 0.5 in "
+            "every built-in recipe.",
         ),
     ] = None,
     json_: options.Json = False,
@@ -81,7 +81,9 @@ def evaluate(
     beside = {}
     if data_root is None and truth is None and limit == model.recipe.evaluate.threshold:
         measured = (RunFolder(run).summary() or {}).get("metrics", {})
-        of_split = {name.removesuffix(f", {split}"): record for name, record in measured.items() if name.endswith(split)}
+        of_split = {
+            name.removesuffix(f", {split}"): record for name, record in measured.items() if name.endswith(split)
+        }
         beside = {n: metrics.Metrics.of_record(r) for n, r in of_split.items() if not n.startswith("student")}
     if not json_:
         show(result, beside)

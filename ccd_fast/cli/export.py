@@ -14,7 +14,11 @@ def export(
         Path | None, typer.Option(metavar="FILE", help="By default student.onnx, .plan or .safetensors in RUN.")
     ] = None,
     kind: Annotated[
-        str, typer.Option("--format", help="onnx; plan, for TensorRT; or safetensors: the backbone in timm's names, and the head beside it.")
+        str,
+        typer.Option(
+            "--format",
+            help="onnx; plan, for TensorRT; or safetensors: the backbone in timm's names, and the head beside it.",
+        ),
     ] = "onnx",
     checkpoint: options.Checkpoint = "best",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,

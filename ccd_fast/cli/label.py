@@ -26,15 +26,26 @@ SHOWN = 5
 
 
 def label(
-    data_root: Annotated[Path, typer.Option(help="Folder of photographs, any tree, or of tar shards with --dataset webdataset.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the labels go: .csv, .parquet, or .json with --format.")],
-    classes: Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line; not with --run.")] = None,
+    data_root: Annotated[
+        Path, typer.Option(help="Folder of photographs, any tree, or of tar shards with --dataset webdataset.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the labels go: .csv, .parquet, or .json with --format.")
+    ],
+    classes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Class names, one a line; not with --run.")
+    ] = None,
     dataset: Annotated[
-        str, typer.Option(autocompletion=completion.of_yours, help="folder, imagefolder or webdataset; all its splits are labelled.")
+        str,
+        typer.Option(
+            autocompletion=completion.of_yours, help="folder, imagefolder or webdataset; all its splits are labelled."
+        ),
     ] = "folder",
     run: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="A trained run: its teacher looks again where its student points. Better, and slower."),
+        typer.Option(
+            metavar="RUN", help="A trained run: its teacher looks again where its student points. Better, and slower."
+        ),
     ] = None,
     format_: Annotated[
         Literal["csv", "parquet", "coco", "label-studio"] | None,
@@ -60,7 +71,9 @@ def label(
 ) -> None:
     """Label photographs without training anything: the teacher scores them, its bias is divided out.
 
-    `csv` can be corrected by hand and given to `train --truth`; `coco` has an annotation a label, whose box is the whole photograph; `label-studio` are tasks with predictions to correct, and the labelling interface beside them as .xml (serve the photographs from Label Studio's local files).
+    `csv` can be corrected by hand and given to `train --truth`; `coco` has an annotation a label, whose box is the
+    whole photograph; `label-studio` are tasks with predictions to correct, and the labelling interface beside them as
+    .xml (serve the photographs from Label Studio's local files).
 
     Example: `ccd-fast label --data-root photos --classes classes.txt --out labels.csv`
     """
@@ -141,7 +154,11 @@ def _as_csv(labelled: "Labelled") -> bytes:
 
 
 def _show(
-    labelled: "Labelled", decided: "NDArray[np.bool_]", limits: "NDArray[np.float32]", written: list[Path], as_json: bool
+    labelled: "Labelled",
+    decided: "NDArray[np.bool_]",
+    limits: "NDArray[np.float32]",
+    written: list[Path],
+    as_json: bool,
 ) -> None:
     names = labelled.images.class_names
     counts = dict(zip(names, decided.sum(axis=0).tolist(), strict=True))

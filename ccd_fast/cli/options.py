@@ -55,7 +55,8 @@ Recipe = Annotated[
     typer.Option(
         metavar="NAME|FILE",
         autocompletion=completion.recipes,
-        help="A built-in recipe (folder, demo, paper-voc12, paper-voc07, paper-coco, paper-nus, paper-voc12-official) or a TOML file.",
+        help="A built-in recipe (folder, demo, paper-voc12, paper-voc07, paper-coco, paper-nus, "
+        "paper-voc12-official) or a TOML file.",
     ),
 ]
 Set = Annotated[
@@ -79,13 +80,11 @@ Dataset = Annotated[
     str,
     typer.Option(
         autocompletion=completion.datasets,
-        help="folder (any tree of images), imagefolder (as Hugging Face has it), webdataset (tar shards), voc07, voc12, coco (2014), coco2017 or nus; `ccd-fast datasets` shows "
-        "what each must look like on disk."
+        help="folder (any tree of images), imagefolder (as Hugging Face has it), webdataset (tar shards), voc07, "
+        "voc12, coco (2014), coco2017 or nus; `ccd-fast datasets` shows what each must look like on disk.",
     ),
 ]
-Classes = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Class names, one a line, for images of your own.")
-]
+Classes = Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line, for images of your own.")]
 Truth = Annotated[
     Path | None,
     typer.Option(
@@ -98,8 +97,8 @@ Boxes = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Boxes of the objects, for views.choice=ground-truth: CSV with path, class, x0, y0, x1, y1; by default the "
-        "data set's own.",
+        help="Boxes of the objects, for views.choice=ground-truth: CSV with path, class, x0, y0, x1, y1; by default "
+        "the data set's own.",
     ),
 ]
 Templates = Annotated[
@@ -112,7 +111,8 @@ Templates = Annotated[
 ]
 Student = Annotated[str | None, typer.Option(help="Any CNN of timm, e.g. resnet101. By default the recipe's.")]
 StudentWeights = Annotated[
-    str | None, typer.Option(metavar="FILE|imagenet|none", help="Weights that the student starts from. By default the recipe's.")
+    str | None,
+    typer.Option(metavar="FILE|imagenet|none", help="Weights that the student starts from. By default the recipe's."),
 ]
 Seeds = Annotated[str, typer.Option(metavar="N,N,…", help="Seeds of the runs, joined by commas.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

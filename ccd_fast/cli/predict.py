@@ -31,10 +31,16 @@ def predict(
     run: options.Run,
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATHS…", help="Photographs, folders of them, tar shards, patterns in quotes ('2024*/*.jpg'), - for a list on standard input."),
+        typer.Argument(
+            metavar="PATHS…",
+            help="Photographs, folders of them, tar shards, patterns in quotes ('2024*/*.jpg'), - for a list on "
+            "standard input.",
+        ),
     ],
     checkpoint: options.Checkpoint = "best",
-    top_k: Annotated[int | None, typer.Option(min=1, help="Show at least this many classes of each photograph: 3.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="Show at least this many classes of each photograph: 3.")
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -50,7 +56,9 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out.")] = False,
     overlays: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Draw the class activation maps of the classes that are shown, a PNG each."),
+        typer.Option(
+            metavar="FOLDER", help="Draw the class activation maps of the classes that are shown, a PNG each."
+        ),
     ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a photograph, with every class, instead of a table.")
@@ -135,7 +143,7 @@ def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
         if path.exists() or place(path) is not None:
             files += photographs(path)
         elif glob.has_magic(name):
-            fitting = [Path(file) for file in sorted(glob.glob(name, recursive=True)) if Path(file).is_file()]
+            fitting = [Path(file) for file in sorted(glob.glob(name, recursive=True)) if Path(file).is_file()]  # noqa: PTH207
             if not fitting:
                 raise UserError(f"{name}: no file fits this pattern")
             files += [file for each in fitting for file in photographs(each)]

@@ -11,7 +11,10 @@ def recipe(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME|FILE]", autocompletion=completion.recipes, help="A built-in recipe or a TOML file.", show_default=True
+            metavar="[NAME|FILE]",
+            autocompletion=completion.recipes,
+            help="A built-in recipe or a TOML file.",
+            show_default=True,
         ),
     ] = "folder",
     set_: options.Set = None,

@@ -17,7 +17,8 @@ def report(
 ) -> None:
     """Write a page on a run, `report.html` in its folder: results, bias, classes, corrected labels, time.
 
-    `train` and `demo` write it at their end. The page needs no network, and can be sent as it is: it holds small copies of the photographs that it shows.
+    `train` and `demo` write it at their end. The page needs no network, and can be sent as it is: it holds small copies
+    of the photographs that it shows.
 
     Example: `ccd-fast report runs/mine`
     """

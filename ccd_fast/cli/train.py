@@ -16,7 +16,9 @@ from ccd_fast.cli.report import write_or_say
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run; made anew.")],
-    data_root: Annotated[Path | None, typer.Option(help="Folder that holds the data set; needed but with --resume.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder that holds the data set; needed but with --resume.")
+    ] = None,
     dataset: options.Dataset = "folder",
     classes: options.Classes = None,
     truth: options.Truth = None,
@@ -27,13 +29,18 @@ def train(
     student_weights: options.StudentWeights = None,
     max_bad_frac: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share of unreadable images from which on a run stops (views.max_bad_frac). By default the recipe's."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of unreadable images from which on a run stops (views.max_bad_frac). By default the recipe's.",
+        ),
     ] = None,
     recipe: options.Recipe = "folder",
     set_: options.Set = None,
     device: options.Device = "cpu",
     log: Annotated[
-        Literal["tensorboard"] | None, typer.Option(help="Keep the figures for TensorBoard too, in the folder tensorboard of the run.")
+        Literal["tensorboard"] | None,
+        typer.Option(help="Keep the figures for TensorBoard too, in the folder tensorboard of the run."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out; no other option is needed.")

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention
 
+
 def resized_positions(positions: torch.Tensor, grid: int) -> torch.Tensor:
     """Resample an attention pool's positional embedding to another grid, as open_clip does it for its ViTs.
 

@@ -18,9 +18,7 @@ def padded_batches(rows: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor
         yield torch.cat([batch, padding]) if missing else batch
 
 
-def in_fixed_batches(
-    rows: torch.Tensor, batch_size: int, run: Callable[[torch.Tensor], torch.Tensor]
-) -> torch.Tensor:
+def in_fixed_batches(rows: torch.Tensor, batch_size: int, run: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """Put rows through ``run`` in batches of exactly ``batch_size``, padding the last one with zeros.
 
     Args:

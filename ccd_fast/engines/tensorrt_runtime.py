@@ -10,7 +10,7 @@ import torch
 
 from ccd_fast.engines import onnx_export
 from ccd_fast.engines.batching import in_fixed_batches
-from ccd_fast.engines.store import Store, key_of
+from ccd_fast.engines.store import Store
 from ccd_fast.engines.streams import FixedCall, replaying
 from ccd_fast.engines.tower import EngineSettings, ImageTower
 from ccd_fast.errors import RunError, UserError
@@ -35,7 +35,7 @@ def version() -> str:
     return f"{name} {_module(name).__version__}"
 
 
-def can_build(device: str) -> str:
+def can_build(device: str) -> str:  # noqa: ARG001 - as the other runtimes are asked
     """Say why no plan can be built for a device, or nothing; an RTX plan can be built without a card."""
     name = module_name()
     if not name:
@@ -45,7 +45,7 @@ def can_build(device: str) -> str:
     return ""
 
 
-def problem(device: str, precision: str) -> str:
+def problem(device: str, precision: str) -> str:  # noqa: ARG001 - as the other runtimes are asked
     """Say why this runtime cannot run here, or nothing."""
     if why := can_build(device):
         return why
@@ -62,11 +62,11 @@ def identity(tower: ImageTower, settings: EngineSettings) -> dict[str, Any]:
         "format": "plan",
         "runtime": {"module": name, "version": _module(name).__version__},
         "batch_size": settings.batch_size,
-        "target": _target(name, settings.device),
+        "target": _target(settings.device),
     }
 
 
-def _target(name: str, device: str) -> dict[str, Any]:
+def _target(device: str) -> dict[str, Any]:
     """Name the GPU that a plan is for, or the generations where none is there."""
     if torch.cuda.is_available():
         card = device if device.startswith("cuda") else "cuda"

@@ -41,12 +41,12 @@ def compiler_problem(device_type: str) -> str:
     return ""
 
 
-def open_eager(tower: ImageTower, settings: EngineSettings, store: Store) -> "TorchEngine":
+def open_eager(tower: ImageTower, settings: EngineSettings, store: Store) -> "TorchEngine":  # noqa: ARG001
     """Wrap the tower; nothing is built, and torch's own number of threads counts."""
     return TorchEngine(tower, settings, compiled=False)
 
 
-def open_compiled(tower: ImageTower, settings: EngineSettings, store: Store) -> "TorchEngine":
+def open_compiled(tower: ImageTower, settings: EngineSettings, store: Store) -> "TorchEngine":  # noqa: ARG001
     """Compile the tower with ``torch.compile``, at its first batch; torch keeps its own cache."""
     return TorchEngine(tower, settings, compiled=True)
 

@@ -134,7 +134,9 @@ def _check(
     if tensor.dtype not in dtypes:
         wanted = " or ".join(str(dtype) for dtype in dtypes)
         raise ValueError(f"kernels: {name} is {tensor.dtype}; it must be {wanted}")
-    if tensor.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, tensor.shape, strict=True)):
+    if tensor.ndim != len(shape) or any(
+        want not in (None, have) for want, have in zip(shape, tensor.shape, strict=True)
+    ):
         wanted = ", ".join("any" if extent is None else str(extent) for extent in shape)
         raise ValueError(f"kernels: {name} has shape {tuple(tensor.shape)}; it must be ({wanted})")
     if tensor.device != beside.device:

@@ -30,7 +30,10 @@ def test_training_says_what_it_does_and_ends_with_a_summary(trained):
     assert "Warning" not in progress
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "predict", "ablate", "reproduce", "build-engines", "datasets", "verify", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "train", "evaluate", "predict", "ablate", "reproduce", "build-engines", "datasets", "verify", "doctor"],
+)
 def test_every_command_explains_itself_with_an_example(ccd, command):
     code, out, _ = ccd(command, "--help")
     assert code == 0
@@ -158,7 +161,9 @@ def test_predict_writes_csv_and_json_lines(ccd, trained, photo_folder, tmp_path)
     assert {name: float(row[name]) for name in line["probabilities"]} == pytest.approx(line["probabilities"], abs=1e-5)
 
 
-@pytest.mark.parametrize(("out", "said"), [("{tmp}/there.csv", "already exists"), ("{tmp}/gone/p.csv", "no such folder")])
+@pytest.mark.parametrize(
+    ("out", "said"), [("{tmp}/there.csv", "already exists"), ("{tmp}/gone/p.csv", "no such folder")]
+)
 def test_predict_looks_first_whether_it_may_write(ccd, trained, photo_folder, tmp_path, out, said):
     (tmp_path / "there.csv").write_text("mine")
     code, printed, err = ccd("predict", trained[0], photo_folder / "images", "--out", out.format(tmp=tmp_path))
@@ -202,7 +207,10 @@ LABEL_MISTAKES = {
     "a run's own classes": (["--run", "{tmp}", "--classes", "{tmp}/c.txt"], "--classes: these are the run's"),
     "no run": (["--run", "{tmp}"], "not a run of ccd-fast"),
     "no such folder": (["--classes", "{tmp}/c.txt", "--data-root", "{tmp}/gone"], "no such folder"),
-    "two ways to cut": (["--classes", "{tmp}/c.txt", "--labels-per-image", "2", "--thresholds", "{tmp}/t.csv"], "give it or"),
+    "two ways to cut": (
+        ["--classes", "{tmp}/c.txt", "--labels-per-image", "2", "--thresholds", "{tmp}/t.csv"],
+        "give it or",
+    ),
 }
 
 
@@ -395,7 +403,9 @@ def test_predict_says_first_that_a_path_is_wrong(ccd, trained, tmp_path):
 
 def test_predict_draws_where_the_student_looked(ccd, trained, photo_folder, tmp_path):
     image = photo_folder / "images" / "part1" / "001.jpg"
-    code, _, err = ccd("predict", trained[0], image, image, "--top-k", 2, "--threshold", 1, "--overlays", tmp_path / "o")
+    code, _, err = ccd(
+        "predict", trained[0], image, image, "--top-k", 2, "--threshold", 1, "--overlays", tmp_path / "o"
+    )
     assert code == 0, err
     assert "2 overlays in" in err
     drawn = sorted((tmp_path / "o").iterdir())

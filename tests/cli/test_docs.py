@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,12 @@ from ccd_fast.cli import app
 from ccd_fast.datasets import DATASETS, load
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "benchmarks" / "README.md",
+]
 MARKS = ("downloads", "long")
 LONG = ("train", "demo", "ablate", "reproduce", "bench", "build-engines")
 """Commands of which only the command line is checked."""
@@ -85,7 +91,7 @@ def check_options(words: list[str]) -> None:
     assert not hasattr(command, "commands") or not rest or rest[0].startswith("-"), f"no command {rest[0]!r}"
     valid = {option for param in command.params for option in param.opts} | {"--help"}
     assert {word.partition("=")[0] for word in rest if word.startswith("--")} <= valid
-    for before, word in zip(rest, rest[1:], strict=False):
+    for before, word in pairwise(rest):
         assert before != "--set" or "…" in word or word.partition("=")[0] in config.knobs() | {"seed": ""}, word
 
 
@@ -110,7 +116,9 @@ def test_every_command_of_a_document_is_one(document):
             words = shlex.split(command)
             try:
                 if words[0] == "ccd-fast":
-                    check_line([word for word in words[1:] if word != ">"] if ">" not in words else words[1 : words.index(">")])
+                    check_line(
+                        [word for word in words[1:] if word != ">"] if ">" not in words else words[1 : words.index(">")]
+                    )
                 elif words[0] == "make":
                     assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
                 elif words[:2] == ["python", "-m"]:
@@ -120,7 +128,7 @@ def test_every_command_of_a_document_is_one(document):
                 else:
                     known = words[0] in (*BY_BASH, "python") or re.match(r"\w+=", command)
                     assert known or block.mark == "downloads", "unknown to this test"
-            except Exception as error:  # noqa: BLE001 - any, with the place of the command
+            except Exception as error:
                 raise AssertionError(f"{block.where}: {command}: {error}") from error
 
 
@@ -182,7 +190,16 @@ def run(ccd, where: str, command: str, more: list[str]) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS[:-1], ids=lambda d: d.name)
 def test_the_commands_of_a_document_run(document, world, trained, tiny_clip, ccd, monkeypatch):
     small = ["--teacher", str(tiny_clip), "--set", "teacher.batch_size=8"]
-    student = ["--student", "test_resnet", "--student-weights", "none", "--set", "student.image_size=64", "--set", "train.epochs=2"]
+    student = [
+        "--student",
+        "test_resnet",
+        "--student-weights",
+        "none",
+        "--set",
+        "student.image_size=64",
+        "--set",
+        "train.epochs=2",
+    ]
     monkeypatch.setattr(os, "environ", os.environ.copy())
     text = document.read_text(encoding="utf-8")
     for name in set(re.findall(r"\bruns/[\w-]+", text)):
@@ -207,7 +224,9 @@ def run_python(block: Block, tiny_clip, monkeypatch, ccd) -> None:
     if "sys.argv[1]" in block.text:
         if "student.onnx" in block.text and not Path("runs/mine/student.onnx").exists():
             run(ccd, block.where, "ccd-fast export runs/mine", [])
-        told = subprocess.run([sys.executable, "-c", block.text, "new.jpg"], capture_output=True, text=True, check=False)
+        told = subprocess.run(
+            [sys.executable, "-c", block.text, "new.jpg"], capture_output=True, text=True, check=False
+        )
         assert told.returncode == 0, f"{block.where}: {told.stderr}"
         return
     train, label = ccd_fast.train, ccd_fast.label
@@ -218,7 +237,9 @@ def run_python(block: Block, tiny_clip, monkeypatch, ccd) -> None:
 
     with monkeypatch.context() as patched:
         patched.setattr("ccd_fast.api.train", trained_before)
-        patched.setattr("ccd_fast.api.label", lambda *a, **k: label(*a, **{"teacher": str(tiny_clip), "quiet": True, **k}))
+        patched.setattr(
+            "ccd_fast.api.label", lambda *a, **k: label(*a, **{"teacher": str(tiny_clip), "quiet": True, **k})
+        )
         exec(compile(block.text, block.where, "exec"), {})
 
 
@@ -243,7 +264,7 @@ FILES = (".py", ".json", ".csv", ".toml", ".md", ".txt", ".jsonl", ".npy", ".htm
 
 
 def resolves(name: str) -> bool:
-    """Tell whether a dotted name is a knob, a file, or something in the code: in a module of that name, wherever it is."""
+    """Tell whether a dotted name is a knob, a file, or something in the code: in a module of that name anywhere."""
     if name in config.knobs() or name.endswith(FILES):
         return True
     parts = name.removeprefix("ccd_fast.").split(".")

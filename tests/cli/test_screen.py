@@ -1,4 +1,4 @@
-"""What a person or a pipe sees: tables and colours on a terminal, plain lines elsewhere, and no colour with NO_COLOR."""
+"""What a person or a pipe sees: tables and colours on a terminal, plain lines elsewhere, no colour with NO_COLOR."""
 
 import os
 import re

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+from pictures import picture
 from PIL import Image
 from torch import nn
 from torch.nn.functional import normalize
 
 from ccd_fast.engines import ImageTower
 from ccd_fast.engines.attention_pool import has_attention_pool, resize_attention_pool
-from pictures import picture
 
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
 
@@ -104,5 +104,3 @@ def normalised(pixels: torch.Tensor, mean: Any, std: Any) -> torch.Tensor:
 
 def to_pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
-
-

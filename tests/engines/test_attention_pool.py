@@ -20,7 +20,9 @@ def resized_by_pillow(positions: torch.Tensor, grid: int) -> torch.Tensor:
 @pytest.mark.parametrize("grid", [4, 7, 9, 14])
 def test_positions_are_resampled_as_pillow_does_it(grid):
     positions = torch.randn(1 + 7 * 7, 6, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(resized_positions(positions, grid), resized_by_pillow(positions, grid), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        resized_positions(positions, grid), resized_by_pillow(positions, grid), rtol=0, atol=1e-5
+    )
 
 
 def small_resnet(image_size: int = 64) -> torch.nn.Module:

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from pictures import picture
 from PIL import Image
 from torch.nn.functional import normalize
 
 from ccd_fast import engines, teacher
 from ccd_fast.engines import Store
 from ccd_fast.views import open_backend
-from pictures import picture
 
 
 def relative_error(ours: torch.Tensor, reference: torch.Tensor) -> float:
@@ -62,12 +62,16 @@ def test_a_row_does_not_change_with_its_neighbours(runtime, tiny, pixels, cache)
 
 def test_the_error_sees_swapped_samples_and_wrong_normalisation(tiny, pixels, cache):
     reference = by_open_clip(tiny, pixels)
-    good = engines.open_engine(tiny.tower, engines.EngineSettings("torch", batch_size=16, threads=2), Store(cache)).embed(pixels)
+    good = engines.open_engine(
+        tiny.tower, engines.EngineSettings("torch", batch_size=16, threads=2), Store(cache)
+    ).embed(pixels)
     assert relative_error(good, reference) <= 1e-3
     assert relative_error(good.flip(0), reference) > 0.1
     for wrong in ({"mean": (0.5, 0.5, 0.5)}, {"std": (0.5, 0.5, 0.5)}):
         tower = dataclasses.replace(tiny.tower, **wrong)
-        bad = engines.open_engine(tower, engines.EngineSettings("torch", batch_size=16, threads=2), Store(cache)).embed(pixels)
+        bad = engines.open_engine(tower, engines.EngineSettings("torch", batch_size=16, threads=2), Store(cache)).embed(
+            pixels
+        )
         assert relative_error(bad, reference) > 1e-2
 
 
@@ -83,14 +87,18 @@ def test_on_photographs_with_a_trained_clip(number, shared, cache):
     files = sorted((shared / "data" / "coco18" / "images").iterdir())[:64]
     backend = open_backend("auto", 2)
     views = backend.whole(backend.decode(files, np.arange(64)), clip.tower.image_size, clip.tower.interpolation)
-    engine = engines.open_engine(clip.tower, engines.EngineSettings("onnxruntime", batch_size=16, threads=2), Store(cache))
+    engine = engines.open_engine(
+        clip.tower, engines.EngineSettings("onnxruntime", batch_size=16, threads=2), Store(cache)
+    )
     ours, reference = engine.embed(views[:number]), by_open_clip(clip, views)
     together = engine.embed(views)
     assert torch.equal(ours, together[:number])
     assert relative_error(together, reference) <= 1e-3
     assert relative_error(together.flip(0), reference) > 0.1
     swapped = dataclasses.replace(clip.tower, mean=clip.tower.std, std=clip.tower.mean)
-    wrong = engines.open_engine(swapped, engines.EngineSettings("torch", batch_size=16, threads=2), Store(cache)).embed(views)
+    wrong = engines.open_engine(swapped, engines.EngineSettings("torch", batch_size=16, threads=2), Store(cache)).embed(
+        views
+    )
     assert relative_error(wrong, reference) > 1e-2
 
 

@@ -87,7 +87,9 @@ def test_a_row_does_not_change_with_its_neighbours_or_its_place(clip, runtime):
 @pytest.mark.parametrize("runtime", ["tensorrt", "onnxruntime", "torch-compiled"])
 def test_a_replayed_cuda_graph_gives_what_the_launches_give(clip, runtime):
     graph, plain = (opened(clip.tower, runtime, cuda_graph=wanted) for wanted in (True, False))
-    replays = graph.replays if runtime == "torch-compiled" else vars(graph)["_run" if runtime[0] == "o" else "_call"].replays
+    replays = (
+        graph.replays if runtime == "torch-compiled" else vars(graph)["_run" if runtime[0] == "o" else "_call"].replays
+    )
     assert replays, "no CUDA graph was captured: see the line on stderr"
     for seed in range(3):  # other pictures at each replay
         pixels = random_towers.pictures(16, clip.tower.image_size, seed).cuda()
@@ -148,8 +150,12 @@ def test_auto_takes_what_works_here_and_keeps_its_parity(clip):
     from ccd_fast.checked_engines import open_checked
 
     wanted = engines.settings("auto", "auto", 16, "cuda")
-    classes = torch.nn.functional.normalize(torch.randn(5, parity.reference_embeddings(clip, pictures(clip, 1)).shape[1]))
+    classes = torch.nn.functional.normalize(
+        torch.randn(5, parity.reference_embeddings(clip, pictures(clip, 1)).shape[1])
+    )
     for runtime in [r for r in engines.AUTO["cuda"] if not engines.RUNTIMES[r].problem("cuda", "fp16")]:
         opened(clip.tower, runtime)  # skips with the reason where this card is refused
-    _, found = open_checked(clip, replace(wanted), Store(), classes, lambda count: pictures(clip, count).cuda(), anew=True)
+    _, found = open_checked(
+        clip, replace(wanted), Store(), classes, lambda count: pictures(clip, count).cuda(), anew=True
+    )
     assert found.cosine_min > 0.99

@@ -30,7 +30,15 @@ class Host:
         text = folder / "kernels.cu"
         text.write_text(source or cupy_kernels.source())
         library = folder / "kernels.so"
-        flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-strict-aliasing", "-fno-gnu-unique", "-shared", "-fPIC"]
+        flags = [
+            "-std=c++17",
+            "-O1",
+            "-ffp-contract=off",
+            "-fno-strict-aliasing",
+            "-fno-gnu-unique",
+            "-shared",
+            "-fPIC",
+        ]
         command = [compiler, *flags, f'-DKERNELS="{text}"', str(HERE / "host_launch.cpp"), "-o", str(library)]
         subprocess.run(command, check=True)
         self.library = ctypes.CDLL(str(library))

@@ -33,7 +33,7 @@ def test_boxes_agree_with_a_brute_force_upsampling(height, width, size):
 def test_a_box_encloses_all_peaks_and_not_only_the_first_and_last_pixel():
     cam = torch.zeros(1, 8, 8)
     cam[0, 1, 6] = cam[0, 4, 1] = cam[0, 6, 4] = 1.0
-    (x0, y0, x1, y1), = kernels.cam_boxes(cam, 8, 0.95, 0.0).tolist()
+    ((x0, y0, x1, y1),) = kernels.cam_boxes(cam, 8, 0.95, 0.0).tolist()
     assert (x0, y0, x1, y1) == (1, 1, 7, 7)
 
 
@@ -44,7 +44,7 @@ def test_a_flat_map_gives_the_whole_view():
 def test_the_margin_is_clipped_to_the_view():
     cam = torch.zeros(1, 4, 4)
     cam[0, 0, 0] = 1.0
-    (x0, y0, x1, y1), = kernels.cam_boxes(cam, 32, 0.95, 0.25).tolist()
+    ((x0, y0, x1, y1),) = kernels.cam_boxes(cam, 32, 0.95, 0.25).tolist()
     assert (x0, y0) == (0, 0)
     assert 8 < x1 < 32
     assert 8 < y1 < 32
