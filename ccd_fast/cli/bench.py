@@ -64,7 +64,7 @@ def engine(
     rows, refused, ceilings = library.bench(
         clip.tower,
         runtimes,
-        precisions,  # type: ignore[arg-type] - each is one of PRECISIONS
+        precisions,  # type: ignore[arg-type]
         batch_size or [16],
         device,
         engines.Store(),
