@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from ccd_fast.printable import printable
 
@@ -141,12 +142,19 @@ class Stage:
 
     @property
     def hit_rate(self) -> float:
-        """Give the share of the distinct crops whose scores were in the cache."""
-        return self.hits / max(self.crops - self.repeats, 1)
+        """Give the share of the distinct crops whose scores were in the cache, since the stage went on."""
+        return self.hits / max(self.crops - self._before[1] - self.repeats, 1)
 
     def shares(self) -> dict[str, float]:
         """Give the share of the time that each part took; parts that overlap add up to more than 1."""
         return {name: round(seconds / self.seconds, 3) for name, seconds in self.parts.items()}
+
+    def shown_shares(self) -> str:
+        """Say the shares behind the rates; nothing where the stage has no parts."""
+        shares = self.shares()
+        parts = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
+        parts += ", side by side" if sum(shares.values()) > 1.01 else ""
+        return f" ({parts})" if parts else ""
 
     def record(self) -> dict[str, Any]:
         """Give what ``metrics.jsonl`` says of the stage."""
@@ -185,12 +193,7 @@ class Stages:
             stage = Stage(name, total, show, keeper, self.least.get(name))
             yield stage
             stage.stop()
-        shares = stage.shares()
-        parts = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
-        parts += ", side by side" if sum(shares.values()) > 1.01 else ""
-        self.say(
-            f"{title}: {stage.done} images in {stage.seconds:.1f} s, {stage.rates()}" + (f" ({parts})" if parts else "")
-        )
+        self.say(f"{title}: {stage.done} images in {stage.seconds:.1f} s, {stage.rates()}{stage.shown_shares()}")
         if self.keep is not None:
             self.keep({**stage.record(), **labels})
 
@@ -200,15 +203,22 @@ class Stages:
         if not self.console.is_terminal:
             yield _plain_lines(self.say, title)
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rates]}"),
-        )
-        with Progress(*columns, TimeRemainingColumn(), console=self.console, transient=True) as progress:
-            task: TaskID = progress.add_task(title, total=total, rates="")
-            yield lambda stage: progress.update(task, completed=stage.done, rates=stage.rates())
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with _Bar(*columns, console=self.console, transient=True) as progress:
+            task: TaskID = progress.add_task(title, total=total, below="")
+            yield lambda stage: progress.update(
+                task, completed=stage.done, below=f"{stage.rates()}{stage.shown_shares()}"
+            )
+
+
+class _Bar(Progress):
+    """A bar, and below it what would not fit beside it."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """Give the bar of each task, and the text of its field ``below``."""
+        for task in self.tasks:
+            yield self.make_tasks_table([task])
+            yield Text(task.fields["below"], style="dim")
 
 
 def _plain_lines(say: Callable[[str], None], title: str) -> Callable[[Stage], None]:
@@ -218,6 +228,6 @@ def _plain_lines(say: Callable[[str], None], title: str) -> Callable[[Stage], No
         nonlocal last
         if time.perf_counter() - last >= PLAIN_INTERVAL:
             last = time.perf_counter()
-            say(f"{title}: {stage.done} of {stage.total}, {stage.rates()}")
+            say(f"{title}: {stage.done} of {stage.total}, {stage.rates()}{stage.shown_shares()}")
 
     return show

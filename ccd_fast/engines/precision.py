@@ -7,12 +7,18 @@ from copy import deepcopy
 from typing import Any, Literal, get_args
 
 import torch
+from timm.layers import RmsNorm, RmsNorm2d, SimpleNorm, SimpleNorm2d
+from timm.layers.grn import GlobalResponseNorm
 from torch import nn
 
 Precision = Literal["fp32", "fp16", "bf16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+NORMS = (
+    *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
+    *(RmsNorm, RmsNorm2d, SimpleNorm, SimpleNorm2d, GlobalResponseNorm),  # timm's own, which are not torch's
+)
+"""Layers that add up squares. A BatchNorm, whose statistics are known, is a product and a sum."""
 
 
 class InFloat32(nn.Module):

@@ -92,7 +92,10 @@ class EmbedPixels(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map (M, S, S, 3) uint8 to (M, D) float32 of length 1."""
         normalised = (pixels.float().permute(0, 3, 1, 2) - self.mean) / self.std  # TensorRT permutes no uint8
-        return normalize(self.tower(normalised.to(self.dtype)).float(), dim=-1)
+        embeddings = self.tower(normalised.to(self.dtype))
+        if isinstance(embeddings, tuple):  # a CoCa's tower gives its tokens too
+            embeddings = embeddings[0]
+        return normalize(embeddings.float(), dim=-1)
 
 
 class ImageEngine(Protocol):

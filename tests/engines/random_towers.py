@@ -1,10 +1,13 @@
 """CLIPs of any open_clip architecture with random weights that tell pictures apart."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import open_clip
+import safetensors.torch
 import torch
 from pictures import picture
 from PIL import Image
@@ -44,6 +47,25 @@ def random_model(architecture: str, image_size: int | None = None, seed: int = 0
     if any(isinstance(module, nn.BatchNorm2d) for module in model.visual.modules()):
         model.visual.train()(normalised(pictures(16, size, seed=6), MEAN, STD))  # statistics as training leaves them
     return model.eval()
+
+
+def write_coca(folder: Path) -> Path:
+    """A CoCa with random weights, as open_clip reads it from a folder: its image tower gives tokens too."""
+    vision = {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16}
+    vision |= {"attentional_pool": True, "attn_pooler_heads": 4, "output_tokens": True}
+    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    above = {**text, "attn_pooler_heads": 4}
+    text |= {"embed_cls": True, "output_tokens": True}
+    torch.manual_seed(0)
+    model = open_clip.coca_model.CoCa(embed_dim=32, multimodal_cfg=above, text_cfg=text, vision_cfg=vision)
+    model.visual.conv1.weight.data *= 3  # otherwise the position embeddings drown the picture
+    parts = {"vision_cfg": vision, "text_cfg": text, "multimodal_cfg": above}
+    preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic"}
+    config = {"model_cfg": {"embed_dim": 32, **parts, "custom_text": True}, "preprocess_cfg": preprocess}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    safetensors.torch.save_file(state, folder / "open_clip_model.safetensors")
+    return folder
 
 
 def tower_of(model: Any, name: str) -> ImageTower:
