@@ -344,7 +344,7 @@ def test_a_mistake_gets_one_line_exit_code_two_and_writes_nothing(ccd, arguments
         (["train", "--out", "{tmp}/new"], "--data-root FOLDER is needed"),
         (["train", "--out", "{tmp}", "--resume"], "not a run of ccd-fast"),
         (["predict", "{run}", "{tmp}/gone.jpg"], "gone.jpg: no such file"),
-        (["predict", "{run}", "{tmp}"], "no images in this folder"),
+        (["predict", "{run}", "{tmp}"], "no images in it"),
         (["predict", "{run}", "{run}/recipe.toml"], "recipe.toml: not an image (starts with"),
         (["predict", "{run}", "{tmp}", "--out", "x.xml"], "must end in .csv, .jsonl, .parquet"),
         (["predict", "{run}", "{tmp}", "--out", "x.csv", "--top-k", "2"], "--top-k is for the table on the screen"),

@@ -119,6 +119,8 @@ def test_every_command_of_a_document_is_one(document):
                     check_line(
                         [word for word in words[1:] if word != ">"] if ">" not in words else words[1 : words.index(">")]
                     )
+                elif words[0] == "torchrun":
+                    check_line(words[words.index("ccd_fast") + 1 :])
                 elif words[0] == "make":
                     assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
                 elif words[:2] == ["python", "-m"]:
@@ -213,7 +215,9 @@ def test_the_commands_of_a_document_run(document, world, trained, tiny_clip, ccd
                 word = command.split()[1] if command.startswith("ccd-fast ") else ""
                 if command == TRAINED_HERE:
                     run(ccd, block.where, command, [*small, *student])
-                elif word not in LONG and not command.startswith(("make ", "python benchmarks", "python -m")):
+                elif word not in LONG and not command.startswith(
+                    ("make ", "python benchmarks", "python -m", "torchrun ")
+                ):
                     run(ccd, block.where, command, small if word == "label" and "--run" not in command else [])
         elif block.language == "python":
             run_python(block, tiny_clip, monkeypatch, ccd)
