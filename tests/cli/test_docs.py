@@ -38,6 +38,7 @@ LONG = ("train", "demo", "ablate", "reproduce", "bench", "build-engines")
 TRAINED_HERE = "ccd-fast train --data-root ~/photos --classes classes.txt --out runs/mine"
 """The training of the README that is run, with a small teacher and student."""
 BY_BASH = ("printf", "mkdir", "cp", "ls")
+NOT_RUN = ("make ", "python benchmarks", "python -m", "torchrun ")
 MAY_FIND_FAULTS = ("verify", "doctor")
 """They end with 1 where something is wrong, and the small trees have not the official number of images."""
 
