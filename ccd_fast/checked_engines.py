@@ -62,8 +62,8 @@ def open_checked(
         UserError: the engine cannot be had.
         RunError: the engine is beyond the limits of its precision; it is removed from the store.
     """
-    settings = engines.resolve(settings)
     engine = engines.open_engine(clip.tower, settings, store)
+    settings = replace(settings, runtime=engine.runtime)
     if settings.runtime == "torch" and settings.precision == "fp32":
         return engine, None
     way = f"{settings.runtime} {settings.device.split(':')[0]}"

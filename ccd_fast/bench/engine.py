@@ -31,6 +31,7 @@ class Row:
         flops: FLOP/s at that rate, by the operations that the graph needs.
         of_matmul: flops over what a matrix product of the same precision reaches on this device.
         difference: largest difference of an embedding's entry from the first engine's; None for the first.
+        cuda_graph: whether each call replays a captured CUDA graph.
     """
 
     runtime: str
@@ -42,6 +43,7 @@ class Row:
     flops: float
     of_matmul: float
     difference: float | None
+    cuda_graph: bool
 
     def record(self) -> dict[str, Any]:
         """Give what a JSON file keeps."""
@@ -108,10 +110,16 @@ def bench(
             first = embeddings if first is None else first
             rate = batch_size / timing.median
             share = rate * work / rates[precision]
-            rows.append(Row(runtime, precision, batch_size, ready, timing, rate, rate * work, share, difference))
+            figures = (ready, timing, rate, rate * work, share, difference, replays_a_graph(engine))
+            rows.append(Row(runtime, precision, batch_size, *figures))
     if not rows:
         raise UserError("no runtime can be measured here: " + "; ".join(f"{n}: {why}" for n, why in refused.items()))
     return rows, refused, rates
+
+
+def replays_a_graph(engine: engines.ImageEngine) -> bool:
+    """Tell whether an engine's calls, or the engine itself, say that they replay a CUDA graph."""
+    return any(getattr(part, "replays", False) for part in (engine, *vars(engine).values()))
 
 
 def _ready(

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ccd_fast import kernels
+from ccd_fast import kernels, machine
 from ccd_fast.bench import measure
-from ccd_fast.errors import UserError
 
 ROWS = {"cpu": 4_000, "cuda": 160_000}
 """Images, by default: those of NUS-WIDE on a GPU, fewer for the twins on a CPU."""
@@ -97,16 +96,13 @@ class Rate:
 
 
 def check_device(name: str) -> torch.device:
-    """Give the device of ``--device``.
+    """Give the device of ``--device``, with its number.
 
     Raises:
-        UserError: another name than cpu or cuda, or no GPU.
+        UserError: another name than cpu, cuda or cuda:N, or no such GPU.
     """
-    if name not in ROWS:
-        raise UserError(f"--device {name}: must be cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch finds no NVIDIA GPU here; use --device cpu")
-    return torch.device(name, 0) if name == "cuda" else torch.device(name)
+    place = machine.check_device(name)
+    return torch.device("cuda", place.index or 0) if place.type == "cuda" else place
 
 
 def bench(device: torch.device, rows: int, classes: int, repeats: int) -> list[Rate]:
@@ -118,12 +114,12 @@ def bench(device: torch.device, rows: int, classes: int, repeats: int) -> list[R
         classes: C.
         repeats: rounds that count.
     """
-    copy_rate = measure.copy_rate(device.type, repeats)
+    copy_rate = measure.copy_rate(str(device), repeats)
     rates = []
     for make in (score_case, update_case, boxes_case):
         for dtype in DTYPES:  # one at a time: the arrays of all together may not fit
             case = make(device, rows, classes, dtype)
-            timing = measure.in_turn({case.name: _round(case, device)}, repeats, 1, device.type)[case.name]
+            timing = measure.in_turn({case.name: _round(case, device)}, repeats, 1, str(device))[case.name]
             rates.append(Rate(case, timing, copy_rate))
     return rates
 

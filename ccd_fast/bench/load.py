@@ -1,6 +1,6 @@
 """What ``bench relabel`` and ``bench train`` measure: photographs, a teacher on its engine, and a student."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -127,9 +127,10 @@ def open_load(
     known = np.zeros(len(kept), dtype=bool)
     images = ImageSet("folder", "train", root, kept, class_names, class_names, None, known)
     clip = load_clip(teacher)
-    settings = engines.resolve(engines.settings(runtime, precision, batch_size, device))
+    settings = engines.settings(runtime, precision, batch_size, device)
     engine = engines.open_engine(clip.tower, settings, Store())
-    recipe = config.load("folder", [f"student.image_size={image_size}"])
+    settings = replace(settings, runtime=engine.runtime)
+    recipe = config.load("folder", [f"student.image_size={image_size}", f"student.backbone='''{backbone}'''"])
     judge = Teacher(clip, engine, class_embeddings(clip, class_names, recipe.teacher.templates).to(place))
     net = students.build(backbone, len(class_names), recipe.student.alpha, weights).eval().to(place)
     looker = student_engine.open_student(net, looks_on, image_size, Store())

@@ -175,7 +175,9 @@ def show_decode(result: dict[str, Any]) -> None:
 
 @app.command("kernels")
 def kernels(
-    device: Annotated[str, typer.Option(help="cpu (the NumPy twins) or cuda (the CUDA kernels).")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="cpu (the NumPy twins), or cuda or cuda:N (the CUDA kernels).")
+    ] = "cpu",
     rows: Annotated[
         int | None, typer.Option(min=1, help="Images N; by default 160,000 on a GPU and 4,000 on a CPU.")
     ] = None,
@@ -192,7 +194,7 @@ def kernels(
     from ccd_fast.bench import kernels as suite
 
     place = suite.check_device(device)
-    count = rows or suite.ROWS[device]
+    count = rows or suite.ROWS[place.type]
     rates = suite.bench(place, count, classes, repeats)
     shape = {"device": device, "images": count, "classes": classes, "sets": suite.SETS}
     if not json_:

@@ -7,6 +7,7 @@ L2 norm are inside the graph.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,8 @@ from ccd_fast.engines import onnx_export, onnx_runtime, tensorrt_runtime, torch_
 from ccd_fast.engines.precision import PRECISIONS, Precision
 from ccd_fast.engines.store import Store, key_of
 from ccd_fast.engines.tower import EngineSettings, ImageEngine, ImageTower
-from ccd_fast.errors import UserError, nearest
+from ccd_fast.errors import RunError, UserError, nearest
+from ccd_fast.within_memory import say_on_stderr
 
 __all__ = [
     "PRECISIONS",
@@ -95,6 +97,9 @@ def resolve(wanted: EngineSettings) -> EngineSettings:
 def open_engine(tower: ImageTower, wanted: EngineSettings, store: Store) -> ImageEngine:
     """Open a tower's engine, building it first if the store has none that fits.
 
+    With the runtime ``"auto"`` one that fails here is passed over, in words on stderr, for the next: TensorRT-RTX, say,
+    refuses cards that it is not made for only when it builds. ``runtime`` of the engine says which it became.
+
     Args:
         tower: the image tower of a CLIP.
         wanted: how it is to run.
@@ -104,6 +109,16 @@ def open_engine(tower: ImageTower, wanted: EngineSettings, store: Store) -> Imag
         UserError: the runtime is unknown or cannot run here, or the store holds something that is not what it says.
     """
     resolved = resolve(wanted)
+    if wanted.runtime == "auto":
+        device = wanted.device
+        choices = AUTO[device.split(":")[0]]
+        works = [choice for choice in choices if not RUNTIMES[choice].problem(device, wanted.precision)]
+        for choice, after in pairwise(works):
+            try:
+                return RUNTIMES[choice].open(tower, dataclasses.replace(wanted, runtime=choice), store)
+            except (RunError, UserError) as refused:
+                say_on_stderr(f"{choice} does not run here, so {after} is taken: {refused}")
+                resolved = dataclasses.replace(wanted, runtime=after)
     return RUNTIMES[resolved.runtime].open(tower, resolved, store)
 
 

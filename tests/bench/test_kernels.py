@@ -48,9 +48,9 @@ def test_all_kernels_are_measured_on_both_types(monkeypatch):
 
 def test_a_device_that_is_not_there_is_one_line(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match="no NVIDIA GPU"):
+    with pytest.raises(UserError, match="finds no CUDA GPU"):
         kernels.check_device("cuda")
-    with pytest.raises(UserError, match="must be cpu or cuda"):
+    with pytest.raises(UserError, match="no such device; use cpu"):
         kernels.check_device("tpu")
 
 

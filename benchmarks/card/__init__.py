@@ -1,0 +1,1 @@
+"""What ``on_a_card.sh`` is made of."""
