@@ -125,7 +125,7 @@ class StandardPasses:
     ) -> None:
         """Load the teacher and open its engine, building it where it is missing."""
         knobs = recipe.teacher
-        clip = load_clip(knobs.model, knobs.image_size)
+        clip = load_clip(knobs.model, knobs.image_size, say)
         embeddings = class_embeddings(clip, images.prompt_names, knobs.templates)
         backend = _backend(recipe, device)
         say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")

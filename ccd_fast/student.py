@@ -1,6 +1,6 @@
 """The student: a CNN of timm, a 1x1 convolution to one map a class, and the piecewise boost (section 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from ccd_fast import hub
 from ccd_fast.errors import UserError, nearest
 
 
@@ -83,7 +84,9 @@ def piecewise_boost(maps: torch.Tensor, alpha: float) -> torch.Tensor:
     return torch.where(maps > 0, alpha * maps, maps)
 
 
-def build(backbone: str, classes: int, alpha: float, weights: str, seed: int = 0) -> Student:
+def build(
+    backbone: str, classes: int, alpha: float, weights: str, seed: int = 0, say: Callable[[str], None] | None = None
+) -> Student:
     """Build a student.
 
     Args:
@@ -92,6 +95,7 @@ def build(backbone: str, classes: int, alpha: float, weights: str, seed: int = 0
         alpha: boost of the positive part of the maps.
         weights: ``"imagenet"`` for timm's own (downloaded), ``"none"``, or a file in timm's names.
         seed: of the weights that are drawn.
+        say: shows a line, where the weights must be fetched first.
 
     Raises:
         UserError: the backbone is unknown or no CNN, or the weights cannot be had or do not fit.
@@ -101,24 +105,29 @@ def build(backbone: str, classes: int, alpha: float, weights: str, seed: int = 0
         raise UserError(f"student {backbone!r}: timm has no such model" + nearest(name, timm.list_models()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _backbone(backbone, weights)
+        network = _backbone(backbone, weights, say)
         if not _gives_maps(network):
             raise UserError(f"student {backbone!r}: not a CNN: its features are not maps, channels first")
         config = timm.data.resolve_model_data_config(network)
         return Student(network, classes, alpha, config["mean"], config["std"])
 
 
-def _backbone(name: str, weights: str) -> Any:
+def _backbone(name: str, weights: str, say: Callable[[str], None] | None) -> Any:
     arguments: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
     if weights in ("imagenet", "none"):
+        known = timm.models.get_pretrained_cfg(name) if weights == "imagenet" else None
+        repository = str(known.hf_hub_id or "") if known is not None else ""
+        hub.announce(f"student {name!r}", repository, say)
         try:
-            return timm.create_model(name, pretrained=weights == "imagenet", **arguments)
+            with hub.quiet():
+                return timm.create_model(name, pretrained=weights == "imagenet", **arguments)
         except (OSError, RuntimeError) as error:
-            raise UserError(
-                f"student {name!r}: its ImageNet weights are not on this machine, and the Hugging Face hub cannot be "
-                f"reached: where it can, `hf download {timm.models.get_pretrained_cfg(name).hf_hub_id} "
-                "--local-dir FOLDER`; then give --student-weights FOLDER/model.safetensors, or say none"
-            ) from error
+            if not repository:
+                raise UserError(
+                    f"student {name!r}: its ImageNet weights cannot be had: {_first_line(error)}"
+                ) from error
+            then = "give --student-weights FOLDER/model.safetensors, or say none"
+            raise UserError(hub.absent(f"student {name!r}: its ImageNet weights", repository, then)) from error
     if not Path(weights).is_file():
         raise UserError(f"--student-weights {weights}: no such file (or say imagenet, or none)")
     try:

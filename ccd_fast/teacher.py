@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from torch import nn
 from torch.nn.functional import normalize
 
+from ccd_fast import hub
 from ccd_fast.engines import ImageEngine, ImageTower
 from ccd_fast.engines.attention_pool import has_attention_pool, resize_attention_pool
 from ccd_fast.engines.batching import in_fixed_batches
@@ -78,20 +79,23 @@ class Teacher:
         return in_fixed_batches(embeddings, self.batch_size, lambda batch: self.scale * (batch @ self.classes.T))
 
 
-def load_clip(name: str, image_size: int | str = "native") -> Clip:
+def load_clip(name: str, image_size: int | str = "native", say: Callable[[str], None] | None = None) -> Clip:
     """Load a CLIP by open_clip's name for it.
 
     Args:
         name: ``architecture/weights`` (``ViT-B-32/laion2b_s34b_b79k``), ``hf-hub:org/name``, or a folder with
             ``open_clip_config.json`` and ``open_clip_model.safetensors``; ``architecture/random`` for benchmarks.
         image_size: side of the square input in pixels, or ``"native"``.
+        say: shows a line, where the weights must be fetched first.
 
     Raises:
         UserError: the name is unknown, the weights cannot be had, or they were trained with another activation.
     """
     identifier, weights = resolve(name)
+    repository = hub_repository(identifier, weights)
+    fetched = hub.announce(f"teacher {name}", repository, say)
     try:
-        with _quiet():
+        with _quiet(shows_progress=fetched), hub.quiet():
             model = _create(identifier, weights, None if image_size == "native" else int(image_size))
             tokenize = open_clip.get_tokenizer(identifier)
     except ModuleNotFoundError as error:
@@ -101,12 +105,8 @@ def load_clip(name: str, image_size: int | str = "native") -> Clip:
     except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
-        repository = hub_repository(identifier, weights)
         if repository and "Hub" in reason:
-            raise UserError(
-                f"teacher {name}: its weights are not on this machine, and the Hugging Face hub cannot be reached: "
-                f"where it can, `hf download {repository} --local-dir FOLDER`; then give --teacher FOLDER"
-            ) from error
+            raise UserError(hub.absent(f"teacher {name}: its weights", repository, "give --teacher FOLDER")) from error
         raise UserError(f"teacher {name}: cannot be loaded: {reason}") from error
     model.eval().requires_grad_(False)
     preprocess = open_clip.get_model_preprocess_cfg(model)
@@ -294,13 +294,18 @@ def _refuse_wrong_activation(architecture: str, tag: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep open_clip's log lines and warnings from the user; what matters is checked and raised."""
+def _quiet(shows_progress: bool) -> Iterator[None]:
+    """Keep open_clip's log lines and warnings from the user; what matters is checked and raised.
+
+    Args:
+        shows_progress: leave standard error to the bar of a download.
+    """
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        elsewhere = contextlib.nullcontext() if shows_progress else contextlib.redirect_stderr(io.StringIO())
+        with warnings.catch_warnings(), elsewhere:
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -80,9 +80,8 @@ def train(
     recipe = settled(recipe)
     images, test = source.load("train"), source.load("test")
     objects = object_boxes.read(boxes, images) if boxes else object_boxes.of(images)
-    student = students.build(
-        recipe.student.backbone, len(images.class_names), recipe.student.alpha, recipe.student.weights, recipe.seed
-    )
+    knobs, classes = recipe.student, len(images.class_names)
+    student = students.build(knobs.backbone, classes, knobs.alpha, knobs.weights, recipe.seed, stages.say)
     trainer = Trainer(student.to(place), recipe, ranks, stages.say)
     if memory is not None:
         memory.attend(student)

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "ccd_fast"
 
 LEVELS = [
     {"", "errors", "printable", "randomness"},
-    {"prompts", "within_memory", "device_streams", "shards", "tensorboard_log"},
+    {"prompts", "within_memory", "device_streams", "hub", "shards", "tensorboard_log"},
     {"knobs"},
     {"config", "datasets", "engines", "kernels", "views", "progress", "machine", "ranks"},
     {"ceilings", "teacher", "student", "cam", "pseudo_labels", "losses", "verify"},

@@ -1,4 +1,5 @@
 import json
+import logging
 import math
 import shutil
 from pathlib import Path
@@ -172,6 +173,44 @@ def test_quickgelu_weights_under_their_right_name_pass_the_check():
 @pytest.mark.parametrize("name", ["hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "ViT-B-32/laion2b_s34b_b79k"])
 def test_weights_that_are_not_at_hand_are_named_with_the_way_to_get_them(name, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match="are not on this machine") as caught:
-        teacher.load_clip(name)
+    said = []
+    with pytest.raises(UserError, match="are not on this machine, and HF_HUB_OFFLINE is set") as caught:
+        teacher.load_clip(name, say=said.append)
     assert "`hf download laion/CLIP-ViT-B-32-laion2B-s34B-b79K --local-dir FOLDER`" in str(caught.value)
+    assert said == []  # nothing is fetched
+
+
+def test_a_download_is_announced_and_a_hub_out_of_reach_is_one_line(tmp_path, monkeypatch, caplog, capfd):
+    from huggingface_hub import constants
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def out_of_reach(*arguments, **options):
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s")
+        raise LocalEntryNotFoundError("cannot find the file on the Hub and it is not in the local cache")
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("open_clip.factory._get_hf_config", out_of_reach)
+    said = []
+    with pytest.raises(UserError, match="and the Hugging Face hub cannot be reached"):
+        teacher.load_clip("hf-hub:org/name", say=said.append)
+    assert said == [
+        f"teacher hf-hub:org/name: fetching org/name from the Hugging Face hub, once; it is kept in {tmp_path}"
+    ]
+    assert "Retrying" not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_a_teacher_in_the_hub_s_cache_needs_no_network(tiny_clip, tmp_path, monkeypatch):
+    """As after `hf download org/tiny` on this machine; HF_HUB_OFFLINE is set for all tests."""
+    snapshot = tmp_path / "models--org--tiny" / "snapshots" / ("0" * 40)
+    shutil.copytree(tiny_clip, snapshot)
+    (tmp_path / "models--org--tiny" / "refs").mkdir()
+    (tmp_path / "models--org--tiny" / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    said = []
+    cached = teacher.load_clip("hf-hub:org/tiny", say=said.append)
+    of_folder = teacher.load_clip(str(tiny_clip))
+    assert said == []
+    assert torch.equal(
+        teacher.class_embeddings(cached, ["cat"], ["a {}"]), teacher.class_embeddings(of_folder, ["cat"], ["a {}"])
+    )

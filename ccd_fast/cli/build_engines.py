@@ -81,7 +81,7 @@ def build_engines(
     overrides += [f"{k}={v if isinstance(v, int) else options.quoted(v)}" for k, v in named.items() if v is not None]
     knobs = config.load(recipe, overrides).teacher
     machine.check_device(device)
-    clip = load_clip(knobs.model, knobs.image_size)
+    clip = load_clip(knobs.model, knobs.image_size, options.warn)
     names, views = _to_compare(clip, images, classes)
     built = build_checked(
         clip,

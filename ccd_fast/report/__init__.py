@@ -55,7 +55,8 @@ def render(facts: Facts, shown: list[Corrected], why_not: str = "") -> str:
         shown=shown,
         why_not=why_not or unseen(facts),
         progress=lines(facts.curves, facts.epochs),
-        bias=bars(facts.bias, "mean score or label", limit=1.0),
+        bias=bars([bar for bar in facts.bias if bar.values["score"] is not None], "mean score or label", limit=1.0),
+        never_on_top=[bar.name for bar in facts.bias if bar.values["score"] is None],
         classes=bars(facts.by_class, "average precision", limit=1.0),
     )
 

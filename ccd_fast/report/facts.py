@@ -159,10 +159,14 @@ def _bias(folder: RunFolder) -> list[Bar]:
     if not (folder.path / BIAS).is_file():
         return []  # a run of an older version
     found = [
-        Bar(name, {"score": facts["mean_top_score"], "label": facts["mean_top_label"]}, f"{facts['images']} images")
+        Bar(name, {"score": facts["mean_top_score"], "label": facts["mean_top_label"]}, _images(facts["images"]))
         for name, facts in folder.read_json(BIAS).items()
     ]
     return sorted(found, key=lambda bar: -(bar.values["score"] or 0))
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def _by_class(metrics: dict[str, Any]) -> list[Bar]:

@@ -27,6 +27,8 @@ SIDE, CROP_SIDE = 320, 96
 """Longest side of a photograph, and side of a crop, in pixels."""
 BOXES = 4
 """Boxes that are shown of a photograph, those of the classes that the student is surest of."""
+NEAR = np.array([0.3, 0.07])
+"""Shares of a photograph's width and height within which two names overlap."""
 TOLD = 4
 """Labels that are told of a photograph."""
 
@@ -40,12 +42,16 @@ class Box:
         probability: what the student gives the class.
         style: its position in shares of the photograph, as CSS.
         crop: as a data URL.
+        place: its number among those of the photograph; boxes and crops of one number have one colour.
+        below: how many names already stand in its upper left corner, so that its own stands below them.
     """
 
     name: str
     probability: float
     style: str
     crop: str
+    place: int = 0
+    below: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,8 +160,12 @@ def _looked_up(
                     probabilities[found.classes[k]],
                     _style(box, width, height),
                     _url(crop, (CROP_SIDE, CROP_SIDE)),
+                    place,
+                    below,
                 )
-                for k, box, crop in zip(best, inside, crops, strict=True)
+                for place, (k, box, crop, below) in enumerate(
+                    zip(best, inside, crops, names_above(inside / [width, height, width, height]), strict=True)
+                )
             ],
             labels=_labels(images, row, model.class_names, tables[0][row], tables[1][row]),
         )
@@ -172,6 +182,16 @@ def _labels(
         Label(names[c], float(before[c]), float(after[c]), None if truth is None else bool(truth[c]))
         for c in sorted(changed.tolist(), key=lambda c: -after[c])
     ]
+
+
+def names_above(boxes: NDArray[np.float64]) -> list[int]:
+    """Count, for each box, the earlier ones whose names would hide its own.
+
+    Args:
+        boxes: (M, 4), in shares of the photograph.
+    """
+    near = np.abs(boxes[:, None, :2] - boxes[None, :, :2]) < NEAR
+    return [int(row[:place].sum()) for place, row in enumerate(near.all(axis=2))]
 
 
 def _style(box: NDArray[np.int64], width: int, height: int) -> str:

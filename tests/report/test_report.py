@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -16,7 +17,7 @@ from ccd_fast.errors import UserError
 from ccd_fast.progress import Stages
 from ccd_fast.report.charts import Bar, Curve, bars, lines
 from ccd_fast.report.facts import read
-from ccd_fast.report.gallery import Box, Corrected, Label
+from ccd_fast.report.gallery import Box, Corrected, Label, names_above
 from ccd_fast.run_folder import RunFolder
 from ccd_fast.training import train
 
@@ -65,6 +66,27 @@ def test_the_gallery_shows_the_largest_corrections_first(run):
     assert changes == sorted(changes, reverse=True)
     assert any(photo.boxes for photo in shown)
     assert all(photo.picture.startswith("data:image/jpeg;base64,") for photo in shown)
+
+
+def test_names_of_boxes_that_begin_at_one_place_stand_below_each_other():
+    corners = np.array([[0.0, 0.0, 1.0, 1.0], [0.05, 0.01, 1.0, 1.0], [0.6, 0.0, 1.0, 1.0], [0.0, 0.02, 0.5, 0.5]])
+    assert names_above(corners) == [0, 1, 0, 2]
+    assert names_above(np.zeros((0, 4))) == []
+
+
+def test_a_label_that_reads_the_same_is_no_change_and_no_box_is_said(run):
+    labels = [Label("cat", 0.16601, 0.16604, None), Label("dog", 0.1, 0.9, None)]
+    page = report.render(read(run), [Corrected("a.jpg", "data:,", [], labels)])
+    assert '16.6 → <b class="">16.6</b>' in page
+    assert '10.0 → <b class="up">90.0</b>' in page
+    assert "No box: the student is sure enough of no class here" in page
+
+
+def test_classes_that_are_never_on_top_are_named_and_have_no_bar(run):
+    bias = [Bar("cat", {"score": 0.5, "label": 0.9}), Bar("axolotl", {"score": None, "label": None})]
+    page = report.render(dataclasses.replace(read(run), bias=bias, by_class=[], counts=[]), [])
+    assert "they take the mean of the others: axolotl." in page
+    assert "–" not in page[page.index("The teacher's bias") : page.index("The labels")]
 
 
 def test_the_page_asks_for_nothing_outside_itself(page):
