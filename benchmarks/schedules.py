@@ -6,9 +6,11 @@ kept in WORK, and the same command goes on. On a data set the student's backbone
 loss (ROWS of the labels are what is studied); in the demo world the whole student is trained. Schedules are to be
 chosen by the pseudo-labels of the training images; the test images confirm.
 
-``ONLY=once,running`` in the environment runs some of the rows, ``SET="student.image_size=320 …"`` sets knobs.
+``ONLY="running mean;every, lambda 0.5"`` in the environment runs some of the rows, ``SET="student.image_size=320 …"``
+sets knobs.
 """
 
+import functools
 import json
 import os
 import statistics
@@ -51,9 +53,13 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
         *("relabel.ema=0.5", "relabel.average=running"),
         *("views.per_class=2", "views.jitter=0.1"),
     ),
+    "running mean, bias again": ("relabel.ema=0.5", "relabel.average=running", "bias.again=true"),
+    "running mean, tau at every update": ("relabel.ema=0.5", "relabel.average=running", "relabel.tau=every"),
+    "running mean, until settled": ("relabel.ema=0.5", "relabel.average=running", "relabel.settle=0.004"),
 }
 """Each row with what it changes; all update at every epoch after the warm-up unless they say otherwise."""
 RESAMPLES = 1000
+Scored = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
 def plan(work: Path, arguments: Sequence[str]) -> cells.Plan:
@@ -92,16 +98,18 @@ def label_maps(cell: Cell) -> list[float]:
     return [record["pseudo_label_map"] for record in map(json.loads, lines) if "pseudo_label_map" in record]
 
 
-def test_scores(cell: Cell) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Give the student's probabilities of the test images, and the truth."""
-    model = trained.load(cell.folder)
-    images = trained.origin(cell.folder)[0].load("test")
+@functools.cache
+def test_scores(folder: Path) -> Scored:
+    """Give a run's probabilities of the test images that can be read and whose labels are known, and the truth."""
+    model = trained.load(folder)
+    images = trained.origin(folder)[0].load("test")
     backend, _ = evaluation_conditions(model.recipe)
     stage = Stage("test", len(images), lambda _: None)
     seen = predict(model.student, images.files_of_all(), backend, model.recipe.student.image_size, stage)
     if images.truth is None:
         raise ValueError("the truth of the test images is not known")
-    return seen.probabilities.numpy(), images.truth
+    rows = seen.readable.numpy() & images.known
+    return seen.probabilities.numpy()[rows], images.truth[rows]
 
 
 def average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
@@ -115,8 +123,16 @@ def average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> 
 
 
 def difference(own: Sequence[Cell], other: Sequence[Cell]) -> dict[str, Any]:
-    """Give the test mAP of one row above another's, mean over seeds, with a paired bootstrap over the test images."""
-    pairs = [(test_scores(a), test_scores(b)) for a, b in zip(own, other, strict=True)]
+    """Give the test mAP of one row above another's, mean over seeds, with a paired bootstrap over the test images.
+
+    The interval says how much depends on these test images; how much depends on the seed is in the figures by seed.
+    """
+    pairs = [(test_scores(a.folder), test_scores(b.folder)) for a, b in zip(own, other, strict=True)]
+    return difference_of(pairs)
+
+
+def difference_of(pairs: Sequence[tuple[Scored, Scored]]) -> dict[str, Any]:
+    """Compare two rows by their scores of the test images, with the truth, a pair a seed; see :func:`difference`."""
     generator = np.random.default_rng(0)
     drawn = []
     for _ in range(RESAMPLES):
@@ -136,6 +152,8 @@ def main() -> None:
     work, out, seeds = Path(sys.argv[1]), Path(sys.argv[2]), [int(seed) for seed in sys.argv[3].split(",")]
     machine.keep_freed_memory()
     only = [name for name in os.environ.get("ONLY", "").split(";") if name]
+    if unknown := set(only) - set(SCHEDULES):
+        sys.exit(f"ONLY: no rows {sorted(unknown)}; the rows are {', '.join(map(repr, SCHEDULES))}")
     rows = {name: own for name, own in SCHEDULES.items() if not only or name in only}
     done = cells.run_cells(plan(work, sys.argv[4:]), rows, seeds)
     figures: dict[str, Any] = {}

@@ -21,6 +21,7 @@ class Metrics:
         average_precision: by class name, for the classes that have positives.
         without_positives: the classes left out of the mean.
         class_precision: CP, the mean over the classes that have positives; a class that is never predicted counts 0.
+            NaN, as CR and CF1, if no class has positives.
         class_recall: CR, the mean over the same classes.
         class_f1: CF1, the harmonic mean of CP and CR.
         overall_precision: OP, over all decisions on all classes.
@@ -176,5 +177,6 @@ def oracle_epoch(test_maps: Sequence[float]) -> int | None:
 
 
 def _harmonic_mean(precision: float, recall: float) -> float:
+    """Give F1: 0 where both are 0, NaN where one is."""
     total = precision + recall
-    return 2 * precision * recall / total if total > 0 else 0.0
+    return 0.0 if total == 0 else 2 * precision * recall / total

@@ -114,7 +114,9 @@ class ViewKnobs(Section):
     per_class: Count = Field(description="crops for each active class, or for each object")
     jitter: Share = Field(description="random shift of a crop's sides, as a share of its width or height")
     max_megapixels: Megapixels = Field(description="a photograph of more pixels (10^6) is refused; 3 MB of RGB each")
-    max_bad_frac: Share = Field(description="a run stops where a larger share of the images cannot be read")
+    max_bad_frac: Share = Field(
+        description="a run stops where a larger share of training or test images cannot be read"
+    )
 
 
 class ConsistencyKnobs(Section):

@@ -145,10 +145,7 @@ def _first_labels(parts: Parts) -> State:
     recipe, images = parts.recipe, parts.images
     with parts.stages.stage("first labels", len(images), parts.keeper("first labels")) as stage:
         gathered, unreadable = parts.passes.whole_images(images, stage)
-    parts.folder.add_to_quarantine(images, unreadable)
-    if unreadable:
-        parts.stages.say(f"{len(unreadable)} of {len(images)} images cannot be read: see quarantine.csv")
-    _refuse_too_many_unreadable(parts, len(unreadable))
+    _set_aside(parts, images, unreadable)
     labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
     confident = int(labels.confident.sum())
     rare = int((labels.bias_counts < max(recipe.bias.min_count, 1)).sum())
@@ -161,24 +158,28 @@ def _first_labels(parts: Parts) -> State:
     if parts.test is not None:
         with parts.stages.stage("zero-shot on the test images", len(parts.test)) as stage:
             zero_shot, unreadable = parts.passes.whole_images(parts.test, stage)
-        parts.folder.add_to_quarantine(parts.test, unreadable)
+        _set_aside(parts, parts.test, unreadable)
         _measure(parts, state, f"{TEACHER}, test", zero_shot.scores, parts.test, zero_shot.readable)
     parts.folder.save_labels(0, images, labels)
     parts.folder.write_json(BIAS, bias_by_class(gathered.scores, labels, images.class_names))
     return state
 
 
-def _refuse_too_many_unreadable(parts: Parts, unreadable: int) -> None:
-    """Stop where so many images cannot be read that the data set is hardly what was meant."""
-    total, allowed = len(parts.images), parts.recipe.views.max_bad_frac
-    where = f"the list is {parts.folder.path / 'quarantine.csv'}"
-    if unreadable == total:
-        raise UserError(f"{parts.images.root}: none of the {total} images can be read; {where}")
-    if unreadable / total > allowed:
+def _set_aside(parts: Parts, images: ImageSet, unreadable: dict[int, str]) -> None:
+    """Put unreadable images into the quarantine; stop where they are so many that the data set is not what was meant."""
+    parts.folder.add_to_quarantine(images, unreadable)
+    if not unreadable:
+        return
+    allowed, where = parts.recipe.views.max_bad_frac, f"the list is {parts.folder.path / 'quarantine.csv'}"
+    of_all = f"of the {len(images)} {'test images' if images.split == 'test' else 'images'}"
+    if len(unreadable) == len(images):
+        raise UserError(f"{images.root}: none {of_all} can be read; {where}")
+    if len(unreadable) / len(images) > allowed:
         raise UserError(
-            f"{parts.images.root}: {unreadable} of {total} images cannot be read, more than views.max_bad_frac = "
-            f"{allowed:g} allows; {where}; mend them, or allow more with --max-bad-frac"
+            f"{images.root}: {len(unreadable)} {of_all} cannot be read, more than views.max_bad_frac = {allowed:g} "
+            f"allows; {where}; mend them, or allow more with --max-bad-frac"
         )
+    parts.stages.say(f"{len(unreadable)} {of_all} cannot be read: see quarantine.csv")
 
 
 def _update_labels(parts: Parts, state: State, epoch: int) -> None:

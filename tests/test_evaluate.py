@@ -42,8 +42,9 @@ def test_a_class_without_positives_is_named_and_left_out_of_the_mean():
 
 def test_without_any_positive_the_mean_is_undefined_and_recorded_as_none():
     metrics = evaluate(torch.rand(3, 2), torch.zeros(3, 2, dtype=torch.bool), ["a", "b"], 0.5)
-    assert math.isnan(metrics.mean_average_precision)
-    assert metrics.record()["mean_average_precision"] is None
+    for name in ("mean_average_precision", "class_precision", "class_recall", "class_f1"):
+        assert math.isnan(getattr(metrics, name)), name
+        assert metrics.record()[name] is None
 
 
 def test_f1_by_hand():

@@ -180,10 +180,24 @@ def test_a_run_stops_where_too_many_images_are_unreadable_and_says_where_they_ar
     for path in source.load("train").paths[:3]:  # of 24
         (tmp_path / "photos" / path).write_bytes(b"rubbish")
     out = tmp_path / "run"
-    with pytest.raises(UserError, match=r"3 of 24 images cannot be read, more than views.max_bad_frac = 0.1 allows"):
+    with pytest.raises(UserError, match=r"3 of the 24 images cannot be read, more than views.max_bad_frac = 0.1 "):
         run(source, recipe("train.epochs=1"), out)
     assert len((out / "quarantine.csv").read_text().splitlines()) == 4
     assert run(source, recipe("train.epochs=1", "views.max_bad_frac=0.125"), out, overwrite=True)["unreadable"] == 3
+
+
+def test_test_images_that_cannot_be_read_are_told_of_and_too_many_stop_the_run(photo_folder, recipe, tmp_path):
+    """Figures over some of the test images only would stand beside those over all."""
+    shutil.copytree(photo_folder, tmp_path / "photos")
+    source = Source("folder", tmp_path / "photos", tmp_path / "photos/classes.txt", tmp_path / "photos/labels.csv")
+    first, second = source.load("test").paths[:2]
+    (tmp_path / "photos" / first).unlink()
+    said = Stages(Console(file=io.StringIO()))
+    train(source, recipe("train.epochs=1"), RunFolder(tmp_path / "run"), said)
+    assert "1 of the 12 test images cannot be read: see quarantine.csv" in said.console.file.getvalue()
+    (tmp_path / "photos" / second).write_bytes(b"rubbish")
+    with pytest.raises(UserError, match=r"2 of the 12 test images cannot be read, more than views.max_bad_frac = 0.1"):
+        run(source, recipe("train.epochs=1"), tmp_path / "other")
 
 
 def test_a_trained_student_predicts_as_it_did_at_the_end_of_the_run(source, recipe, tmp_path):
