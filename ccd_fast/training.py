@@ -166,7 +166,7 @@ def _first_labels(parts: Parts) -> State:
 
 
 def _set_aside(parts: Parts, images: ImageSet, unreadable: dict[int, str]) -> None:
-    """Put unreadable images into the quarantine; stop where they are so many that the data set is not what was meant."""
+    """Put unreadable images into the quarantine; stop where so many say that the data set is not what was meant."""
     parts.folder.add_to_quarantine(images, unreadable)
     if not unreadable:
         return

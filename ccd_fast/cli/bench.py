@@ -175,9 +175,7 @@ def show_decode(result: dict[str, Any]) -> None:
 
 @app.command("kernels")
 def kernels(
-    device: Annotated[
-        str, typer.Option(help="cpu (the NumPy twins), or cuda or cuda:N (the CUDA kernels).")
-    ] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu (the NumPy twins), or cuda or cuda:N (the CUDA kernels).")] = "cpu",
     rows: Annotated[
         int | None, typer.Option(min=1, help="Images N; by default 160,000 on a GPU and 4,000 on a CPU.")
     ] = None,

@@ -116,7 +116,7 @@ def open_engine(tower: ImageTower, wanted: EngineSettings, store: Store) -> Imag
         for choice, after in pairwise(works):
             try:
                 return RUNTIMES[choice].open(tower, dataclasses.replace(wanted, runtime=choice), store)
-            except (RunError, UserError) as refused:
+            except (RunError, UserError) as refused:  # noqa: PERF203 - two or three runtimes
                 say_on_stderr(f"{choice} does not run here, so {after} is taken: {refused}")
                 resolved = dataclasses.replace(wanted, runtime=after)
     return RUNTIMES[resolved.runtime].open(tower, resolved, store)

@@ -190,8 +190,8 @@ def names_above(boxes: NDArray[np.float64]) -> list[int]:
     Args:
         boxes: (M, 4), in shares of the photograph.
     """
-    near = np.abs(boxes[:, None, :2] - boxes[None, :, :2]) < NEAR
-    return [int(row[:place].sum()) for place, row in enumerate(near.all(axis=2))]
+    near: NDArray[np.bool_] = np.all(np.abs(boxes[:, None, :2] - boxes[None, :, :2]) < NEAR, axis=2)
+    return [int(near[place, :place].sum()) for place in range(len(near))]
 
 
 def _style(box: NDArray[np.int64], width: int, height: int) -> str:
