@@ -84,7 +84,7 @@ def test_it_is_measured_once_and_kept_in_the_manifest(clip, tmp_path):
 def test_a_wrong_engine_is_refused_by_how_much_and_removed(clip, tmp_path, monkeypatch):
     class Wrong:
         def __init__(self, engine):
-            self.key, self.embed_right = engine.key, engine.embed
+            self.key, self.runtime, self.embed_right = engine.key, engine.runtime, engine.embed
 
         def embed(self, pixels):
             return self.embed_right(pixels.flip(0))
