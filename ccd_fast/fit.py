@@ -119,7 +119,7 @@ def fit_epoch(
         that could not be read, with the reason.
 
     Raises:
-        RunError: the loss is not finite.
+        RunError: the loss or a gradient is not finite.
     """
     trainer.begin_epoch()
     views = TrainingViews(recipe, epoch, len(images), backend)
@@ -153,7 +153,7 @@ def fit_epoch(
                         loss, logits = trainer.step(batch.first, batch.second, *wanted, share)
                     except NotFiniteError as error:
                         names = ", ".join(images.paths[row] for row in rows.tolist()[:3])
-                        message = f"the loss is {error} at a batch with {names}; the last checkpoint is kept"
+                        message = f"{error} at a batch with {names}; the last checkpoint is kept"
                         raise RunError(message) from error
                     except RuntimeError as error:
                         if problem := lost(error):

@@ -23,6 +23,7 @@ class State:
         labels: the pseudo-labels.
         epoch: the next epoch.
         tau: the activity threshold; None before the first update.
+        updated: the epoch of the last label update; None before the first.
         settled: whether label updates have ended, as the last one changed too little.
         agreement: m_e of each finished epoch (section 6); NaN where it is undefined.
         test_maps: test mAP of each finished epoch, where there is any truth; to compare, never to choose.
@@ -33,6 +34,7 @@ class State:
     labels: PseudoLabels
     epoch: int = 0
     tau: float | None = None
+    updated: int | None = None
     settled: bool = False
     agreement: list[float] = field(default_factory=list)
     test_maps: list[float] = field(default_factory=list)

@@ -82,6 +82,12 @@ def boxes(run: Path) -> Path | None:
     return Path(file) if file else None
 
 
+def device_of(run: Path) -> str:
+    """Give the device that a run began on, by its kind alone where it is the first of its kind."""
+    device = str(RunFolder(run).read_json("run.json").get("device", "cpu"))
+    return device.removesuffix(":0")
+
+
 def origin(run: Path) -> tuple[Source, Recipe]:
     """Read what a run was started with: its data set and its recipe.
 

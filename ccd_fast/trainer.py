@@ -10,6 +10,7 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import get_total_norm
 
 from ccd_fast.config import Recipe
 from ccd_fast.engines.precision import DTYPES, Precision
@@ -25,7 +26,7 @@ Wanted = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class NotFiniteError(ArithmeticError):
-    """The loss of a step is not finite; the student is as it was before the step."""
+    """The loss of a step, or a gradient, is not finite; the student is as it was before the step."""
 
 
 def adam(student: Student, recipe: Recipe) -> torch.optim.Adam:
@@ -161,12 +162,16 @@ class Trainer:
             The loss; and z of the first views before the step, (B, C) float32, on the host.
 
         Raises:
-            NotFiniteError: the loss is not finite; no step was taken.
+            NotFiniteError: the loss or a gradient is not finite; no step was taken.
             RunError: the device has not the memory for it.
         """
         labels, weights = labels.to(self.device), None if weights is None else weights.to(self.device)
         while (done := self._gradients(first, second, labels, weights, share)) is None:
             self._cut(len(first))
+        if not self.scaler.is_enabled():  # which leaves such steps out itself
+            norm = float(get_total_norm([p.grad for p in self.student.parameters() if p.grad is not None]))
+            if not math.isfinite(norm):
+                raise NotFiniteError(f"the norm of the gradients is {norm}")
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return done
@@ -192,7 +197,7 @@ class Trainer:
                 of_batch = len(rows) / len(first)
                 value += of_batch * float(loss.detach())
                 if not math.isfinite(value):
-                    raise NotFiniteError(str(value))
+                    raise NotFiniteError(f"the loss is {value}")
                 scale = share * of_batch
                 self.scaler.scale(loss if scale == 1 else scale * loss).backward()  # type: ignore[no-untyped-call]
                 seen.append(logits.detach().cpu())

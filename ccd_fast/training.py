@@ -128,8 +128,9 @@ def _run(parts: Parts, until: int) -> State:
         state = _first_labels(parts)
         _save(parts, state)
     for epoch in range(state.epoch, until):
-        if updates_labels(parts.recipe, epoch) and not state.settled:
+        if updates_labels(parts.recipe, epoch) and not state.settled and state.updated != epoch:
             _update_labels(parts, state, epoch)
+            _save(parts, state)
         _fit(parts, state, epoch)
         _save(parts, state)
     return state
@@ -200,6 +201,7 @@ def _update_labels(parts: Parts, state: State, epoch: int) -> None:
     ended = f", less than relabel.settle = {knobs.settle:g}: no more updates" if state.settled else ""
     parts.stages.say(f"tau {state.tau:.4f}; labels changed by {changed:.4f} on average{ended}")
     _measure(parts, state, UPDATED, labels.table, images, labels.readable)
+    state.updated = epoch
 
 
 def _fit(parts: Parts, state: State, epoch: int) -> None:
@@ -263,7 +265,7 @@ def _measure(
 
 
 def _save(parts: Parts, state: State) -> None:
-    """Write the checkpoint of the last finished epoch."""
+    """Write a checkpoint of what is finished: the first labels, a label update, an epoch."""
     weights = parts.student.state_dict()
     parts.folder.save_student("last", weights)
     content = {**vars(state), "labels": state.labels.state()}
@@ -283,10 +285,13 @@ def _refuse_another_run(parts: Parts) -> None:
         raise UserError(f"--resume: the run began with the student on {began}, which would be on {now} here")
     if parts.folder.has_state() and (changed := parts.folder.changes(parts.images)):
         raise UserError(f"--resume: the data set is not the one that the run began with: {changed}")
+    digests = _digests(parts)
+    if parts.folder.read_json("run.json").get("digests", digests) != digests:
+        raise UserError("--resume: the data set is not the one that the run began with: other images or other prompts")
 
 
 def _restore(parts: Parts) -> State:
-    """Read the checkpoint of the last finished epoch back."""
+    """Read the checkpoint back."""
     content = parts.folder.load_state()
     parts.student.load_state_dict(content.pop("student"))
     parts.trainer.load_state_dict(content.pop("trainer"))
@@ -305,6 +310,7 @@ def _description(parts: Parts, source: Source, command: str, boxes: Path | None)
         "class_names": list(parts.images.class_names),
         "prompt_names": list(parts.images.prompt_names),
         "images": {"train": len(parts.images), "test": len(parts.test) if parts.test else 0},
+        "digests": _digests(parts),
         "teacher": parts.recipe.teacher.model,
         "engine": parts.passes.engine,
         "student_runtime": parts.passes.student_runtime,
@@ -319,6 +325,10 @@ def _description(parts: Parts, source: Source, command: str, boxes: Path | None)
         "could_differ": could_differ(parts.trainer, parts.ranks),
         "machine": machine.describe(),
     }
+
+
+def _digests(parts: Parts) -> dict[str, str]:
+    return {images.split: images.digest() for images in (parts.images, parts.test) if images is not None}
 
 
 def _summary(parts: Parts, state: State) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import safetensors.torch
 import torch
 from pictures import picture
+
+from ccd_fast.cli import main
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that reached for a download would fail at once
 
@@ -94,3 +97,18 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     safetensors.torch.save_file(state, folder / "open_clip_model.safetensors")
     return folder
+
+
+@pytest.fixture
+def ccd(monkeypatch, capfd, cache):
+    """Run ``ccd-fast`` in this process; give its exit code, its output and its error output."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ccd-fast", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "250")
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capfd.readouterr()
+        return int(exit_.value.code or 0), out, err
+
+    return call

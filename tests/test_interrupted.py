@@ -17,6 +17,7 @@ from rich.console import Console
 from ccd_fast import config, fit, prediction, training
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
+from ccd_fast.passes import StandardPasses
 from ccd_fast.progress import Stages
 from ccd_fast.run_folder import PARTIAL, RunFolder
 
@@ -152,6 +153,18 @@ def test_what_was_done_is_not_done_again(source, tiny_clip, tmp_path, monkeypatc
     images = len(source.load("train"))
     in_all = 4 * -(-images // 4)
     assert len(steps) == in_all - 6  # the seventh was never taken
+
+
+def test_a_label_update_that_was_done_is_not_done_again(whole, source, tiny_clip, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    run = partial(go, source, tiny_clip, out)
+    # 6 steps an epoch of 24 images: the first one of epoch 2, which begins with an update
+    process(run, False, ("ccd_fast.trainer:Trainer", "step", 13), signal.SIGKILL)
+    epochs, update = [], StandardPasses.relabel
+    monkeypatch.setattr(StandardPasses, "relabel", lambda *a: epochs.append(a[5]) or update(*a))
+    run(True)
+    assert epochs == [3]
+    assert_equal(remains(out), whole)
 
 
 def test_a_disk_that_is_full_keeps_the_last_checkpoint(tmp_path, monkeypatch):

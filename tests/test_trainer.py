@@ -120,6 +120,15 @@ def test_a_loss_that_is_not_finite_takes_no_step(net):
     assert not ours.optimizer.state
 
 
+def test_a_gradient_that_is_not_finite_takes_no_step(net):
+    ours = trainer(net)
+    weights = {name: p.clone() for name, p in ours.student.named_parameters()}
+    ours.student.head.weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(NotFiniteError, match="gradients"):
+        ours.step(*batch())
+    assert all(torch.equal(weights[name], p) for name, p in ours.student.named_parameters())
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(bool(torch_runtime.compiler_problem("cpu")), reason=torch_runtime.compiler_problem("cpu"))
 def test_a_compiled_step_is_nearly_that_of_eager_pytorch(net):

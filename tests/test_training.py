@@ -395,3 +395,23 @@ def test_updates_end_once_the_labels_settle_and_a_resumed_run_remembers(source, 
     never = recipe("train.epochs=4", "relabel.epochs=every", "relabel.settle=0.0")
     run(source, never, tmp_path / "never")
     assert [line["epoch"] for line in lines(tmp_path / "never") if line.get("stage") == "relabel"] == [2, 3]
+
+
+def test_other_images_are_refused_before_the_first_labels_are_there_too(photo_folder, recipe, tmp_path, monkeypatch):
+    import ccd_fast.training as module
+
+    shutil.copytree(photo_folder, tmp_path / "photos")
+    source = Source("folder", tmp_path / "photos", tmp_path / "photos/classes.txt", tmp_path / "photos/labels.csv")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_first_labels", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(source, recipe("train.epochs=1"), tmp_path / "run")
+    labels = tmp_path / "photos" / "labels.csv"
+    kept = [line for line in labels.read_text().splitlines() if source.load("test").paths[0] not in line]
+    labels.write_text("\n".join(kept) + "\n")
+    with pytest.raises(UserError, match="other images"):
+        run(source, recipe("train.epochs=1"), tmp_path / "run", resume=True)

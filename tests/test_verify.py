@@ -4,12 +4,10 @@ import csv
 import io
 import json
 import shutil
-import sys
 
 import pytest
 from rich.console import Console
 
-from ccd_fast.cli import main
 from ccd_fast.datasets import Source
 from ccd_fast.progress import Stages
 from ccd_fast.verify import CHUNK, verify
@@ -98,19 +96,6 @@ def test_images_that_train_and_test_share_and_wrong_counts_are_problems(photos, 
     ]
     subset = verify(source, stages, 1, quick=True, subset=True)
     assert not any("official" in problem for problem in subset.problems)
-
-
-@pytest.fixture
-def ccd(monkeypatch, capfd):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ccd-fast", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capfd.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return call
 
 
 def test_the_command_prints_tables_or_json_and_its_code_says_whether_all_is_well(photos, ccd):

@@ -15,6 +15,12 @@ _state = {"debug": False}
 _go_on = [""]
 
 
+def was_given(context: typer.Context, name: str) -> bool:
+    """Tell whether a parameter was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
 def goes_on_with(how: str) -> None:
     """Keep how the command that now runs can be taken up again, for the message at Ctrl-C."""
     _go_on[0] = how

@@ -13,8 +13,15 @@ from rich.table import Table
 from ccd_fast.cli import options, screen
 from ccd_fast.cli.report import write_or_say
 
+OF_THE_RUN = (
+    *("dataset", "classes", "truth", "boxes", "teacher", "templates", "student", "student_weights"),
+    *("max_bad_frac", "recipe", "set_"),
+)
+"""Parameters that a run which goes on has already."""
+
 
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the run; made anew.")],
     data_root: Annotated[
         Path | None, typer.Option(help="Folder that holds the data set; needed but with --resume.")
@@ -69,6 +76,10 @@ def train(
     if source is not None:
         source.check()
 
+    elif changed := [name for name in OF_THE_RUN if options.was_given(context, name)]:
+        named = ", ".join("--" + name.strip("_").replace("_", "-") for name in changed)
+        raise UserError(f"--resume goes on with the run's own recipe and data: leave out {named}")
+
     kept = tensorboard_log.open_log(out, log, resume)
 
     from ccd_fast import machine, ranks, trained
@@ -80,9 +91,11 @@ def train(
     if source is None:
         source, knobs = trained.origin(out)
         boxes = trained.boxes(out)
+        if not options.was_given(context, "device"):
+            device = trained.device_of(out)
     processes, device = ranks.join(device)
     folder = RunFolder(out, processes, kept)
-    options.goes_on_with(f"`ccd-fast train --resume --out {shlex.quote(str(out))}`, from the last finished epoch")
+    options.goes_on_with(f"`ccd-fast train --resume --out {shlex.quote(str(out))}`, from where it is")
     summary = run(
         source,
         knobs,

@@ -6,23 +6,6 @@ import sys
 
 import pytest
 
-from ccd_fast.cli import main
-
-
-@pytest.fixture
-def ccd(monkeypatch, capfd, cache):
-    """Run ``ccd-fast`` in this process; give its exit code, its output and its error output."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ccd-fast", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capfd.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return call
-
 
 @pytest.fixture(scope="session")
 def arguments(photo_folder, tiny_clip):

@@ -98,6 +98,16 @@ def test_the_figures_are_kept_for_tensorboard(trained):
     assert {"loss", "images_per_second/train", "crops_per_second/relabel"} <= set(found.Tags()["scalars"])
 
 
+def test_a_run_that_began_on_a_gpu_does_not_go_on_elsewhere_unasked(ccd, trained, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "run")
+    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**described, "device": "cuda:7"}))
+    code, _, err = ccd("train", "--resume", "--out", tmp_path / "run")
+    assert code == 2
+    assert "--device cuda:7" in err
+    assert ccd("train", "--resume", "--out", tmp_path / "run", "--device", "cpu")[0] == 0
+
+
 def test_a_run_is_resumed_with_its_folder_alone(ccd, trained):
     code, out, _ = ccd("train", "--resume", "--out", trained[0])
     assert code == 0
@@ -343,6 +353,8 @@ def test_a_mistake_gets_one_line_exit_code_two_and_writes_nothing(ccd, arguments
         (["evaluate", "{tmp}"], "not a run of ccd-fast"),
         (["train", "--out", "{tmp}/new"], "--data-root FOLDER is needed"),
         (["train", "--out", "{tmp}", "--resume"], "not a run of ccd-fast"),
+        (["train", "--out", "{run}", "--resume", "--set", "train.epochs=9"], "leave out --set"),
+        (["train", "--out", "{run}", "--resume", "--student", "resnet18"], "leave out --student"),
         (["predict", "{run}", "{tmp}/gone.jpg"], "gone.jpg: no such file"),
         (["predict", "{run}", "{tmp}"], "no images in it"),
         (["predict", "{run}", "{run}/recipe.toml"], "recipe.toml: not an image (starts with"),

@@ -1,13 +1,11 @@
 """The whole method on small trees of the benchmarks, by the command itself, and what a trained run can do then."""
 
 import json
-import sys
 
 import pytest
 from benchmark_trees import BENCHMARKS, TEST, TRAIN
 
 from ccd_fast import trained
-from ccd_fast.cli import main
 
 SMALL = (
     "student.image_size=64",
@@ -16,21 +14,6 @@ SMALL = (
     "train.epochs=2",
     "labels.max_entropy=5",
 )
-
-
-@pytest.fixture
-def ccd(monkeypatch, capfd, cache):
-    """Run ``ccd-fast`` in this process; give its exit code, its output and its error output."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ccd-fast", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capfd.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return call
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

@@ -2,30 +2,12 @@
 
 import csv
 import json
-import sys
 
 import pytest
 from benchmark_trees import TEST, TRAIN
 
-from ccd_fast.cli import main
-
 TINY = ("student.image_size=64", "train.batch_size=8", "teacher.batch_size=8", "labels.max_entropy=5", "train.epochs=2",
         "train.warmup_epochs=1")  # fmt: skip
-
-
-@pytest.fixture
-def ccd(monkeypatch, capfd, cache):
-    """Run ``ccd-fast`` in this process; give its exit code, its output and its error output."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ccd-fast", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "250")
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capfd.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture
