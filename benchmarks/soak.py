@@ -1,7 +1,7 @@
 """Do memory and file handles stay flat in a long run? Fifty epochs of a small demo world, updates at every epoch.
 
 ``python benchmarks/soak.py WORK OUT.json [EPOCHS] [SCENES]``; ``PLAIN=1`` in the environment leaves glibc's allocator
-as it is. Told of each epoch: resident memory, open files, threads.
+as it is, ``DEVICE=cuda`` runs on a GPU. Told of each epoch: resident memory, the device's, open files, threads.
 """
 
 import os
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from ccd_fast import machine
@@ -27,7 +28,10 @@ def standing() -> dict[str, float]:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     resident, peak = (int(status.split(f"{key}:")[1].split()[0]) / 1024 for key in ("VmRSS", "VmHWM"))
     counts = {name: len(list(Path(f"/proc/self/{folder}").iterdir())) for name, folder in COUNTED.items()}
-    return {"resident_mib": round(resident, 1), "peak_mib": round(peak, 1), **counts}
+    device = {}
+    if torch.cuda.is_available():
+        device = {"device_mib": round(torch.cuda.memory_reserved() / 2**20, 1)}
+    return {"resident_mib": round(resident, 1), "peak_mib": round(peak, 1), **device, **counts}
 
 
 def main() -> None:
@@ -49,7 +53,7 @@ def main() -> None:
     stages = Stages(Console(stderr=True, quiet=True), keep)
     source = story.draw(0, stages, scenes, max(scenes // 4, 20))
     recipe = story.recipe(0, [f"train.epochs={epochs}", *KNOBS])
-    train(source, recipe, folder, stages, overwrite=folder.can_resume())
+    train(source, recipe, folder, stages, os.environ.get("DEVICE", "cpu"), overwrite=folder.can_resume())
     half = len(found) // 2
     growth = found[-1]["resident_mib"] - found[half]["resident_mib"]
     result = {"benchmark": "soak", "epochs": epochs, "scenes": scenes, "allocator": os.environ.get("PLAIN") or "ours"}

@@ -131,11 +131,11 @@ def fit_epoch(
         trainer.go_on(left["trainer"])
         probabilities, total = left["probabilities"], left["total"]
         unreadable |= left["unreadable"]
-        stage.go_on(left["done"])
+        stage.go_on(left["done"], seconds=left["seconds"])
 
     def so_far() -> dict[str, Any]:
-        seen = {"probabilities": probabilities, "total": total, "unreadable": unreadable, "done": stage.done}
-        return {**seen, "trainer": trainer.state()}
+        seen = {"probabilities": probabilities, "total": total, "unreadable": unreadable}
+        return {**seen, "done": stage.done, "seconds": stage.seconds, "trainer": trainer.state()}
 
     made = batches(images, labels.readable, views, consistent, recipe, epoch, stage, ranks)
     with closing(prefetched(made, AHEAD, trainer.device) if works_ahead(trainer.device) else made) as source:

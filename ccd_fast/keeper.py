@@ -5,6 +5,7 @@ A pass asks its stage what was kept (:meth:`Keeper.restored`), and offers its st
 bit.
 """
 
+import os
 import signal
 import threading
 import time
@@ -18,6 +19,8 @@ from ccd_fast.run_folder import RunFolder
 
 KEEP, STOP = 1, 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ECHO = 10.0 if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
+"""Seconds after Ctrl-C in which another one counts for nothing: torchrun hands on what the terminal gave already."""
 
 
 class Stop:
@@ -26,6 +29,7 @@ class Stop:
     def __init__(self, say: Callable[[str], None]) -> None:
         """Nobody has asked yet; ``say`` shows a line."""
         self.requested = False
+        self._since = 0.0
         self._say = say
 
     @contextmanager
@@ -42,9 +46,12 @@ class Stop:
                 signal.signal(number, handler)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's arguments
-        if self.requested:
+        now = time.monotonic()
+        if self.requested and now - self._since >= ECHO:
             raise KeyboardInterrupt
-        self.requested = True
+        if self.requested:
+            return
+        self.requested, self._since = True, now
         self._say("finishing the step and keeping what was done; once more to stop at once")
 
     def now(self) -> None:

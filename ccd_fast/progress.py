@@ -69,7 +69,8 @@ class Stage:
         self.crops = 0
         self.repeats = 0
         self.hits = 0
-        self._before = (0, 0)
+        self._crops_before = 0
+        self._seconds_before = 0.0
         self.parts: dict[str, float] = {}
         self.views: dict[str, int] = {}
         self._least = least or {}
@@ -92,9 +93,9 @@ class Stage:
         self.hits += hits
         self._show(self)
 
-    def go_on(self, images: int, crops: int = 0) -> None:
-        """Begin where the pass was left: what was done before counts as done, and for no rate."""
-        self._before = (images, crops)
+    def go_on(self, images: int, crops: int = 0, seconds: float = 0.0) -> None:
+        """Begin where the pass was left: what was done before counts, with the seconds that it took."""
+        self._crops_before, self._seconds_before = crops, seconds
         self.advance(images, crops)
 
     def saw(self, network: str, views: int) -> None:
@@ -116,13 +117,18 @@ class Stage:
 
     @property
     def seconds(self) -> float:
-        """Time since the start, or until the stop."""
+        """Time that the pass took, until now or until the stop; also before it was interrupted."""
+        return self._seconds_before + self._since
+
+    @property
+    def _since(self) -> float:
+        """Seconds since the pass began, or went on."""
         return (self._stopped or time.perf_counter()) - self._start
 
     def rates(self) -> str:
         """Say the rates in a few words."""
-        text = f"{self._rate(self.done, 0):.1f} images/s"
-        text += f", {self._rate(self.crops, 1):.1f} crops/s" if self.crops else ""
+        text = f"{self.done / self.seconds:.1f} images/s"
+        text += f", {self.crops / self.seconds:.1f} crops/s" if self.crops else ""
         text += f", {self.hit_rate:.0%} cache hits" if self.hits else ""
         near = self.nearness()
         return text + ("" if near is None else f", {near:.0%} of a matrix product's speed")
@@ -135,19 +141,16 @@ class Stage:
         """
         if not self.views or any(name not in self._least for name in self.views):
             return None
-        return sum(count * self._least[name] for name, count in self.views.items()) / self.seconds
-
-    def _rate(self, count: int, which: int) -> float:
-        return (count - self._before[which]) / self.seconds
+        return sum(count * self._least[name] for name, count in self.views.items()) / self._since
 
     @property
     def hit_rate(self) -> float:
         """Give the share of the distinct crops whose scores were in the cache, since the stage went on."""
-        return self.hits / max(self.crops - self._before[1] - self.repeats, 1)
+        return self.hits / max(self.crops - self._crops_before - self.repeats, 1)
 
     def shares(self) -> dict[str, float]:
-        """Give the share of the time that each part took; parts that overlap add up to more than 1."""
-        return {name: round(seconds / self.seconds, 3) for name, seconds in self.parts.items()}
+        """Give the share of the time that each part took since the pass went on; parts side by side exceed 1 in all."""
+        return {name: round(seconds / self._since, 3) for name, seconds in self.parts.items()}
 
     def shown_shares(self) -> str:
         """Say the shares behind the rates; nothing where the stage has no parts."""
@@ -159,9 +162,9 @@ class Stage:
     def record(self) -> dict[str, Any]:
         """Give what ``metrics.jsonl`` says of the stage."""
         record: dict[str, Any] = {"stage": self.name, "images": self.done, "seconds": round(self.seconds, 3)}
-        record["images_per_second"] = round(self._rate(self.done, 0), 2)
+        record["images_per_second"] = round(self.done / self.seconds, 2)
         if self.crops:
-            record |= {"crops": self.crops, "crops_per_second": round(self._rate(self.crops, 1), 2)}
+            record |= {"crops": self.crops, "crops_per_second": round(self.crops / self.seconds, 2)}
             record |= {"repeated_crops": self.repeats, "cache_hits": round(self.hit_rate, 4)}
         near = self.nearness()
         record |= {} if near is None else {"of_matmul": round(near, 3)}

@@ -4,9 +4,12 @@ A process that is alone does all of the work, and nothing here costs it anything
 """
 
 import os
+import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -19,6 +22,12 @@ Value = TypeVar("Value")
 
 PATIENCE = timedelta(hours=2)
 """How long a process waits for the others before it gives up: long enough for the build of any engine."""
+
+LOOKS = 2.0
+"""Seconds in which a process that died is looked for, to name it."""
+
+_places: list[tuple[str, int]] = []
+"""Of each process, the name of its machine and its number there."""
 
 
 class Ranks:
@@ -132,6 +141,10 @@ def join(device: str) -> tuple[Ranks, str]:
         distributed.init_process_group(backend, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"the {size} processes cannot meet: {_first_line(error)}") from error
+    every: list[tuple[str, int]] = [("", 0)] * size
+    with _together():
+        distributed.all_gather_object(every, (platform.node(), os.getpid()))
+    _places[:] = every
     return Ranks(distributed.get_rank(), size), device
 
 
@@ -144,7 +157,7 @@ def leave() -> None:
 def lost(error: RuntimeError) -> str:
     """Say that another process is gone, where that is what an error of torch is about; else nothing."""
     about = any(name in str(error).lower() for name in ("gloo", "nccl", "connection closed by peer"))
-    return f"another process of this run has ended: {_first_line(error)}" if about else ""
+    return f"{_who()} of this run has ended: {_first_line(error)}" if about else ""
 
 
 @contextmanager
@@ -153,7 +166,33 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise RunError(f"another process of this run has ended: {_first_line(error)}") from error
+        raise RunError(f"{_who()} of this run has ended: {_first_line(error)}") from error
+
+
+def _who() -> str:
+    """Name the processes that are gone, as far as this machine can tell."""
+    until = time.monotonic() + LOOKS
+    while True:
+        gone = [str(n) for n, (node, pid) in enumerate(_places) if node == platform.node() and not _runs(pid)]
+        if gone:
+            return f"process {' and '.join(gone)}"
+        if not _places or time.monotonic() > until:
+            return "another process"
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process of this machine runs; one that nobody has taken leave of yet does not."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except ProcessLookupError:
+        return False
+    except (OSError, IndexError):  # another user's, or a system without /proc
+        return True
+    return state not in "ZX"
 
 
 def _first_line(error: Exception) -> str:

@@ -49,10 +49,10 @@ def score_whole_images(
     if left := stage.keeper.restored():
         gathered.go_on(left["gathered"])
         unreadable |= left["unreadable"]
-        stage.go_on(left["done"])
+        stage.go_on(left["done"], seconds=left["seconds"])
 
     def so_far() -> dict[str, Any]:
-        return {"gathered": gathered.state(), "unreadable": unreadable, "done": stage.done}
+        return {"gathered": gathered.state(), "unreadable": unreadable, "done": stage.done, "seconds": stage.seconds}
 
     how, device = (teacher.image_size, teacher.interpolation), backend.device
     ahead = decoded_with_views(images.files_of_all(), backend, *how, stage, own[stage.done :])
@@ -205,10 +205,10 @@ def relabel(
     if left := stage.keeper.restored():
         scored.go_on(left["scored"])
         unreadable |= left["unreadable"]
-        stage.go_on(left["done"], len(left["scored"]["rows"]))
+        stage.go_on(left["done"], len(left["scored"]["rows"]), left["seconds"])
 
     def so_far() -> dict[str, Any]:
-        return {"scored": scored.state(), "unreadable": unreadable, "done": stage.done}
+        return {"scored": scored.state(), "unreadable": unreadable, "done": stage.done, "seconds": stage.seconds}
 
     size, device = view_size if looks.asks_the_student else 0, backend.device
     ahead = decoded_with_views(images.files_of_all(), backend, size, STUDENT_FILTER, stage, own[stage.done :])

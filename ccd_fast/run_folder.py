@@ -5,6 +5,8 @@ import io
 import json
 import os
 import shutil
+import tempfile
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +28,7 @@ STATE = "checkpoints/state.pt"
 PARTIAL = "checkpoints/partial.pt"
 SUMMARY = "summary.json"
 BIAS = "labels/bias.json"
-NOT_A_STATE = (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError)
+NOT_A_STATE = (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 """What torch raises for a file that is damaged, or that holds more than tensors and plain data."""
 
 Log = Callable[[Sequence[Mapping[str, Any]]], None]
@@ -60,8 +62,10 @@ class RunFolder:
         Raises:
             UserError: the folder exists and neither flag is given; or there is nothing to resume.
         """
+        if self.ranks.leads and (problem := _cannot_be_written(self.path)):
+            raise UserError(f"--out {self.path}: cannot be written to: {problem}")
         if resume and not self.can_resume():
-            raise UserError(f"--resume: {self.path} holds no run to go on with (no run.json)")
+            raise UserError(f"--resume: {self.path} holds no run to go on with (no run.json, or an empty one)")
         occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
         if occupied and not (resume or overwrite):
             raise UserError(f"--out {self.path}: already exists; go on with --resume or replace it with --overwrite")
@@ -70,7 +74,7 @@ class RunFolder:
 
     def can_resume(self) -> bool:
         """Tell whether there is a run to go on with; it may have stopped before its first labels were made."""
-        return (self.path / "run.json").is_file()
+        return (self.path / "run.json").is_file() and bool(self.read_json("run.json"))
 
     def has_state(self) -> bool:
         """Tell whether there is a checkpoint of a finished stage of the run."""
@@ -81,9 +85,14 @@ class RunFolder:
         return self.read_json(SUMMARY) if (self.path / SUMMARY).is_file() else None
 
     def remove(self) -> None:
-        """Remove the run, if there is one."""
-        if self.path.exists():
-            shutil.rmtree(self.path)
+        """Remove the run, if there is one; ``run.json`` last, so that what a killed removal leaves is still a run."""
+        for entry in sorted(self.path.glob("*"), key=lambda entry: entry.name == "run.json"):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        if self.path.is_dir() and not self.path.is_symlink():
+            self.path.rmdir()
 
     def create(self, overwrite: bool) -> None:
         """Make an empty folder, removing an existing run if ``overwrite``."""
@@ -91,6 +100,8 @@ class RunFolder:
         if self.ranks.leads:
             if overwrite:
                 self.remove()
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write_json("run.json", {})  # says whose folder it is, should the run end before it is described
             for part in ("labels", "checkpoints"):
                 (self.path / part).mkdir(parents=True, exist_ok=True)
         self.ranks.wait()
@@ -168,7 +179,14 @@ class RunFolder:
         return "; ".join(said) or "the same names in another order"
 
     def save_student(self, name: str, state: Mapping[str, torch.Tensor]) -> None:
-        """Write a student's weights as ``checkpoints/<name>.safetensors``."""
+        """Write a student's weights as ``checkpoints/<name>.safetensors``.
+
+        Raises:
+            RunError: a weight is not finite; nothing was written.
+        """
+        for key, tensor in state.items():
+            if not tensor.isfinite().all():
+                raise RunError(f"the student's {key} is not finite: nothing was written, the last checkpoint is kept")
         tensors = {key: tensor.cpu().contiguous() for key, tensor in state.items()}
         target = self.path / "checkpoints" / f"{name}.safetensors"
         self._write(target, lambda temporary: safetensors.torch.save_file(tensors, temporary))
@@ -204,7 +222,7 @@ class RunFolder:
         if not self._partial.is_file():
             return None
         try:
-            state: dict[str, Any] = torch.load(self._partial, weights_only=True, map_location="cpu")
+            state = _load(self._partial)
         except NOT_A_STATE as error:
             raise UserError(
                 f"{self._partial}: not what a run of ccd-fast wrote; remove it, and the pass begins anew"
@@ -228,7 +246,7 @@ class RunFolder:
             UserError: there is none.
         """
         try:
-            state: dict[str, Any] = torch.load(self.path / STATE, weights_only=True, map_location="cpu")
+            state = _load(self.path / STATE)
         except FileNotFoundError:
             raise UserError(f"--resume: {self.path} holds no run to go on with (no {STATE})") from None
         except NOT_A_STATE as error:
@@ -236,6 +254,27 @@ class RunFolder:
         self._records = state.pop("records")
         self.quarantine = state.pop("quarantine")
         return state
+
+
+def _load(file: Path) -> dict[str, Any]:
+    """Read what ``torch.save`` wrote: tensors and plain data. torch does not look at the checksums of its archive."""
+    with zipfile.ZipFile(file) as archive:
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"{damaged} has changed since it was written")
+    state: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
+    return state
+
+
+def _cannot_be_written(folder: Path) -> str:
+    """Say why no file can be made in a folder, or in the nearest one above that is there; nothing if it can."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        return "" if there == folder else f"{there} is not a folder"  # what is at its place is told of elsewhere
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _write(target: Path, write: Callable[[Path], object]) -> None:

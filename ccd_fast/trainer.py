@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -71,6 +70,16 @@ def choose_precision(wanted: Wanted, device: torch.device) -> Precision:
     return wanted
 
 
+def has_idle_weights(student: Student, image_size: int) -> bool:
+    """Tell whether weights get no gradient, as the last norm of ConvNeXt, which stands behind the features."""
+    student.eval()
+    black = torch.zeros((1, image_size, image_size, 3), dtype=torch.uint8, device=student.mean.device)
+    student(black)[0].sum().backward()
+    idle = any(p.grad is None for p in student.parameters() if p.requires_grad)
+    student.zero_grad(set_to_none=True)
+    return idle
+
+
 class BothViews(nn.Module):
     """A network that looks at one view, or two, in one call, as DistributedDataParallel wants it."""
 
@@ -130,9 +139,10 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         # One graph a batch size: graphs of any size would depend on which size came first, and --resume with them.
         both = BothViews(torch.compile(student, dynamic=False) if self.compiled else student)
-        # Backbones keep layers behind their features that get no gradient, as ConvNeXt its last norm.
-        shared = partial(DistributedDataParallel, find_unused_parameters=True)
-        self._network: nn.Module = shared(both) if ranks.size > 1 else both
+        self._network: nn.Module = both
+        if ranks.size > 1:
+            idle = has_idle_weights(student, recipe.student.image_size)
+            self._network = DistributedDataParallel(both, find_unused_parameters=idle)
 
     def begin_epoch(self) -> None:
         """Put the student into training mode; a frozen backbone stays in evaluation mode."""

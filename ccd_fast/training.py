@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ccd_fast import machine, object_boxes
+from ccd_fast import machine, object_boxes, run_description
 from ccd_fast import student as students
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet, Source
@@ -30,7 +30,7 @@ from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.run_folder import BIAS, SUMMARY, RunFolder
 from ccd_fast.run_state import Parts, State
 from ccd_fast.teacher import twins_warning
-from ccd_fast.trainer import Trainer, could_differ
+from ccd_fast.trainer import Trainer
 
 TEACHER, FIRST, UPDATED = "zero-shot teacher", "first pseudo-labels, train", "pseudo-labels after the updates, train"
 CHOSEN = "student, chosen epoch, test"
@@ -59,7 +59,7 @@ def train(
         folder: where the run is written.
         stages: shows the progress; its records go into the folder.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
-        resume: go on with the run in the folder, from its last finished epoch.
+        resume: go on with the run in the folder, from where it is.
         overwrite: replace the run in the folder.
         command: kept in ``run.json``.
         boxes: CSV of the objects' boxes, for a ``views.choice`` that needs them; by default the data set's own.
@@ -105,11 +105,12 @@ def train(
         ranks=ranks,
     )
     if resume:
-        _refuse_another_run(parts)
+        run_description.refuse_another(parts)
+        run_description.note_resumed(parts, command)
     else:
         folder.create(overwrite)
         folder.write_text("recipe.toml", recipe.dumps())
-        folder.write_json("run.json", _description(parts, source, command, boxes))
+        folder.write_json("run.json", run_description.describe(parts, source, command, boxes))
     with parts.stop.listening():
         state = _run(parts, recipe.train.epochs if until is None else until)
     if state.epoch < recipe.train.epochs:
@@ -273,23 +274,6 @@ def _save(parts: Parts, state: State) -> None:
     parts.stop.now()
 
 
-def _refuse_another_run(parts: Parts) -> None:
-    """Refuse to go on with another recipe, runtime or data set than the run began with."""
-    stored = (parts.folder.path / "recipe.toml").read_text(encoding="utf-8")
-    if stored != parts.recipe.dumps():
-        here, there = parts.recipe.dumps().splitlines(), stored.splitlines()
-        differing = next((a for a, b in zip(here, there, strict=False) if a != b), "")
-        raise UserError(f"--resume: the recipe is not that of the run: {differing!r} differs")
-    began, now = parts.folder.read_json("run.json").get("student_runtime", "torch"), parts.passes.student_runtime
-    if began != now:
-        raise UserError(f"--resume: the run began with the student on {began}, which would be on {now} here")
-    if parts.folder.has_state() and (changed := parts.folder.changes(parts.images)):
-        raise UserError(f"--resume: the data set is not the one that the run began with: {changed}")
-    digests = _digests(parts)
-    if parts.folder.read_json("run.json").get("digests", digests) != digests:
-        raise UserError("--resume: the data set is not the one that the run began with: other images or other prompts")
-
-
 def _restore(parts: Parts) -> State:
     """Read the checkpoint back."""
     content = parts.folder.load_state()
@@ -298,37 +282,6 @@ def _restore(parts: Parts) -> State:
     labels = PseudoLabels(**content.pop("labels"))
     parts.stages.say(f"going on at epoch {content['epoch']}")
     return State(labels=labels, **content)
-
-
-def _description(parts: Parts, source: Source, command: str, boxes: Path | None) -> dict[str, Any]:
-    """Say what the run is, for ``run.json``."""
-    files = {"root": source.root, "classes": source.classes, "truth": source.truth, "boxes": boxes}
-    return {
-        "command": command,
-        "dataset": source.dataset,
-        **{name: str(file.resolve()) if file else None for name, file in files.items()},
-        "class_names": list(parts.images.class_names),
-        "prompt_names": list(parts.images.prompt_names),
-        "images": {"train": len(parts.images), "test": len(parts.test) if parts.test else 0},
-        "digests": _digests(parts),
-        "teacher": parts.recipe.teacher.model,
-        "engine": parts.passes.engine,
-        "student_runtime": parts.passes.student_runtime,
-        "views": parts.passes.backend.name,
-        "training": {
-            "precision": parts.trainer.precision,
-            "compiled": parts.trainer.compiled,
-            "processes": parts.ranks.size,
-            **({"batch_norm_statistics": parts.trainer.batch_norm} if parts.trainer.batch_norm else {}),
-        },
-        "device": str(parts.trainer.device),
-        "could_differ": could_differ(parts.trainer, parts.ranks),
-        "machine": machine.describe(),
-    }
-
-
-def _digests(parts: Parts) -> dict[str, str]:
-    return {images.split: images.digest() for images in (parts.images, parts.test) if images is not None}
 
 
 def _summary(parts: Parts, state: State) -> dict[str, Any]:

@@ -31,6 +31,7 @@ LEVELS = [
     {"compat", "export"},
     {"passes"},
     {"run_state"},
+    {"run_description"},
     {"training", "labelling"},
     {"label_files"},
     {"studies"},

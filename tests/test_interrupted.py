@@ -3,6 +3,7 @@
 import importlib
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -160,11 +161,13 @@ def test_a_label_update_that_was_done_is_not_done_again(whole, source, tiny_clip
     run = partial(go, source, tiny_clip, out)
     # 6 steps an epoch of 24 images: the first one of epoch 2, which begins with an update
     process(run, False, ("ccd_fast.trainer:Trainer", "step", 13), signal.SIGKILL)
+    shutil.copytree(out, tmp_path / "copy")
+    assert process(partial(go, source, tiny_clip, tmp_path / "copy"), True, NEVER, signal.SIGKILL) == 0
+    assert_equal(remains(tmp_path / "copy"), whole)
     epochs, update = [], StandardPasses.relabel
     monkeypatch.setattr(StandardPasses, "relabel", lambda *a: epochs.append(a[5]) or update(*a))
     run(True)
     assert epochs == [3]
-    assert_equal(remains(out), whole)
 
 
 def test_a_disk_that_is_full_keeps_the_last_checkpoint(tmp_path, monkeypatch):

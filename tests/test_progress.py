@@ -80,24 +80,26 @@ def test_a_stage_without_parts_or_crops_shows_its_images_only(clock):
     assert log.getvalue() == "draw scenes: 10 images in 5.0 s, 2.0 images/s\n"
 
 
-def test_what_was_done_before_an_interruption_counts_as_done_and_for_no_rate(clock):
+def test_what_was_done_before_an_interruption_counts_with_the_time_that_it_took(clock):
     kept = []
     stages = Stages(Console(file=io.StringIO()), kept.append)
     with stages.stage("relabel", 40, epoch=3) as stage:
-        stage.go_on(20, 80)
+        stage.go_on(20, 80, 6.0)
         clock.now += 4
+        with stage.part("teacher"):
+            clock.now += 2
         stage.advance(20, 40, 8, 16)
     assert kept == [
         {
             "stage": "relabel",
             "images": 40,
-            "seconds": 4.0,
-            "images_per_second": 5.0,
+            "seconds": 12.0,
+            "images_per_second": 3.33,
             "crops": 120,
             "crops_per_second": 10.0,
             "repeated_crops": 8,
             "cache_hits": 0.5,
-            "share": {},
+            "share": {"teacher": 0.333},
             "epoch": 3,
         }
     ]

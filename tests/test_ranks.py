@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -19,10 +20,11 @@ from rich.console import Console
 from test_interrupted import assert_equal, remains
 
 from ccd_fast import config, prediction, training
+from ccd_fast import ranks as ranks_module
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.progress import Stages
-from ccd_fast.ranks import ALONE, Ranks, join
+from ccd_fast.ranks import ALONE, Ranks, join, lost
 from ccd_fast.run_folder import RunFolder
 from ccd_fast.teacher import Teacher
 
@@ -189,6 +191,20 @@ def test_the_published_behaviour_is_for_one_process(source, tiny_clip, tmp_path)
         )
 
 
+def test_a_process_that_is_gone_is_named(monkeypatch):
+    monkeypatch.setattr(ranks_module, "LOOKS", 0.2)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    here = platform.node()
+    monkeypatch.setattr(ranks_module, "_places", [(here, os.getpid()), (here, ended.pid), ("elsewhere", ended.pid)])
+    time.sleep(0.1)
+    error = RuntimeError("[gloo] connection closed by peer")
+    assert lost(error).startswith("process 1 of this run has ended: ")  # a zombie yet
+    ended.wait()
+    assert lost(error).startswith("process 1 of this run has ended: ")
+    monkeypatch.setattr(ranks_module, "_places", [(here, os.getpid()), ("elsewhere", ended.pid)])
+    assert lost(error).startswith("another process of this run has ended: ")
+
+
 @pytest.mark.slow
 def test_torchrun_names_the_process_that_died_and_the_command_goes_on(source, tiny_clip, tmp_path):
     out = tmp_path / "run"
@@ -214,4 +230,4 @@ def test_torchrun_names_the_process_that_died_and_the_command_goes_on(source, ti
         said = log.read()
     assert code != 0
     assert "rank      : 1" in said, said[-3000:]
-    assert "another process of this run has ended" in said or "interrupted" in said
+    assert "process 1 of this run has ended" in said or "interrupted" in said

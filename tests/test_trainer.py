@@ -8,7 +8,7 @@ import torch
 from ccd_fast import config, student
 from ccd_fast.engines import torch_runtime
 from ccd_fast.errors import UserError
-from ccd_fast.trainer import NotFiniteError, Trainer, choose_precision
+from ccd_fast.trainer import NotFiniteError, Trainer, choose_precision, has_idle_weights
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -127,6 +127,15 @@ def test_a_gradient_that_is_not_finite_takes_no_step(net):
     with pytest.raises(NotFiniteError, match="gradients"):
         ours.step(*batch())
     assert all(torch.equal(weights[name], p) for name, p in ours.student.named_parameters())
+
+
+@pytest.mark.parametrize(("backbone", "idle"), [("test_resnet", False), ("test_convnext", True)])
+def test_weights_that_get_no_gradient_are_known_and_looking_for_them_leaves_nothing(backbone, idle):
+    looked_at = student.build(backbone, 4, 3.0, "none")
+    before = deepcopy(looked_at.state_dict())
+    assert has_idle_weights(looked_at, 64) == idle
+    assert all(torch.equal(tensor, before[name]) for name, tensor in looked_at.state_dict().items())
+    assert all(p.grad is None for p in looked_at.parameters())
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pyarrow.parquet
 import pytest
+import safetensors.torch
 import torch
 from rich.console import Console
 
@@ -413,5 +414,35 @@ def test_other_images_are_refused_before_the_first_labels_are_there_too(photo_fo
     labels = tmp_path / "photos" / "labels.csv"
     kept = [line for line in labels.read_text().splitlines() if source.load("test").paths[0] not in line]
     labels.write_text("\n".join(kept) + "\n")
-    with pytest.raises(UserError, match="other images"):
+    with pytest.raises(UserError, match="other train images"):
         run(source, recipe("train.epochs=1"), tmp_path / "run", resume=True)
+
+
+def test_other_labels_and_another_teacher_are_refused_and_where_it_goes_on_is_noted(
+    photo_folder, tiny_clip, recipe, tmp_path
+):
+    for folder, name in ((photo_folder, "photos"), (tiny_clip, "clip")):
+        shutil.copytree(folder, tmp_path / name)
+    source = Source("folder", tmp_path / "photos", tmp_path / "photos/classes.txt", tmp_path / "photos/labels.csv")
+    knobs = recipe("train.epochs=1", f"teacher.model='''{tmp_path / 'clip'}'''")
+    run(source, knobs, tmp_path / "run")
+    run(source, knobs, tmp_path / "run", resume=True)
+    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [sorted(each) for each in described["resumed"]] == [
+        ["command", "could_differ", "device", "machine", "training"]
+    ]
+    labels = tmp_path / "photos" / "labels.csv"
+    before = labels.read_text()
+    line = next(line for line in before.splitlines() if line.split(",")[1] == "train")
+    other = next(name for name in source.load("train").class_names if name not in line.split(",")[2])
+    labels.write_text(before.replace(line, ",".join([*line.split(",")[:2], other])))
+    with pytest.raises(UserError, match="other known labels of the train images"):
+        run(source, knobs, tmp_path / "run", resume=True)
+    labels.write_text(before)
+    file = tmp_path / "clip" / "open_clip_model.safetensors"
+    weights = safetensors.torch.load_file(file)
+    weights["logit_scale"] = weights["logit_scale"] + 0.5
+    weights["visual.proj" if "visual.proj" in weights else sorted(n for n in weights if "visual" in n)[0]] *= 1.5
+    safetensors.torch.save_file(weights, file)
+    with pytest.raises(UserError, match="the teacher's weights are not those that the run began with"):
+        run(source, knobs, tmp_path / "run", resume=True)

@@ -89,6 +89,8 @@ def main() -> None:
     except USAGE as error:
         _fail(_mistyped(error), 2)
     except Exception as error:  # noqa: BLE001  the last resort: one line, and how to see more
+        if isinstance(error, OSError) and error.filename:  # a file or folder that the machine refuses
+            _fail(f"{error.filename}: {error.strerror} (run again with --debug for the traceback)", 1)
         _fail(f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
 
 

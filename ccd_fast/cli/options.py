@@ -12,7 +12,7 @@ from ccd_fast.errors import UserError, nearest
 from ccd_fast.printable import printable
 
 _state = {"debug": False}
-_go_on = [""]
+_go_on: list[tuple[str, Path | None]] = [("", None)]
 
 
 def was_given(context: typer.Context, name: str) -> bool:
@@ -21,14 +21,15 @@ def was_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def goes_on_with(how: str) -> None:
-    """Keep how the command that now runs can be taken up again, for the message at Ctrl-C."""
-    _go_on[0] = how
+def goes_on_with(how: str, once: Path | None = None) -> None:
+    """Keep how the command that now runs can be taken up again, for the message at Ctrl-C; once a file is there."""
+    _go_on[0] = how, once
 
 
 def how_to_go_on() -> str:
     """Give what :func:`goes_on_with` kept; nothing where a command has nothing to go on with."""
-    return _go_on[0]
+    how, once = _go_on[0]
+    return how if once is None or once.is_file() else ""
 
 
 def warn(text: str) -> None:

@@ -75,7 +75,6 @@ def train(
     source = None if data_root is None else Source(dataset, data_root, classes, truth)
     if source is not None:
         source.check()
-
     elif changed := [name for name in OF_THE_RUN if options.was_given(context, name)]:
         named = ", ".join("--" + name.strip("_").replace("_", "-") for name in changed)
         raise UserError(f"--resume goes on with the run's own recipe and data: leave out {named}")
@@ -95,7 +94,8 @@ def train(
             device = trained.device_of(out)
     processes, device = ranks.join(device)
     folder = RunFolder(out, processes, kept)
-    options.goes_on_with(f"`ccd-fast train --resume --out {shlex.quote(str(out))}`, from where it is")
+    again = f"`ccd-fast train --resume --out {shlex.quote(str(out))}`, from where it is"
+    options.goes_on_with(again, once=out / "recipe.toml")
     summary = run(
         source,
         knobs,

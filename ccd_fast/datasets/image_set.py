@@ -1,6 +1,5 @@
 """What every part of ccd_fast knows of a data set."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,11 +40,6 @@ class ImageSet:
     def __len__(self) -> int:
         """Give N, the number of images."""
         return len(self.paths)
-
-    def digest(self) -> str:
-        """Give a digest of the paths, in order, and of the names of the classes."""
-        text = "\n".join([*self.paths, "", *self.class_names, "", *self.prompt_names])
-        return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
     def files(self, rows: NDArray[np.int64]) -> list[Path]:
         """Give the files of some rows."""

@@ -94,7 +94,7 @@ class Store:
             UserError: the store is not the user's own, or what is there is not what its key says.
         """
         key = key_of(identity)
-        self._refuse_foreign()
+        self._refuse_foreign(key)
         if not self.has(key):
             locks = self.folder / ".locks"
             locks.mkdir(parents=True, exist_ok=True)
@@ -146,15 +146,16 @@ class Store:
             self.remove(key)  # what a killed removal may have left: a folder without a manifest
             fresh.rename(self.path(key))
 
-    def _refuse_foreign(self) -> None:
+    def _refuse_foreign(self, key: str) -> None:
         """An engine is code: it is run only from a folder that nobody else can write to."""
-        if not hasattr(os, "getuid") or not self.folder.exists():
-            return
-        status = self.folder.stat()
-        if status.st_uid != os.getuid():
-            raise UserError(f"engine store {self.folder}: belongs to another user; set CCD_CACHE to a folder of yours")
-        if status.st_mode & 0o002:
-            raise UserError(f"engine store {self.folder}: everyone can write to it: chmod o-w it, or set CCD_CACHE")
+        for folder in (self.folder, self.path(key)):
+            if not hasattr(os, "getuid") or not folder.exists():
+                return
+            status = folder.stat()
+            if status.st_uid != os.getuid():
+                raise UserError(f"engine store {folder}: belongs to another user; set CCD_CACHE to a folder of yours")
+            if status.st_mode & 0o002:
+                raise UserError(f"engine store {folder}: everyone can write to it: chmod o-w it, or set CCD_CACHE")
 
 
 def key_of(identity: Mapping[str, Any]) -> str:

@@ -85,6 +85,10 @@ def test_ctrl_c_says_how_to_go_on(ccd, photo_folder, tiny_clip, tmp_path, monkey
     monkeypatch.setattr("ccd_fast.training.train", interrupt_of_train)
     source = ["--data-root", photo_folder, "--classes", photo_folder / "classes.txt", "--teacher", tiny_clip]
     code, _, err = ccd("train", *source, "--out", tmp_path / "my run")
+    assert (code, err) == (130, "ccd-fast: interrupted\n")  # before there is a run
+    (tmp_path / "my run").mkdir()
+    (tmp_path / "my run" / "recipe.toml").touch()
+    code, _, err = ccd("train", *source, "--out", tmp_path / "my run")
     assert code == 130
     assert f"go on with `ccd-fast train --resume --out '{tmp_path / 'my run'}'`" in err
 

@@ -183,6 +183,9 @@ def test_a_store_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="everyone can write to it"):
         store.get(IDENTITY, write)
     store.folder.chmod(0o755)
+    store.path(key_of(IDENTITY)).chmod(0o777)
+    with pytest.raises(UserError, match=f"{key_of(IDENTITY)}: everyone can write to it"):
+        store.get(IDENTITY, write)
     uid = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
     with pytest.raises(UserError, match="belongs to another user"):
