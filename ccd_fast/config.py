@@ -64,7 +64,7 @@ def _read(name_or_file: str, base: str) -> dict[str, Any]:
             raise UserError(f"recipe {name_or_file}: cannot be read: {error}") from error
     try:
         table = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
+    except (tomli.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"recipe {name_or_file}: not valid TOML: {error}") from error
     if Path(name_or_file).is_file():
         _find_templates(table, Path(name_or_file).parent)

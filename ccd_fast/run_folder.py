@@ -5,8 +5,10 @@ import io
 import json
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,8 +30,11 @@ STATE = "checkpoints/state.pt"
 PARTIAL = "checkpoints/partial.pt"
 SUMMARY = "summary.json"
 BIAS = "labels/bias.json"
-NOT_A_STATE = (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
-"""What torch raises for a file that is damaged, or that holds more than tensors and plain data."""
+NOT_A_STATE = (
+    *(UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+"""What torch and zipfile raise for a file that is damaged, or that holds more than tensors and plain data."""
 
 Log = Callable[[Sequence[Mapping[str, Any]]], None]
 

@@ -80,8 +80,9 @@ def test_an_unknown_recipe_names_the_built_in_ones():
         config.load("paper-voc-12")
 
 
-def test_rubbish_is_not_toml(tmp_path):
-    (tmp_path / "bad.toml").write_text("train: epochs")
+@pytest.mark.parametrize("text", ["train: epochs", "deep = " + 3000 * "["])
+def test_rubbish_is_not_toml(text, tmp_path):
+    (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(UserError, match="not valid TOML"):
         config.load(tmp_path / "bad.toml")
 

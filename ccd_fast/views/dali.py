@@ -43,6 +43,15 @@ class TorchStream:
         return 0, self.handle
 
 
+def at_once(threads: int) -> int:
+    """Give how many files DALI 2.4 may decode at once where one of them may be damaged.
+
+    Beyond this number its decoder shares the reading of headers among its threads. A header that cannot be read then
+    leaves the others at work on what is gone already, and ends the process with SIGABRT or SIGSEGV.
+    """
+    return 4 * (threads + 1)
+
+
 class DaliViews:
     """The fast backend: decoding, cropping and resizing on all threads of the host, or on the GPU.
 
@@ -64,6 +73,7 @@ class DaliViews:
     ) -> None:
         """Open DALI's thread pool with ``threads`` threads; see :func:`ccd_fast.views.open_backend`."""
         dali.set_num_threads(threads)
+        self._at_once = at_once(threads)
         self._resize_on_the_host = HostResize(threads)
         self.device = torch.device(device)
         self._dali_device = "gpu" if self.device.type == "cuda" else "cpu"
@@ -169,17 +179,21 @@ class DaliViews:
         """
         if not encoded:
             return [], []
-        rows = list(encoded)
-        try:
-            return self._decode_batch(list(encoded.values())), []
-        except RuntimeError as error:  # DALI has no narrower class for a sample it cannot decode
-            named = _FAILED_SAMPLE.search(str(error))
-        if len(rows) == 1:
-            del encoded[rows[0]]
-            return [], rows
-        bad = min(int(named[1]), len(rows) - 1) if named else len(rows) // 2
-        parts = [rows[:bad], rows[bad + 1 :]] if named else [rows[:bad], rows[bad:]]
-        tensors, failed = [], [rows[bad]] if named else []
+        rows, failed = list(encoded), []
+        if len(rows) > self._at_once:
+            parts = [rows[start : start + self._at_once] for start in range(0, len(rows), self._at_once)]
+        else:
+            try:
+                return self._decode_batch(list(encoded.values())), []
+            except RuntimeError as error:  # DALI has no narrower class for a sample it cannot decode
+                named = _FAILED_SAMPLE.search(str(error))
+            if len(rows) == 1:
+                del encoded[rows[0]]
+                return [], rows
+            bad = min(int(named[1]), len(rows) - 1) if named else len(rows) // 2
+            parts = [rows[:bad], rows[bad + 1 :]] if named else [rows[:bad], rows[bad:]]
+            failed = [rows[bad]] if named else []
+        tensors = []
         for part in parts:
             pictures, more = self._decode_all({row: encoded[row] for row in part})
             tensors += list(pictures.tensors) if len(part) > len(more) else []

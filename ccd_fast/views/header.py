@@ -18,6 +18,7 @@ _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that carry the picture's size (SOF); the three others of their range are tables."""
 _JPEG_OF_DALI = frozenset([0xC0, 0xC1, 0xC2])
 """Baseline, extended and progressive, Huffman-coded."""
+_JPEG_SCAN = 0xDA
 _JPEG_BARE = frozenset([0x01, 0xFF, *range(0xD0, 0xD8)])
 """Markers without a length behind them, and fill bytes."""
 
@@ -101,13 +102,30 @@ def _jpeg(view: memoryview) -> Header | str:
             if not _has_end(view, at):
                 return "truncated"
             components = view[at + 9]
-            known = marker in _JPEG_OF_DALI and view[at + 4] == 8 and min(size) > 0
+            known = marker in _JPEG_OF_DALI and view[at + 4] == 8 and min(size) > 0 and _is_in_order(view)
             plain = known and (components == 1 or (components == 3 and not is_rgb))
             return Header("jpeg", size if min(size) else None, plain)
         if marker == 0xEE and length == 14 and at + 16 <= end and bytes(view[at + 4 : at + 9]) == b"Adobe":
             is_rgb = view[at + 15] == 0
         at += 2 + length
     return "truncated"
+
+
+def _is_in_order(view: memoryview) -> bool:
+    """Tell whether segment follows segment up to the first scan; Pillow reads over what lies between, DALI does not."""
+    at, end = 2, len(view)
+    while at + 4 <= end and view[at] == 0xFF:
+        marker = view[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        length = view[at + 2] << 8 | view[at + 3]
+        at += 2 + length
+        if length < 2 or marker == 0 or marker in _JPEG_BARE or at > end or (marker == 0xE1 and length < 8):
+            return False
+        if marker == _JPEG_SCAN:
+            return True
+    return False
 
 
 def _has_end(view: memoryview, after: int) -> bool:
