@@ -17,7 +17,7 @@ def page(facts: Mapping[str, Any], records: Sequence[Record]) -> str:
         f"# {machine.get('gpu', machine.get('processor', 'unknown machine'))}, {facts['date']}",
         "",
         f"By `benchmarks/on_a_card.sh --device {facts['device']}`, revision {machine.get('revision', 'unknown')}; "
-        f"{machine.get('cores')} cores of {machine.get('processor')}; CUDA {machine.get('cuda', 'none')}; {packages}. "
+        f"cores: {machine.get('cores')}, {machine.get('processor')}; CUDA {machine.get('cuda', 'none')}; {packages}. "
         "Commands, medians, n: `results.json`.",
         "",
         "| what | figure | beside what was possible; remarks |",
