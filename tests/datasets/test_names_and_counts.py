@@ -52,6 +52,16 @@ def test_prompts_say_the_class_names_but_for_those_that_are_spelt_out(name):
     assert {c: spoken for c, spoken in both if c != spoken} == SPOKEN[name]
 
 
+def test_a_concept_that_a_prompt_alone_would_not_tell_is_spelt_out():
+    described = DATASETS["nus"]
+    prompts = dict(zip(described.class_names, described.prompt_names, strict=True))
+    assert (prompts["plane"], prompts["running"], prompts["nighttime"]) == (
+        "airplane",
+        "people running",
+        "scene at night",
+    )
+
+
 @pytest.mark.parametrize("name", COUNTS)
 def test_the_splits_have_the_official_numbers_of_images(name):
     assert [(form.images["train"], form.images["test"]) for form in DATASETS[name].forms] == COUNTS[name]

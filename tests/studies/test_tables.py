@@ -1,8 +1,11 @@
 """What stands in which table, of trainings that are made up."""
 
+import dataclasses
+
 import pytest
 
 from ccd_fast import config
+from ccd_fast.datasets import load
 from ccd_fast.errors import UserError
 from ccd_fast.studies import ablation, notes, paper, reproduction
 from ccd_fast.studies.cells import Cell
@@ -157,3 +160,17 @@ def test_differences_from_the_paper_s_recipe_are_named_but_for_the_seed():
     other = config.load("paper-coco", ["train.epochs=2", "student.weights=none"])
     assert reproduction.differences("coco", other) == ["student.weights=none", "train.epochs=2"]
     assert notes.changed(other, same) == {"student.weights": "none", "train.epochs": 2}
+
+
+def test_a_class_that_no_test_image_has_is_named_and_how_it_counts(photo_folder):
+    train, test = (
+        load("folder", photo_folder, split, photo_folder / "classes.txt", photo_folder / "labels.csv")
+        for split in ("train", "test")
+    )
+    truth = test.truth.copy()
+    truth[:, 1] = False
+    lacking = dataclasses.replace(test, truth=truth)
+    for name, counted in (("paper-voc12", "left out of the means"), ("paper-voc12-official", "counted as 0")):
+        told = " ".join(notes.notes(config.load(name), name, train, lacking, [0]))
+        assert f"4 classes, without dog, which no test image has, {counted}." in told
+    assert "without" not in notes.notes(config.load("folder"), "folder", train, test, [0])[1]
