@@ -142,6 +142,20 @@ def test_tables_share_trainings_and_need_no_more_than_they_must():
     assert list(without) == [FULL, VIEWS["whole"], VIEWS["grid"], VIEWS["random"]]
 
 
+def test_each_row_leaves_out_what_its_name_does_not_say():
+    def parts(overrides):
+        recipe = config.load("paper-voc12", overrides)
+        return recipe.relabel.epochs, recipe.bias.debias, recipe.consistency.mu
+
+    assert {row: parts(overrides) for row, overrides in COMPONENTS.items()} == {
+        "update, debias and consistency": (1, True, 1),
+        "no update": (0, False, 0),
+        "update": (1, False, 0),
+        "update and debias": (1, True, 0),
+        "update and consistency": (1, False, 1),
+    }
+
+
 def test_every_row_is_a_valid_recipe_that_heeds_its_knobs():
     from ccd_fast.object_boxes import ObjectBoxes
     from ccd_fast.view_choice import check
