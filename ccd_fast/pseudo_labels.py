@@ -107,7 +107,8 @@ def class_bias(sums: torch.Tensor, counts: torch.Tensor, min_count: int) -> torc
     """Compute b_c, the mean top-1 score of class c over the confident images (section 2).
 
     A class that rests on fewer than ``min_count`` images is drawn towards the mean of the other classes'
-    biases: as if the images it lacks had scored that mean. A class that is never on top gets that mean.
+    biases: as if the images it lacks had scored that mean. A class that is never on top gets that mean. It is the
+    mean of those that rest on ``min_count`` images or more, or, where there are none, of all that are ever on top.
 
     Args:
         sums: (C,) int64, sums of top-1 scores in units of 2**-32.

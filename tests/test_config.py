@@ -20,6 +20,27 @@ def test_the_paper_s_reference_values_stand_in_its_recipe():
     assert (recipe.train.epochs, recipe.train.batch_size, recipe.train.warmup_epochs) == (10, 16, 2)
     assert (recipe.train.backbone_learning_rate, recipe.train.head_learning_rate) == (1e-5, 1e-4)
     assert (recipe.consistency.mu, recipe.consistency.omega, recipe.consistency.color_jitter) == (1.0, 1.0, 0.5)
+    assert recipe.consistency.hue_jitter == 0.5
+    assert (recipe.teacher.model, recipe.teacher.image_size) == ("RN50x64-quickgelu/openai", 640)
+    assert recipe.teacher.templates == ["a photo of the {}"]
+    assert (recipe.student.relabel_image_size, recipe.student.weights) == (640, "imagenet")
+    assert (recipe.bias.debias, recipe.bias.again) == (True, False)
+    assert (recipe.relabel.min_tau, recipe.relabel.tau, recipe.relabel.average) == (0.05, "once", "moving")
+    assert (recipe.relabel.whole, recipe.relabel.settle, recipe.relabel.cache_grid) == (False, 0, 0)
+    assert (recipe.views.choice, recipe.views.per_class, recipe.views.jitter) == ("cam", 1, 0)
+    assert recipe.train.choose == "label-free"
+
+
+@pytest.mark.parametrize("name", ["voc07", "coco", "nus"])
+def test_the_other_data_sets_of_the_paper_take_the_values_of_voc12_but_for_a_steadier_bias(name):
+    own, reference = config.load(f"paper-{name}").model_dump(), config.load("paper-voc12").model_dump()
+    assert own.pop("bias") == {**reference.pop("bias"), "min_count": 1 if name == "voc07" else 10}
+    assert own == reference
+
+
+@pytest.mark.parametrize("name", config.built_in())
+def test_a_class_is_predicted_from_one_half_on_unless_a_recipe_says_otherwise(name):
+    assert config.load(name).evaluate.threshold == 0.5
 
 
 def test_a_folder_is_relabelled_at_every_epoch():

@@ -107,6 +107,7 @@ def test_the_chosen_epoch_is_the_first_whose_agreement_grows_faster_than_before(
     assert choose_epoch([0.2, 0.5, 0.6, 0.65, 0.8]) == 4
     assert choose_epoch([0.2, 0.3, 0.6, 0.9]) == 2
     assert choose_epoch([0.2, 0.5, 0.6, 0.61]) is None
+    assert choose_epoch([0.25, 0.5, 0.75, 1.25]) == 3  # as fast as before is not faster
     assert choose_epoch([0.2, 0.9]) is None
     assert choose_epoch([math.nan, 0.2, 0.9]) is None
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from ccd_fast import config, fit, student
+from ccd_fast import config, fit, randomness, student
 from ccd_fast.datasets import Source
 from ccd_fast.progress import Stage
 from ccd_fast.pseudo_labels import PseudoLabels
+from ccd_fast.randomness import Purpose
 from ccd_fast.trainer import Trainer
-from ccd_fast.views import installed_backends, open_backend
+from ccd_fast.views import flipped, installed_backends, jitter_factors, open_backend
 
 RECIPE = config.load("folder", ["student.image_size=32", "train.batch_size=5"])
 
@@ -55,3 +56,42 @@ def test_an_epoch_decodes_each_readable_image_once_for_both_views(images, monkey
     assert stage.done == len(images) - 1
     assert np.flatnonzero((probabilities == 0).all(dim=1)).tolist() == [2]
     assert set(stage.parts) == {"decode", "views", "student"}
+
+
+class Watched(Trainer):
+    """Notes what each step is taken on, and takes none."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.steps = []
+
+    def step(self, first, second, labels, weights, share=1.0):
+        self.steps.append((first, second, labels, weights))
+        return 0.0, torch.zeros(len(first), 4)
+
+
+@pytest.mark.parametrize("consistent", [True, False])
+def test_each_step_sees_the_views_labels_and_weights_of_its_own_images(images, consistent):
+    knobs = ["consistency.omega=0.25", "consistency.color_jitter=0.3", "consistency.hue_jitter=0.1", "seed=2"]
+    recipe = config.load("folder", ["student.image_size=32", "train.batch_size=5", *knobs])
+    generator, size, backend = torch.Generator().manual_seed(1), len(images), open_backend("pillow", 1)
+    table, sure = torch.rand(size, 4, generator=generator), torch.rand(size, generator=generator) < 0.5
+    all_of_them = torch.ones(size, dtype=torch.bool)
+    labels = PseudoLabels(table, torch.full((4,), 0.5), torch.ones(4, dtype=torch.int64), sure, all_of_them)
+    watched = Watched(student.build("test_resnet", 4, 3.0, "none"), recipe)
+    fit.fit_epoch(watched, images, labels, backend, 3, consistent, recipe, Stage("train", size, lambda _: None))
+
+    order = randomness.order(2, 3, size)
+    flips = randomness.uniform(2, 3, Purpose.FLIP, size, 2) < 0.5
+    factors = jitter_factors(randomness.uniform(2, 3, Purpose.JITTER, size, 4), 0.3, 0.1)
+    assert [len(step[0]) for step in watched.steps] == [5, 5, 5, 5, 4]
+    for rows, (first, second, wanted, weights) in zip(np.split(order, range(5, size, 5)), watched.steps, strict=True):
+        whole = backend.whole(backend.decode(images.files(rows), rows), 32, "bilinear")
+        assert torch.equal(first, flipped(whole, flips[rows, 0]))
+        assert torch.equal(wanted, table[rows])
+        if consistent:
+            assert torch.equal(second, backend.jitter(flipped(whole, flips[rows, 1]), factors[rows]))
+            assert torch.equal(weights, torch.where(sure[rows], 1.0, 0.25))
+        else:
+            assert second is None
+            assert weights is None

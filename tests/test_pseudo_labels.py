@@ -38,6 +38,11 @@ def test_a_rare_class_is_drawn_towards_the_mean_as_far_as_images_lack():
     np.testing.assert_allclose(bias_of([0.8, 0.4, 0.2], [10, 20, 4], min_count=10), expected, rtol=1e-6)
 
 
+def test_rare_classes_are_not_drawn_to_each_other_where_others_are_seen_enough():
+    expected = [0.8, 0.4, 0.1 * 0.2 + 0.9 * 0.6, 0.5 * 1.0 + 0.5 * 0.6]
+    np.testing.assert_allclose(bias_of([0.8, 0.4, 0.2, 1.0], [10, 20, 1, 5], min_count=10), expected, rtol=1e-6)
+
+
 def test_where_every_class_is_rare_they_are_drawn_to_each_other():
     expected = [(0.8 + 0.4) / 2, (0.4 + 0.8) / 2, 0.6]
     np.testing.assert_allclose(bias_of([0.8, 0.4, 0.0], [5, 5, 0], min_count=10), expected, rtol=1e-6)

@@ -8,6 +8,7 @@ import torch
 from ccd_fast import config, student
 from ccd_fast.engines import torch_runtime
 from ccd_fast.errors import UserError
+from ccd_fast.losses import consistency_loss, label_loss
 from ccd_fast.trainer import NotFiniteError, Trainer, choose_precision, has_idle_weights
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -90,6 +91,18 @@ def test_the_loss_is_that_of_the_labels_and_mu_times_that_of_the_second_view(net
     assert losses[1] - alone == pytest.approx(3 * (losses[0] - alone), rel=1e-4)
     assert losses[0] > alone
     assert trainer(net).step(first, None, labels, torch.full((6,), 0.5))[0] == pytest.approx(alone / 2)
+
+
+def test_the_second_view_is_drawn_to_the_first_and_not_the_first_to_the_second(net):
+    ours, own = trainer(net, "consistency.mu=2"), deepcopy(net)
+    first, second, labels, _ = batch()
+    loss, _ = ours.step(first, second, labels, None)
+    z, other = (own(view)[0] for view in (first, second))
+    expected = label_loss(z, labels) + 2 * consistency_loss(other, z)
+    expected.backward()
+    assert loss == pytest.approx(float(expected.detach()), rel=1e-5)
+    for a, b in zip(ours.student.head.parameters(), own.head.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -28,7 +28,7 @@ def notes(recipe: Recipe, name: str, images: ImageSet, test: ImageSet, seeds: Se
     return [
         f"n: number of seeds (of {over}); {spread}.",
         f"{test.name}: {_count(images)} to train on, whose labels only measure the pseudo-labels; "
-        f"{_count(test)} to test; {len(test.class_names)} classes{_absent(test)}.",
+        f"{_count(test)} to test; {len(test.class_names)} classes{_absent(test, recipe)}.",
         f"Teacher {recipe.teacher.model}, {recipe.teacher.image_size} px; student {recipe.student.backbone} from "
         f"{recipe.student.weights}, {recipe.student.image_size} px; recipe {name}{but_for}.",
         f"The student's epoch is {chosen}; CF1 and OF1 at the threshold {recipe.evaluate.threshold:g}.",
@@ -59,9 +59,10 @@ def _count(images: ImageSet) -> str:
     return f"{len(images):,} images" + (f" (of officially {images.official:,})" if short else "")
 
 
-def _absent(test: ImageSet) -> str:
+def _absent(test: ImageSet, recipe: Recipe) -> str:
     if test.truth is None:
         return ""
     positives = test.truth[test.known].sum(axis=0).tolist()
     absent = [name for name, count in zip(test.class_names, positives, strict=True) if not count]
-    return f", without {', '.join(absent)}, which no test image has, left out of the means" if absent else ""
+    counted = "counted as 0" if recipe.compat == "official" else "left out of the means"
+    return f", without {', '.join(absent)}, which no test image has, {counted}" if absent else ""

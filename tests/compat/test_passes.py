@@ -13,15 +13,16 @@ import torch
 from pictures import picture
 from rich.console import Console
 
-from ccd_fast import config, teacher
+from ccd_fast import config, randomness, teacher
 from ccd_fast.compat import quirks
 from ccd_fast.compat.teacher import PublishedTeacher
 from ccd_fast.compat.views import PublishedViews
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.passes import PublishedPasses, settled
+from ccd_fast.passes import PublishedPasses, StandardPasses, evaluation_conditions, settled
 from ccd_fast.progress import Stage, Stages
 from ccd_fast.pseudo_labels import PseudoLabels
+from ccd_fast.randomness import Purpose
 from ccd_fast.run_folder import RunFolder
 from ccd_fast.student import build
 from ccd_fast.training import train
@@ -149,6 +150,7 @@ def test_an_update_is_what_a_plain_loop_over_the_quirks_gives(source, recipe):
     images = dataclasses.replace(images, paths=images.paths[:8], truth=None, known=images.known[:8])
     knobs = settled(recipe("relabel.ema=0.3"))
     passes = PublishedPasses(knobs, images)
+    passes.teacher.scale = 2e3  # so that no score is near 1, and each crop counts
     net = build("test_resnet", 20, 3.0, "none").eval()
     size = len(images)
     flags = torch.ones(size, dtype=torch.bool)
@@ -175,3 +177,65 @@ def test_an_update_is_what_a_plain_loop_over_the_quirks_gives(source, recipe):
     assert 0 < nothing_active < size
     passes.relabel(net, images, labels, tau, 2, Stage("test", size, lambda _: None))
     torch.testing.assert_close(labels.table, torch.stack(expected), atol=1e-5, rtol=0)
+
+
+def few(source, count=6):
+    images = source.load("train")
+    return dataclasses.replace(images, paths=images.paths[:count], truth=None, known=images.known[:count])
+
+
+def stage():
+    return Stage("test", 1, lambda _: None)
+
+
+def test_the_whole_image_is_a_square_of_the_relabel_size_normalised_for_the_student(source, recipe):
+    images = few(source)
+    images = dataclasses.replace(images, paths=(*images.paths[:3], "gone.png", *images.paths[4:]))
+    passes = PublishedPasses(settled(recipe()), images)
+    gathered, unreadable = passes.whole_images(images, stage())
+    assert unreadable == {3: "no such file"}
+    assert gathered.readable.tolist() == [True, True, True, False, True, True]
+    for row, file in enumerate(images.files_of_all()):
+        photographs = passes.backend.decode([file], np.array([row]))
+        if len(photographs):
+            view = passes.backend.whole(photographs, VIEW, "bilinear")
+            torch.testing.assert_close(gathered.scores[row], passes.teacher.scores(quirks.normalised(view))[0])
+
+
+def test_the_search_of_tau_sees_the_training_views_in_their_order_in_evaluation_mode(source, recipe, monkeypatch):
+    images, knobs = few(source), settled(recipe("relabel.k=2", "seed=3"))
+    passes, net = PublishedPasses(knobs, images), build("test_resnet", 20, 3.0, "none")
+    searched = {}
+
+    def search(rows, start, k):
+        searched.update(rows=torch.stack(list(rows)), start=start, k=k)
+        return 0.25
+
+    monkeypatch.setattr(quirks, "searched_threshold", search)
+    assert passes.activity_threshold(net.train(), images, 4, stage()) == 0.25
+    assert (searched["start"], searched["k"]) == (0.05, 2)
+    flips = randomness.uniform(3, 4, Purpose.FLIP, len(images), 2)[:, 0] < 0.5
+    order = randomness.order(3, 4, len(images))
+    assert 0 < flips.sum() < len(images)
+    assert order.tolist() != sorted(order)
+    for row, probabilities in zip(order, searched["rows"], strict=True):
+        view = passes.backend.whole(passes.backend.decode(images.files([row]), np.array([row])), 64, "bilinear")
+        with torch.inference_mode():
+            expected = torch.sigmoid(net.eval()(view.flip(2) if flips[row] else view)[0][0])
+        torch.testing.assert_close(probabilities, expected)
+
+
+def test_the_teacher_reads_the_names_of_voc_whatever_the_data_set_would_say(source, recipe):
+    images = dataclasses.replace(few(source), prompt_names=tuple(f"{name} | thing" for name in NAMES))
+    classes = PublishedPasses(settled(recipe()), images).teacher.classes
+    clip = teacher.load_clip(recipe().teacher.model)
+    torch.testing.assert_close(classes, teacher.class_embeddings(clip, NAMES, ["a photo of the {}"]))
+
+
+def test_a_class_without_positives_counts_as_zero_in_compat_mode_only(recipe):
+    assert PublishedPasses.absent_ap == 0
+    backend, absent_ap = evaluation_conditions(recipe())
+    assert isinstance(backend, PublishedViews)
+    assert absent_ap == 0
+    assert np.isnan(StandardPasses.absent_ap)
+    assert np.isnan(evaluation_conditions(config.load("folder"))[1])

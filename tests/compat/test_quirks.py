@@ -149,6 +149,11 @@ def test_the_bounds_of_the_search_are_strict():
         assert tau == pytest.approx(0.05 if stops else 0.051)
 
 
+def test_the_search_counts_a_probability_of_tau_itself():
+    at_tau = torch.where(torch.arange(20) < 5, torch.tensor(0.0625), torch.tensor(0.0))
+    assert quirks.searched_threshold([at_tau] * 101, 0.0625, 4) == 0.0625
+
+
 def test_the_search_keeps_its_last_step_when_the_views_end():
     assert quirks.searched_threshold([active(9, 0.9)] * 250, 0.05, 4) == pytest.approx(0.052)
     assert quirks.searched_threshold([active(9, 0.9)] * 100, 0.05, 4) == 0.05  # fewer than a window: never looked at

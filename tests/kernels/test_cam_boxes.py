@@ -41,6 +41,18 @@ def test_a_flat_map_gives_the_whole_view():
     assert kernels.cam_boxes(torch.full((1, 4, 4), 2.0), 32, 0.95, 0.1).tolist() == [[0, 0, 32, 32]]
 
 
+def test_a_nearly_flat_map_is_measured_against_the_1e_5_that_is_added_to_its_range():
+    cam = torch.tensor([[[0.0, 1e-5]]])  # normalised: 0 and 1/2
+    assert kernels.cam_boxes(cam, 2, 0.49, 0.0).tolist() == [[1, 0, 2, 2]]
+    assert kernels.cam_boxes(cam, 2, 0.51, 0.0).tolist() == [[0, 0, 2, 2]]
+
+
+def test_a_pixel_at_the_threshold_itself_is_not_in_the_region():
+    highest = np.float32(1) / (np.float32(1) + np.float32(1e-5))
+    for threshold, box in ((np.nextafter(highest, np.float32(0)), [1, 0, 2, 2]), (highest, [0, 0, 2, 2])):
+        assert kernels.cam_boxes(torch.tensor([[[0.0, 1.0]]]), 2, float(threshold), 0.0).tolist() == [box]
+
+
 def test_the_margin_is_clipped_to_the_view():
     cam = torch.zeros(1, 4, 4)
     cam[0, 0, 0] = 1.0

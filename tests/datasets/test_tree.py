@@ -1,0 +1,26 @@
+import pytest
+
+from ccd_fast.datasets.tree import leads_out
+
+INSIDE = ["a.jpg", "a/b.jpg", "a..b/c", "..a/b", "a/...", "a/b../c", "a b/ü.jpg", "ab:c", "a\\b.jpg"]
+OUTSIDE = [
+    "",
+    "/a",
+    "\\a",
+    "\\\\server\\a",
+    "C:\\a",
+    "c:a",
+    "..",
+    "../a",
+    "a/..",
+    "a/../b",
+    "..\\a",
+    "a\\..\\b",
+    "a\\..",
+]
+ODD = ["a\nb", "a\x00b", "\ta"]
+
+
+@pytest.mark.parametrize("path", [*INSIDE, *OUTSIDE, *ODD])
+def test_a_path_leads_out_if_it_is_absolute_or_goes_up_on_any_system_or_holds_control_characters(path):
+    assert leads_out(path) == (path not in INSIDE)
