@@ -25,10 +25,6 @@ STUDENT_FILTER: Interpolation = "bilinear"
 """Filter of the student's resize, the one of the reference run."""
 
 
-AHEAD = 1
-"""Batches that wait, decoded, for whoever looks at them; one more is in the making and one in use."""
-
-
 @dataclass(frozen=True)
 class Predictions:
     """The student's probabilities.
