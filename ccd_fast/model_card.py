@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ccd_fast import __version__
+from ccd_fast.errors import UserError
 from ccd_fast.export import facts, without_folders
 from ccd_fast.printable import printable
 from ccd_fast.run_folder import RunFolder
@@ -19,6 +20,8 @@ LIMITS = (
     "It carries the social biases of its teacher and of the photographs. It is not made to identify or judge people.",
 )
 """What a user should know, whatever the run."""
+TITLE = "# A classifier of "
+"""What every card begins with."""
 WORST = 5
 """Classes that are named as the hardest."""
 
@@ -46,10 +49,10 @@ def card(run: Path, trained: Trained, checkpoint: str, file: Path) -> str:
         if summary is None
         else f"{checkpoint}; the run's best is epoch {summary['chosen_epoch']}",
     }
-    title = f"A classifier of {len(trained.class_names)} classes, trained without labels by ccd_fast {__version__}"
+    title = f"{TITLE}{len(trained.class_names)} classes, trained without labels by ccd_fast {__version__}"
     return "\n".join(
         [
-            f"# {title}",
+            title,
             "",
             "| | |",
             "|---|---|",
@@ -71,6 +74,21 @@ def card(run: Path, trained: Trained, checkpoint: str, file: Path) -> str:
             "",
         ]
     )
+
+
+def refuse_another_text(file: Path, overwrite: bool) -> None:
+    """Refuse to write a card over a file that is not one; the card of an earlier export may be replaced.
+
+    Raises:
+        UserError: there is such a file, and it may not be replaced.
+    """
+    if overwrite or not file.exists():
+        return
+    if not file.is_file() or not file.read_bytes().startswith(TITLE.encode()):
+        raise UserError(
+            f"{file}: the model card would be written here, and something else is there: choose another --out, or "
+            "replace it with --overwrite"
+        )
 
 
 def _measured(summary: Mapping[str, Any] | None, name: str) -> list[str]:

@@ -156,6 +156,13 @@ def test_a_trained_run_is_exported_by_the_command(model, tmp_path, monkeypatch, 
         assert code == 2
         assert said in err
         assert err.count("\n") == 1
+    assert ccd(tmp_path, "--overwrite")[0] == 0  # its own card may be replaced
+    (tmp_path / "model.md").write_text("my notes")
+    code, _, err = ccd(tmp_path, "--out", tmp_path / "model.onnx")
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{tmp_path / 'model.md'}: the model card would be written here, and something else is there" in err
+    assert (tmp_path / "model.md").read_text() == "my notes"
+    assert not (tmp_path / "model.onnx").exists()
     monkeypatch.undo()
     code, _, err = ccd(tmp_path / "no-run")
     assert (code, err.count("\n")) == (2, 1)

@@ -29,6 +29,11 @@ def knobs(beginning: str) -> list[str]:
     return [f"{name}=" for name in config.knobs() if name.startswith(beginning)]
 
 
+def export_formats(beginning: str) -> list[str]:
+    """Offer what a student is exported as; :data:`ccd_fast.export.FORMATS` has the same, and would load PyTorch."""
+    return [name for name in ("onnx", "plan", "safetensors") if name.startswith(beginning)]
+
+
 def checkpoints(beginning: str) -> list[str]:
     """Offer the checkpoints of a run."""
     return [name for name in ("best", "last") if name.startswith(beginning)]

@@ -74,8 +74,9 @@ def demo(
     )
     options.goes_on_with("the same command and --resume in place of --overwrite: what is finished is kept")
     done = cells.run_cells(plan, {FULL: ()} if quick else COMPONENTS, [seed])
-    told = f"Demo world, seed {seed}; the student starts from the weights of the package."
-    table = ablation.components(done, notes=[told])
+    told = [f"Demo world, seed {seed}; the student starts from the weights of the package."]
+    told += [f"Changed in the recipe of every row: {', '.join(set_)}."] if set_ else []
+    table = ablation.components(done, notes=told)
     folder.write_text("ablation.csv", cells.as_csv(done))
     found = story.localise(out, source, stages)
     folder.write_json("localisation.json", found.record())

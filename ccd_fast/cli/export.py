@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ccd_fast.cli import options
+from ccd_fast.cli import completion, options
 
 
 def export(
@@ -17,6 +17,7 @@ def export(
         str,
         typer.Option(
             "--format",
+            autocompletion=completion.export_formats,
             help="onnx; plan, for TensorRT; or safetensors: the backbone in timm's names, and the head beside it.",
         ),
     ] = "onnx",
@@ -41,11 +42,12 @@ def export(
     file = run / f"student{suffix}" if out is None else out
     if file.suffix != suffix:
         raise UserError(f"--out {file}: must end in {suffix}, or choose another --format")
+    described = file.with_suffix(".md")
+    model_card.refuse_another_text(described, overwrite)
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
     card = model_card.card(run, model, checkpoint, file)
     written = exports.FORMATS[kind](model, file, overwrite)
-    described = file.with_suffix(".md")
     described.write_text(card, encoding="utf-8")
     for path in (*written.files, described):
         typer.echo(f"{path}: {path.stat().st_size / 2**20:.3g} MiB")

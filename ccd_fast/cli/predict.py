@@ -111,6 +111,7 @@ def predict(
         temporary = out.with_name(f".{out.name}.tmp")
         temporary.write_bytes(FILES[out.suffix](probabilities, model.class_names))
         temporary.replace(out)
+        typer.echo(f"written to {out}", err=True)
     found = {file: ranked(p, model.class_names, top_k or TOP_K, limit) for file, p in probabilities.items()}
     if json_:
         typer.echo(as_json_lines(probabilities, model.class_names).decode(), nl=False)

@@ -124,6 +124,7 @@ def test_the_demo_runs_on_a_few_scenes_with_nothing_from_outside(ccd, tmp_path):
     assert code == 0, err
     assert "draw scenes" in err
     assert "student, last epoch, test" in out
+    assert "Changed in the recipe of every row: train.epochs=3, student.image_size=64." in out
     assert ccd("demo", "--out", tmp_path / "demo", *few)[0] == 2
     code, _, err = ccd("demo", "--out", tmp_path / "demo", "--overwrite", *few)
     assert code == 0
@@ -167,7 +168,9 @@ def test_predict_prints_a_table_for_files_and_folders(ccd, trained, photo_folder
 
 def test_predict_writes_csv_and_json_lines(ccd, trained, photo_folder, tmp_path):
     picture = photo_folder / "images" / "part1" / "001.jpg"
-    assert ccd("predict", trained[0], picture, "--out", tmp_path / "p.csv")[0] == 0
+    code, out, err = ccd("predict", trained[0], picture, "--out", tmp_path / "p.csv")
+    assert (code, out) == (0, "")
+    assert err.endswith(f"written to {tmp_path / 'p.csv'}\n")
     assert ccd("predict", trained[0], picture, "--out", tmp_path / "p.jsonl")[0] == 0
     row = next(iter(csv.DictReader((tmp_path / "p.csv").open())))
     line = json.loads((tmp_path / "p.jsonl").read_text())

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from ccd_fast.export import FORMATS
+
 TOLD = (
     "import atexit, sys\n"
     "atexit.register(lambda: print('large' if 'torch' in sys.modules else 'small', file=sys.stderr))\n"
@@ -31,6 +33,7 @@ def offered(line: str, **environment) -> tuple[list[str], str]:
         ("ccd-fast tra", ["train"], "predict"),
         ("ccd-fast label --labels", ["--labels-per-image"], "--data-root"),
         ("ccd-fast label --format ", ["csv", "parquet", "coco", "label-studio"], "folder"),
+        ("ccd-fast export runs/mine --format ", list(FORMATS), "csv"),
         ("ccd-fast train --dataset voc", ["voc07", "voc12"], "folder"),
         ("ccd-fast recipe paper-v", ["paper-voc07", "paper-voc12", "paper-voc12-official"], "demo"),
         ("ccd-fast train --set train.ep", ["train.epochs="], "train.choose="),
