@@ -3,6 +3,8 @@ PYTHON ?= python3
 EXTRAS ?= cpu,dev
 CONSTRAINTS ?= -c constraints.txt
 BIN := .venv/bin
+# Processes that share the tests; each takes up to 4 GB.
+WORKERS ?= 2
 
 .PHONY: setup test test-faults lint format demo wheel clean
 
@@ -15,7 +17,7 @@ setup: .venv/.ready
 	touch $@
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-faults: setup
 	$(BIN)/python -m pytest -m faults -s tests/faults

@@ -88,7 +88,7 @@ def views(cells: Sequence[Cell], notes: Sequence[str] = (), has_boxes: bool = Tr
             rows.append((name, (*figures_of(own), crops)))
     told = [f"The full method in every row, but for where the teacher looks; {VIEWS['cam']!r} is the method itself."]
     if has_boxes:
-        told.append("Objects' boxes were drawn by people; an image without any keeps its labels.")
+        told.append("Objects' boxes are the data set's own; an image without any keeps its labels.")
     else:
         lacking = " and ".join(repr(VIEWS[choice]) for choice in NEED_BOXES)
         told.append(f"Left out, as no boxes of the objects are known: {lacking}.")

@@ -26,7 +26,7 @@ def notes(recipe: Recipe, name: str, images: ImageSet, test: ImageSet, seeds: Se
     but_for = f", but for {', '.join(changes)}" if changes else ""
     chosen = "chosen without labels" if recipe.train.choose == "label-free" else "the last"
     return [
-        f"n: number of seeds (of {over}); {spread}.",
+        f"n: number of seeds; those of the table: {over}; {spread}.",
         f"{test.name}: {_count(images)} to train on, whose labels only measure the pseudo-labels; "
         f"{_count(test)} to test; {len(test.class_names)} classes{_absent(test, recipe)}.",
         f"Teacher {recipe.teacher.model}, {recipe.teacher.image_size} px; student {recipe.student.backbone} from "

@@ -128,6 +128,8 @@ def test_every_command_of_a_document_is_one(document):
                     assert importlib.util.find_spec(words[2]) is not None
                 elif words[0] == "python" and words[1] != "-c":
                     assert (ROOT / words[1]).is_file()
+                elif words[0].endswith(".sh"):
+                    assert os.access(ROOT / words[0], os.X_OK)
                 else:
                     known = words[0] in (*BY_BASH, "python") or re.match(r"\w+=", command)
                     assert known or block.mark == "downloads", "unknown to this test"
