@@ -37,7 +37,7 @@ def views(backend: ViewBackend, held: Sequence[Photographs], size: int) -> Call:
         side = (size, size)
         return lambda: [p.resize(side, FILTERS[STUDENT_FILTER]) for batch in held for p in batch.pixels]
     if backend.device.type == "cpu":
-        return _resize_by_torch([np.asarray(p) for batch in held for p in batch.pixels.tensors], size, STUDENT_FILTER)
+        return _resize_by_torch([p for batch in held for p in batch.pixels], size, STUDENT_FILTER)
     import nvidia.dali.experimental.dynamic as dali
 
     how = _dali_resize(STUDENT_FILTER, size)
@@ -101,7 +101,7 @@ def crops(
         return lambda: [p.crop(box).resize((size, size), FILTERS[interpolation]) for p, box in pairs]
     if backend.device.type == "cpu":
         cuts = [
-            np.asarray(batch.pixels.tensors[k])[y0:y1, x0:x1]
+            batch.pixels[k][y0:y1, x0:x1]
             for batch, (owner, boxes_) in zip(held, asked, strict=True)
             for k, (x0, y0, x1, y1) in zip(owner.tolist(), boxes_.tolist(), strict=True)
         ]

@@ -76,7 +76,8 @@ class DaliViews:
         self._at_once = at_once(threads)
         self._resize_on_the_host = HostResize(threads)
         self.device = torch.device(device)
-        self._dali_device = "gpu" if self.device.type == "cuda" else "cpu"
+        self._on_gpu = self.device.type == "cuda"
+        self._dali_device = "gpu" if self._on_gpu else "cpu"
         self._max_megapixels = max_megapixels
         self._read = read
         self._idle_contexts: dict[int, list[Any]] = defaultdict(list)
@@ -100,12 +101,11 @@ class DaliViews:
                 else:
                     of_pillow[row] = np.array(picture)
         with self.on_torch_stream():
-            pictures, failed = self._decode_all(encoded)
+            decoded, failed = self._decode_all(encoded)
             unreadable |= dict.fromkeys(failed, "cannot be decoded")
             kept = [row for row in rows.tolist() if row not in unreadable]
-            if of_pillow:
-                pictures = self._joined(kept, list(encoded), pictures, of_pillow)
-            shapes = pictures.shape if kept else []
+            pictures = self._joined(kept, list(encoded), decoded, of_pillow)
+            shapes = pictures.shape if self._on_gpu and kept else [picture.shape for picture in pictures]
         sizes = np.array([shape[:2] for shape in shapes], dtype=np.int64).reshape(-1, 2)
         return Photographs(np.array(kept, dtype=np.int64), sizes, pictures, unreadable)
 
@@ -113,8 +113,8 @@ class DaliViews:
         """Resize whole photographs; see :class:`ViewBackend`."""
         if not len(photographs):
             return self._nothing(size)
-        if self._dali_device == "cpu":
-            return self._resize_on_the_host(_arrays(photographs), size, interpolation)
+        if not self._on_gpu:
+            return self._resize_on_the_host(photographs.pixels, size, interpolation)
         with self.on_torch_stream():
             return _resize(photographs.pixels, size, interpolation)
 
@@ -129,13 +129,13 @@ class DaliViews:
         """Crop and resize; see :class:`ViewBackend`."""
         if not len(owner):
             return self._nothing(size)
-        if self._dali_device == "cpu":
-            pictures, asked = _arrays(photographs), zip(owner.tolist(), boxes.tolist(), strict=True)
-            cuts = [pictures[k][y0:y1, x0:x1] for k, (x0, y0, x1, y1) in asked]
+        if not self._on_gpu:
+            asked = zip(owner.tolist(), boxes.tolist(), strict=True)
+            cuts = [photographs.pixels[k][y0:y1, x0:x1] for k, (x0, y0, x1, y1) in asked]
             return self._resize_on_the_host(cuts, size, interpolation)
         corners = boxes.astype(np.int32)
         with self.on_torch_stream():
-            tensors = photographs.pixels.tensors  # references: a photograph is decoded once, whatever its crops
+            tensors = _apart(photographs.pixels)  # references: a photograph is decoded once, whatever its crops
             sources = dali.as_batch([tensors[k] for k in owner.tolist()])
             start = dali.as_batch(list(np.ascontiguousarray(corners[:, 1::-1])))
             end = dali.as_batch(list(np.ascontiguousarray(corners[:, :1:-1])))
@@ -171,20 +171,19 @@ class DaliViews:
             yield
         idle.append(context)
 
-    def _decode_all(self, encoded: dict[int, Encoded]) -> tuple[Any, list[int]]:
+    def _decode_all(self, encoded: dict[int, Encoded]) -> tuple[list[Any], list[int]]:
         """Decode a batch, and again without them where some samples fail; give the pictures and the failed rows.
 
         One bad sample fails its whole batch. The others are decoded again in two parts: before and behind the bad
         one where DALI says which it is, else in halves until it is found.
         """
-        if not encoded:
-            return [], []
-        rows, failed = list(encoded), []
+        rows = list(encoded)
         if len(rows) > self._at_once:
             parts = [rows[start : start + self._at_once] for start in range(0, len(rows), self._at_once)]
+            failed: list[int] = []
         else:
             try:
-                return self._decode_batch(list(encoded.values())), []
+                return self._decode_batch(list(encoded.values())) if rows else [], []
             except RuntimeError as error:  # DALI has no narrower class for a sample it cannot decode
                 named = _FAILED_SAMPLE.search(str(error))
             if len(rows) == 1:
@@ -193,40 +192,49 @@ class DaliViews:
             bad = min(int(named[1]), len(rows) - 1) if named else len(rows) // 2
             parts = [rows[:bad], rows[bad + 1 :]] if named else [rows[:bad], rows[bad:]]
             failed = [rows[bad]] if named else []
-        tensors = []
+        pictures: list[Any] = []
         for part in parts:
-            pictures, more = self._decode_all({row: encoded[row] for row in part})
-            tensors += list(pictures.tensors) if len(part) > len(more) else []
-            failed += more
+            more, bad_ones = self._decode_all({row: encoded[row] for row in part})
+            pictures += more
+            failed += bad_ones
         for row in failed:
             encoded.pop(row, None)
-        return (dali.as_batch(tensors) if tensors else []), failed
+        return pictures, failed
 
-    def _decode_batch(self, encoded: list[Encoded]) -> Any:
+    def _decode_batch(self, encoded: list[Encoded]) -> list[Any]:
+        """Decode files that are whole; give DALI's tensors on a GPU, and NumPy's arrays without a copy on the host."""
         pictures = dali.decoders.image(
             dali.as_batch(encoded),
             device=self._dali_device,
             output_type=types.RGB,
             jpeg_fancy_upsampling=True,  # on the GPU too, as the CPU's decoder does always
         )
-        return pictures.evaluate()
+        tensors = _apart(pictures.evaluate())
+        return tensors if self._on_gpu else [np.asarray(tensor) for tensor in tensors]
 
     def _joined(
-        self, kept: list[int], of_dali: list[int], pictures: Any, of_pillow: dict[int, NDArray[np.uint8]]
+        self, kept: list[int], of_dali: list[int], decoded: list[Any], of_pillow: dict[int, NDArray[np.uint8]]
     ) -> Any:
-        """Put the pictures of both decoders into one batch, in the order of ``kept``."""
-        tensors = dict(zip(of_dali, pictures.tensors if of_dali else [], strict=True))
+        """Put the pictures of both decoders into one batch, in the order of ``kept``; a list of arrays on the host."""
+        pictures = dict(zip(of_dali, decoded, strict=True))
         for row, picture in of_pillow.items():
-            tensors[row] = dali.as_tensor(picture, layout="HWC", device=self._dali_device)
-        return dali.as_batch([tensors[row] for row in kept]).evaluate()
+            pictures[row] = dali.as_tensor(picture, layout="HWC", device="gpu") if self._on_gpu else picture
+        ordered = [pictures[row] for row in kept]
+        return dali.as_batch(ordered).evaluate() if self._on_gpu and kept else ordered
 
     def _nothing(self, size: int) -> torch.Tensor:
         return torch.empty((0, size, size, 3), dtype=torch.uint8, device=self.device)
 
 
-def _arrays(photographs: Photographs) -> list[NDArray[np.uint8]]:
-    """Give the decoded pictures on the host, (H, W, 3) each, without a copy."""
-    return [np.asarray(picture) for picture in photographs.pixels.tensors]
+def _apart(batch: Any) -> list[Any]:
+    """Give the tensors of an evaluated batch.
+
+    A batch of DALI 2.4 keeps the tensors that it gave, and each of them keeps the batch. Such a ring stays in memory
+    until Python's collector looks at its oldest objects, thousands of photographs later: so the batch forgets them.
+    """
+    tensors = [tensor.evaluate() for tensor in batch.tensors]
+    batch._tensors = None
+    return tensors
 
 
 def _resize(pictures: Any, size: int, interpolation: Interpolation) -> torch.Tensor:
