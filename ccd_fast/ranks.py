@@ -26,6 +26,8 @@ PATIENCE = timedelta(hours=2)
 LOOKS = 2.0
 """Seconds in which a process that died is looked for, to name it."""
 
+ANOTHER = "another process"
+
 _places: list[tuple[str, int]] = []
 """Of each process, the name of its machine and its number there."""
 
@@ -157,7 +159,7 @@ def leave() -> None:
 def lost(error: RuntimeError) -> str:
     """Say that another process is gone, where that is what an error of torch is about; else nothing."""
     about = any(name in str(error).lower() for name in ("gloo", "nccl", "connection closed by peer"))
-    return f"{_who()} of this run has ended: {_first_line(error)}" if about else ""
+    return _tells_of_the_end(error) if about else ""
 
 
 @contextmanager
@@ -166,7 +168,14 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise RunError(f"{_who()} of this run has ended: {_first_line(error)}") from error
+        raise RunError(_tells_of_the_end(error)) from error
+
+
+def _tells_of_the_end(error: RuntimeError) -> str:
+    """Say which process has ended, and what to do; the library's words only where none can be named."""
+    who = _who()
+    why = f" ({_first_line(error)})" if who == ANOTHER else ""
+    return f"{who} of this run has ended{why}; what was done is kept: go on with --resume"
 
 
 def _who() -> str:
@@ -177,7 +186,7 @@ def _who() -> str:
         if gone:
             return f"process {' and '.join(gone)}"
         if not _places or time.monotonic() > until:
-            return "another process"
+            return ANOTHER
         time.sleep(0.05)
 
 

@@ -92,6 +92,8 @@ def train(
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
         stages.say(warning)
+    if both := len(set(images.paths) & set(test.paths)):
+        stages.say(f"warning: {both} of the {len(test)} test images are training images too: figures of them flatter")
     parts = Parts(
         recipe=recipe,
         images=images,
@@ -280,7 +282,8 @@ def _restore(parts: Parts) -> State:
     parts.student.load_state_dict(content.pop("student"))
     parts.trainer.load_state_dict(content.pop("trainer"))
     labels = PseudoLabels(**content.pop("labels"))
-    parts.stages.say(f"going on at epoch {content['epoch']}")
+    ended = content["epoch"] >= parts.recipe.train.epochs
+    parts.stages.say("the run has ended already" if ended else f"going on at epoch {content['epoch']}")
     return State(labels=labels, **content)
 
 

@@ -446,3 +446,15 @@ def test_other_labels_and_another_teacher_are_refused_and_where_it_goes_on_is_no
     safetensors.torch.save_file(weights, file)
     with pytest.raises(UserError, match="the teacher's weights are not those that the run began with"):
         run(source, knobs, tmp_path / "run", resume=True)
+
+
+def test_test_images_that_are_trained_on_are_told_of(photo_folder, recipe, tmp_path):
+    rows = [line.split(",") for line in (photo_folder / "labels.csv").read_text().splitlines()]
+    truth = tmp_path / "truth.csv"
+    truth.write_text("".join(f"{path},{labels}\n" for path, _, labels in rows))
+    source = Source("folder", photo_folder, photo_folder / "classes.txt", truth)
+    said = io.StringIO()
+    folder = RunFolder(tmp_path / "run")
+    stages = Stages(Console(file=said, width=200), folder.add_metrics)
+    train(source, recipe("train.epochs=1"), folder, stages)
+    assert "36 of the 36 test images are training images too" in said.getvalue()

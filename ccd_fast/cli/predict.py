@@ -139,7 +139,10 @@ def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
 
     files: list[Path] = []
     gone: list[str] = []
-    for name in (line for word in named for line in (listed.read().splitlines() if word == "-" else [word])):
+    lines = [line for line in listed.read().splitlines() if line.strip()] if "-" in named else []
+    if "-" in named and not lines:
+        raise UserError("-: no path on standard input")
+    for name in (line for word in named for line in (lines if word == "-" else [word])):
         path = Path(name)
         if path.exists() or place(path) is not None:
             files += photographs(path)

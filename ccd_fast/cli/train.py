@@ -67,6 +67,8 @@ def train(
     from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
 
+    if resume and overwrite:
+        raise UserError("--resume goes on with a run and --overwrite replaces it: give one of them")
     if data_root is None and not resume:
         raise UserError("--data-root FOLDER is needed: the folder that holds the photographs")
     overrides = options.overrides(set_, teacher, student, student_weights, templates)

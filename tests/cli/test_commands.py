@@ -361,6 +361,7 @@ def test_a_mistake_gets_one_line_exit_code_two_and_writes_nothing(ccd, arguments
         (["train", "--out", "{tmp}/new"], "--data-root FOLDER is needed"),
         (["train", "--out", "{tmp}", "--resume"], "not a run of ccd-fast"),
         (["train", "--out", "{run}", "--resume", "--set", "train.epochs=9"], "leave out --set"),
+        (["train", "--out", "{run}", "--resume", "--overwrite"], "give one of them"),
         (["train", "--out", "{run}", "--resume", "--student", "resnet18"], "leave out --student"),
         (["predict", "{run}", "{tmp}/gone.jpg"], "gone.jpg: no such file"),
         (["predict", "{run}", "{tmp}"], "no images in it"),
@@ -432,3 +433,15 @@ def test_predict_draws_where_the_student_looked(ccd, trained, photo_folder, tmp_
     with Image.open(image) as photograph, Image.open(drawn[0]) as overlay:
         assert overlay.size == photograph.size
         assert overlay.tobytes() != photograph.convert("RGB").tobytes()
+
+
+def test_empty_lines_of_a_list_name_nothing(ccd, trained, photo_folder, tmp_path, monkeypatch):
+    image = min((photo_folder / "images" / "part1").glob("*.jpg"))
+    monkeypatch.chdir(photo_folder)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{image}\n\n  \n"))
+    code, _, err = ccd("predict", trained[0], "-", "--out", tmp_path / "p.parquet")
+    assert code == 0, err
+    assert pyarrow.parquet.read_table(tmp_path / "p.parquet").to_pydict()["path"] == [str(image)]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    code, _, err = ccd("predict", trained[0], "-")
+    assert (code, err) == (2, "ccd-fast: -: no path on standard input\n")
