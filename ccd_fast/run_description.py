@@ -79,15 +79,24 @@ def _digests(parts: Parts) -> dict[str, str]:
 
 
 def _digests_of(images: ImageSet) -> dict[str, str]:
-    """Give digests of a split's paths, in order, of what prompts call the classes, and of the known labels."""
+    """Give digests of a split's paths, in order, its files' sizes, what prompts call the classes, the known labels."""
     names = {
         f"{images.split} images": images.paths,
+        f"files of the {images.split} images, by their sizes": [_size(file) for file in images.files_of_all()],
         "class or prompt names": (*images.class_names, *images.prompt_names),
     }
     found = {what: _digest("\n".join(each).encode("utf-8", "surrogateescape")) for what, each in names.items()}
     if images.truth is not None:
         found[f"known labels of the {images.split} images"] = _digest(images.truth.tobytes() + images.known.tobytes())
     return found
+
+
+def _size(file: Path) -> str:
+    """Give a file's size in bytes; nothing where there is none, or where it is in a shard."""
+    try:
+        return str(file.stat().st_size)
+    except OSError:
+        return ""
 
 
 def _digest(content: bytes) -> str:

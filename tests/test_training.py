@@ -439,6 +439,13 @@ def test_other_labels_and_another_teacher_are_refused_and_where_it_goes_on_is_no
     with pytest.raises(UserError, match="other known labels of the train images"):
         run(source, knobs, tmp_path / "run", resume=True)
     labels.write_text(before)
+    photograph = source.root / source.load("train").paths[1]
+    pixels = photograph.read_bytes()
+    for change in (lambda: photograph.write_bytes(pixels + b"more"), photograph.unlink):
+        change()
+        with pytest.raises(UserError, match="other files of the train images, by their sizes"):
+            run(source, knobs, tmp_path / "run", resume=True)
+    photograph.write_bytes(pixels)
     file = tmp_path / "clip" / "open_clip_model.safetensors"
     weights = safetensors.torch.load_file(file)
     weights["logit_scale"] = weights["logit_scale"] + 0.5
