@@ -161,7 +161,7 @@ def explain_choice(choose: str, agreement: Sequence[float]) -> str:
     if choose == "last":
         return "the last, as asked"
     if choose_epoch(agreement) is not None:
-        return "chosen without labels"
+        return "chosen without labels, the first whose agreement with the pseudo-labels grew faster than before"
     undefined = [str(epoch) for epoch, value in enumerate(agreement) if math.isnan(value)]
     why = f" (undefined in epoch {', '.join(undefined)}: no pseudo-label is 1)" if undefined else ""
     return f"the last, as the agreement with the pseudo-labels never grew faster{why}"

@@ -10,7 +10,7 @@ from ccd_fast import machine, object_boxes, run_description
 from ccd_fast import student as students
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet, Source
-from ccd_fast.errors import UserError
+from ccd_fast.errors import RunError, UserError
 from ccd_fast.evaluate import (
     Metrics,
     choose_epoch,
@@ -114,7 +114,11 @@ def train(
         folder.write_text("recipe.toml", recipe.dumps())
         folder.write_json("run.json", run_description.describe(parts, source, command, boxes))
     with parts.stop.listening():
-        state = _run(parts, recipe.train.epochs if until is None else until)
+        try:
+            state = _run(parts, recipe.train.epochs if until is None else until)
+        except RunError:
+            parts.stop.now()  # all processes were asked to stop, and another one was first
+            raise
     if state.epoch < recipe.train.epochs:
         return {}
     summary = _summary(parts, state)

@@ -70,6 +70,13 @@ class Label:
     after: float
     truth: bool | None
 
+    @property
+    def change(self) -> str:
+        """Give ``"better"`` or ``"worse"``; nothing where no truth is known or nothing changes in what is shown."""
+        if self.truth is None or f"{100 * self.before:.1f}" == f"{100 * self.after:.1f}":
+            return ""
+        return "better" if (self.after > self.before) == self.truth else "worse"
+
 
 @dataclass(frozen=True)
 class Corrected:

@@ -75,10 +75,15 @@ def test_names_of_boxes_that_begin_at_one_place_stand_below_each_other():
 
 
 def test_a_label_that_reads_the_same_is_no_change_and_no_box_is_said(run):
-    labels = [Label("cat", 0.16601, 0.16604, None), Label("dog", 0.1, 0.9, None)]
+    labels = [Label("cat", 0.16601, 0.16604, True), Label("dog", 0.1, 0.9, True), Label("cow", 0.2, 0.8, False)]
     page = report.render(read(run), [Corrected("a.jpg", "data:,", [], labels)])
     assert '16.6 → <b class="">16.6</b>' in page
-    assert '10.0 → <b class="up">90.0</b>' in page
+    assert '10.0 → <b class="better">90.0</b>' in page
+    assert '20.0 → <b class="worse">80.0</b>' in page
+    assert "What the updates corrected" in page
+    page = report.render(read(run), [Corrected("a.jpg", "data:,", [], [Label("dog", 0.1, 0.9, None)])])
+    assert '10.0 → <b class="">90.0</b>' in page
+    assert "What the updates changed" in page
     assert "No box: the student is sure enough of no class here" in page
 
 
