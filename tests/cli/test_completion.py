@@ -49,7 +49,8 @@ def test_tab_offers_what_fits_and_loads_nothing_large(line, there, not_there):
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_is_installed_for_the_program_s_own_name(tmp_path):
     environment = {**os.environ, "HOME": str(tmp_path)}
-    install = [sys.executable, "-m", "ccd_fast", "--install-completion", "bash"]
+    # typer looks for the shell among its parents: bash, whatever the tests are run from
+    install = ["bash", "--norc", "-c", f"{sys.executable} -m ccd_fast --install-completion; exit $?"]
     subprocess.run(install, env=environment, check=True, capture_output=True)
     asked = ["bash", "--norc", "-c", f"source {tmp_path / '.bashrc'} && complete -p ccd-fast"]
     told = subprocess.run(asked, env=environment, check=True, capture_output=True, text=True).stdout
