@@ -72,12 +72,13 @@ class RunFolder:
         if resume and not self.can_resume():
             raise UserError(f"--resume: {self.path} holds no run to go on with (no run.json, or an empty one)")
         occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
-        if occupied and not overwrite and not (self.path / "run.json").is_file():
-            raise UserError(f"--out {self.path}: already exists, and is not a run of ccd-fast (no run.json)")
+        if occupied and not (self.path / "run.json").is_file():
+            raise UserError(
+                f"--out {self.path}: already exists, and is not a run of ccd-fast (no run.json); remove it yourself, "
+                "or choose another"
+            )
         if occupied and not (resume or overwrite):
             raise UserError(f"--out {self.path}: already exists; go on with --resume or replace it with --overwrite")
-        if overwrite and occupied and not (self.path / "run.json").is_file():
-            raise UserError(f"--overwrite: {self.path} is not a run of ccd-fast (no run.json); remove it yourself")
 
     def can_resume(self) -> bool:
         """Tell whether there is a run to go on with; it may have stopped before its first labels were made."""

@@ -82,6 +82,6 @@ def test_a_run_that_was_stopped_before_it_was_described_is_replaced_and_not_gone
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("all of it")
-    for overwrite, said in ((False, "already exists, and is not a run of ccd-fast"), (True, "remove it yourself")):
-        with pytest.raises(UserError, match=said):
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match=r"not a run of ccd-fast \(no run\.json\); remove it yourself"):
             RunFolder(tmp_path).check_free(resume=False, overwrite=overwrite)

@@ -465,3 +465,18 @@ def test_test_images_that_are_trained_on_are_told_of(photo_folder, recipe, tmp_p
     stages = Stages(Console(file=said, width=200), folder.add_metrics)
     train(source, recipe("train.epochs=1"), folder, stages)
     assert "36 of the 36 test images are training images too" in said.getvalue()
+
+
+@pytest.mark.parametrize(("asked", "raised"), [(True, KeyboardInterrupt), (False, RunError)])
+def test_another_process_that_stopped_first_is_no_fault_where_all_were_asked_to(
+    source, recipe, tmp_path, monkeypatch, asked, raised
+):
+    import ccd_fast.training as module
+
+    def lost(parts, until):
+        parts.stop.requested = asked
+        raise RunError("process 1 of this run has ended")
+
+    monkeypatch.setattr(module, "_run", lost)
+    with pytest.raises(raised):
+        run(source, recipe("train.epochs=1"), tmp_path / "run")

@@ -72,8 +72,8 @@ class Label:
 
     @property
     def change(self) -> str:
-        """Give ``"better"`` or ``"worse"``; nothing where no truth is known or nothing changes in what is shown."""
-        if self.truth is None or f"{100 * self.before:.1f}" == f"{100 * self.after:.1f}":
+        """Give ``"better"`` or ``"worse"``; nothing where no truth is known."""
+        if self.truth is None:
             return ""
         return "better" if (self.after > self.before) == self.truth else "worse"
 
