@@ -97,7 +97,12 @@ def listed(steps: list[Step], given: argparse.Namespace) -> int:
         left_out = why_not(step, given.device)
         state = f"BROKEN: {problem}" if problem else f"left out: {left_out}" if left_out else "would run"
         print(f"{number:2} {step.name} [{step.limit:.0f} s at most] {state}\n     {step.shown()}")
-    print(f"{len(steps)} steps, {given.minutes:g} minutes at most in all; {broken} commands do not exist")
+    longest = sum(step.limit for step in steps) / 60
+    print(f"{len(steps)} steps; {broken} commands do not exist")
+    print(
+        f"{given.minutes:g} minutes at most in all: should every step need its limit ({longest:.0f} minutes together), "
+        "the last ones are left out"
+    )
     return int(broken > 0)
 
 

@@ -10,6 +10,7 @@ max(operations / arithmetic, bytes / memory) / share.
 """
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,7 @@ from ccd_fast import student as students
 from ccd_fast.ceilings import CONVOLUTION_BACKWARD
 from ccd_fast.engines import ImageTower
 from ccd_fast.engines.tower import EmbedPixels
+from ccd_fast.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "PERFORMANCE.md", ROOT / "benchmarks" / "results" / "on-paper.json"
@@ -262,17 +264,35 @@ def read() -> tuple[dict[str, Work], dict[str, Rate]]:
 
 
 def with_values(rates: Mapping[str, Rate], arguments: list[str]) -> dict[str, Rate]:
-    """Put given values in the place of others: NAME=VALUE, or NAME=VALUE:ORIGIN."""
+    """Put given values in the place of others: NAME=VALUE, or NAME=VALUE:ORIGIN.
+
+    Raises:
+        UserError: a name that is no rate, or a value that is not above 0.
+    """
     changed = dict(rates)
     for argument in arguments:
         name, _, rest = argument.partition("=")
         value, _, origin = rest.partition(":")
-        changed[name] = replace(rates[name], value=float(value), origin=origin or "given")
+        if name not in rates:
+            raise UserError(f"{argument}: no rate {name!r}; the rates are {', '.join(rates)}")
+        try:
+            rate = float(value)
+        except ValueError:
+            rate = math.nan
+        if not 0 < rate < math.inf:
+            raise UserError(f"{argument}: {value!r} is no number above 0")
+        changed[name] = replace(rates[name], value=rate, origin=origin or "given")
     return changed
 
 
 if __name__ == "__main__":
-    known = with_values(read()[1] if RESULTS.exists() else RATES, sys.argv[1:])
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        sys.exit()
+    try:
+        known = with_values(read()[1] if RESULTS.exists() else RATES, sys.argv[1:])
+    except UserError as error:
+        sys.exit(str(error))
     if not known["decode_core"].value:
         sys.exit("decode_core=PIXELS_A_SECOND is needed: what `ccd-fast bench decode --threads 1` measured")
     counted = count()

@@ -76,7 +76,7 @@ def compare(ours: torch.Tensor, reference: torch.Tensor, classes: torch.Tensor, 
         classes: (C, D) float32, class embeddings.
         scale: exp(logit_scale).
     """
-    cosine = cosine_similarity(ours, reference)
+    cosine = cosine_similarity(ours.double(), reference.double()).clamp(max=1)  # rounding may reach beyond 1
     scores, expected = (torch.softmax(scale * e @ classes.T, dim=1) for e in (ours, reference))
     spread = (reference - reference.mean(dim=0)).norm()
     return Parity(

@@ -205,7 +205,9 @@ def tiny_plan(device: str, photographs: tuple[str, ...]) -> list[Step]:
             60,
             PHOTOGRAPHS,
         ),
-        Step("bench train", "train", run("bench", "train", "--images", "8", *small, *once), 90, RUN),
+        Step(
+            "bench train", "train", run("bench", "train", "--images", "8", "--batch-size", "4", *small, *once), 90, RUN
+        ),
         Step("demo world, CPU and card", "drift", own("demo_drift.py", "--scenes", "50", "--epochs", "3"), 150, RUN),
         sanitizer("memcheck", 60),
     ]

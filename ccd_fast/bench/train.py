@@ -16,6 +16,7 @@ from ccd_fast.bench.measure import Timing, ratio
 from ccd_fast.bench.relabel import RELABEL_PASS
 from ccd_fast.config import Recipe
 from ccd_fast.engines.precision import DTYPES
+from ccd_fast.errors import UserError
 from ccd_fast.fit import fit_epoch
 from ccd_fast.progress import Stage
 from ccd_fast.student import Student
@@ -95,8 +96,11 @@ def measure_training(load: Load, recipe: Recipe, repeats: int = measure.REPEATS)
         a relabel pass takes.
 
     Raises:
-        UserError: the recipe's precision, or its compilation, cannot be had here.
+        UserError: there are fewer images than a batch takes, or the recipe's precision, or its compilation, cannot be
+            had here.
     """
+    if len(load.images) < recipe.train.batch_size:
+        raise UserError(f"bench train: {len(load.images)} images are fewer than a batch of {recipe.train.batch_size}")
     epochs = Epochs(load, recipe)
     precision = epochs.trainer.precision
     ceiling = measure.matmul_rate(load.device, DTYPES[precision], repeats)

@@ -76,6 +76,13 @@ def relabel(
 def show(result: dict[str, Any]) -> None:
     """Print the pass and its ratios in lines, and its stages as a table."""
     whole, unmoved, engine = result["pass"], result["boxes_unmoved"], result["engine"]
+    console = screen.console()
+    what = (
+        f"teacher {result['teacher']} at {result['teacher_image_size']} pixels, student {result['student']} at "
+        f"{result['image_size']}, {result['classes']} classes; on {result['device']}, views by {result['views']}, "
+        f"medians of {whole['n']} rounds"
+    )
+    console.print(what, markup=False, soft_wrap=True)
     table = Table(title=f"{result['images']} images, {result['distinct_crops']} crops of {result['crops']} asked for")
     for column in ("stage, alone", "ms an image", "share of the sum", "over the bare call"):
         table.add_column(column, justify="left" if column.startswith("stage") else "right")
@@ -85,7 +92,6 @@ def show(result: dict[str, Any]) -> None:
             row["stage"], f"{1e3 * row['median_s'] / result['images']:.2f}", f"{row['share_of_sum']:.0%}", over
         )
     screen.show(table)
-    console = screen.console()
     for line in (
         f"pass: {whole['images_per_s']:.1f} images/s, {whole['crops_per_s']:.1f} crops/s; the student runs on "
         f"{result['student_runtime']}",

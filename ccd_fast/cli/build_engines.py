@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
     from ccd_fast.teacher import Clip
 
-PARITY = {"cosine min": "cosine_min", "mean": "cosine_mean", "top-1 changed": "top1_changed", "shift": "score_shift"}
+PARITY = {
+    "images": "images",
+    "cosine min": "cosine_min",
+    "mean": "cosine_mean",
+    "top-1 changed": "top1_changed",
+    "shift": "score_shift",
+}
 
 
 def build_engines(
@@ -98,6 +104,8 @@ def build_engines(
     done = f"built in {built.seconds:.1f} s" if built.fresh else "was there already"
     way = f"{built.settings.runtime}, {built.settings.precision}"
     typer.echo(f"{clip.name}, {clip.tower.image_size} px, {way}: {done}: {built.file}")
+    if targets := _targets(_entry(store, built.file.parent.name)):
+        typer.echo(f"the plan is for {targets}")
     if built.parity is None:
         typer.echo(f"not compared with open_clip: {built.why_no_parity}")
         return
@@ -139,7 +147,7 @@ def _remove(store: Any, keys: list[str]) -> Iterator[str]:
 
     there = store.keys()
     for wanted in there if keys == ["all"] else keys:
-        found = [key for key in there if key.startswith(wanted)]
+        found = [key for key in there if wanted and key.startswith(wanted)]
         if len(found) != 1:
             problem = "no such engine" if not found else f"{len(found)} engines begin so"
             raise UserError(f"--remove {wanted}: {problem}; see --list" + nearest(wanted, there))
@@ -149,14 +157,11 @@ def _remove(store: Any, keys: list[str]) -> Iterator[str]:
 
 
 def _entry(store: Any, key: str) -> dict[str, Any]:
-    """Give what is known of an engine; of one whose manifest is damaged, why it cannot be used."""
-    from ccd_fast.errors import UserError
-
+    """Give what is known of an engine; of one that is damaged, why it cannot be used."""
     facts = {"key": key, "bytes": store.size(key)}
-    try:
-        return {**facts, **store.manifest(key)}
-    except UserError as error:
-        return {**facts, "damaged": str(error)}
+    if damage := store.problem(key):
+        return {**facts, "damaged": damage}
+    return {**facts, **store.manifest(key)}
 
 
 def _teacher(entry: dict[str, Any]) -> str:
@@ -164,6 +169,12 @@ def _teacher(entry: dict[str, Any]) -> str:
     if "damaged" in entry:
         return "damaged"
     return str(identity.get("teacher") or f"student {identity.get('student', '?')}")
+
+
+def _targets(entry: dict[str, Any]) -> str:
+    """Name the cards that a plan is for: the one that was there, or compute capabilities; empty for other engines."""
+    target = entry.get("identity", {}).get("target", {})
+    return str(target.get("gpu") or ", ".join(target.get("capabilities", [])))
 
 
 def _show_store(store: Any, as_json: bool) -> None:
@@ -177,13 +188,13 @@ def _show_store(store: Any, as_json: bool) -> None:
         table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=column == "key")
     for entry in entries:
         identity = entry.get("identity", {})
-        kind = " ".join([str(identity.get("format", "?")), str(identity.get("precision", "?"))])
+        kind = [str(identity.get("format", "?")), str(identity.get("precision", "?")), _targets(entry)]
         parities = list(entry.get("parity", {}).values())
         row = (
             entry["key"][:8],
             _teacher(entry),
             str(identity.get("image_size", "?")),
-            kind,
+            " ".join(kind).strip(),
             f"{entry['bytes'] / 2**20:.0f}",
         )
         table.add_row(*row, *(_figures(parities[0]) if parities else ["–"] * len(PARITY)))
@@ -199,4 +210,5 @@ def _show_store(store: Any, as_json: bool) -> None:
 
 
 def _figures(parity: dict[str, Any]) -> list[str]:
-    return [f"{parity[name]:.1%}" if name == "top1_changed" else f"{parity[name]:.6f}" for name in PARITY.values()]
+    forms = {"images": "d", "top1_changed": ".1%"}
+    return [format(parity[name], forms.get(name, ".6f")) for name in PARITY.values()]

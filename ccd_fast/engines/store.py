@@ -62,16 +62,17 @@ class Store:
         """List the engines that are there."""
         return sorted(path.parent.name for path in self.folder.glob(f"*/{MANIFEST}"))
 
-    def damaged(self) -> list[str]:
-        """List the engines whose manifest cannot be read."""
-        return [key for key in self.keys() if not self._is_readable(key)]
-
-    def _is_readable(self, key: str) -> bool:
+    def problem(self, key: str) -> str:
+        """Say why an engine cannot be used, as far as its manifest and the sizes of its files tell, or nothing."""
         try:
-            self.manifest(key)
-        except UserError:
-            return False
-        return True
+            self._refuse_wrong_sizes(key, self.manifest(key))
+        except UserError as error:
+            return str(error)
+        return ""
+
+    def damaged(self) -> list[str]:
+        """List the engines with a :meth:`problem`."""
+        return [key for key in self.keys() if self.problem(key)]
 
     def remove(self, key: str) -> None:
         """Remove an engine, if it is there."""
@@ -117,12 +118,16 @@ class Store:
             if built.get(name) != wanted.get(name):
                 was, needed = built.get(name, "nothing"), wanted.get(name, "nothing")
                 raise UserError(f"engine {key}: built for {name} {was}, not {needed}: {mend(key)}")
+        self._refuse_wrong_sizes(key, manifest)
+        for name, facts in manifest.get("files", {}).items():
+            if _sha256(self.path(key) / name) != facts["sha256"]:
+                raise UserError(f"engine {key}: {name} has changed since it was built: {mend(key)}")
+
+    def _refuse_wrong_sizes(self, key: str, manifest: Mapping[str, Any]) -> None:
         for name, facts in manifest.get("files", {}).items():
             file = self.path(key) / name
             if not file.is_file() or file.stat().st_size != facts["bytes"]:
                 raise UserError(f"engine {key}: {name} is missing or cut short: {mend(key)}")
-            if _sha256(file) != facts["sha256"]:
-                raise UserError(f"engine {key}: {name} has changed since it was built: {mend(key)}")
 
     def note(self, key: str, **facts: Any) -> None:
         """Add facts to an engine's manifest."""

@@ -81,3 +81,12 @@ def test_the_page_holds_the_tables_of_the_kept_figures(script):
 
 def test_a_duration_is_readable(script):
     assert [script.duration(s) for s in (0.34, 12.3, 99.9, 125.4)] == ["0.3 s", "12 s", "100 s", "2 min 05 s"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("speed=1", "no rate 'speed'; the rates are arithmetic, memory"), ("share=much", "'much' is no number above 0")],
+)
+def test_a_rate_that_is_none_is_refused_in_a_line(script, rates, given, said):
+    with pytest.raises(script.UserError, match=said):
+        script.with_values(rates, [given])

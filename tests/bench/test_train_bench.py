@@ -11,6 +11,7 @@ from ccd_fast.bench import measure
 from ccd_fast.bench import relabel as relabelling
 from ccd_fast.bench import train as bench
 from ccd_fast.cli import main
+from ccd_fast.errors import UserError
 from ccd_fast.student import Student
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -41,6 +42,8 @@ def test_operations_are_those_of_the_forward_and_the_backward_pass(features, gro
 def test_epochs_and_pass_are_measured_on_the_same_images(photo_folder, tiny_clip, monkeypatch):
     monkeypatch.setitem(measure.MATMUL_SIDE, "cpu", 64)
     load = relabelling.open_load(photo_folder, 12, NAMES, str(tiny_clip), 8, "test_resnet", "none", 64, "pillow")
+    with pytest.raises(UserError, match="12 images are fewer than a batch of 16"):
+        bench.measure_training(load, load.recipe, repeats=1)
     before = {key: value.clone() for key, value in load.student.state_dict().items()}
     recipe = load.recipe.model_copy(update={"train": load.recipe.train.model_copy(update={"batch_size": 5})})
     found = bench.measure_training(load, recipe, repeats=2)
@@ -73,7 +76,8 @@ def test_the_relabel_pass_is_held_against_the_epoch_with_consistency(monkeypatch
         return {name: measure.Timing((seconds[name],)) for name in calls}
 
     monkeypatch.setattr(measure, "in_turn", pretend)
-    found = bench.measure_training(load, load.recipe, repeats=1)
+    recipe = load.recipe.model_copy(update={"train": load.recipe.train.model_copy(update={"batch_size": 2})})
+    found = bench.measure_training(load, recipe, repeats=1)
     assert found["relabel_over_epoch"] == 3
     assert found["consistency_costs"] == 2
     assert [row["images_per_s"] for row in found["epochs"]] == [2, 1]

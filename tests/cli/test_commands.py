@@ -265,16 +265,18 @@ def test_build_engines_compares_with_open_clip_and_keeps_a_list(ccd, tiny_clip, 
     code, _, err = ccd("build-engines", "--remove", own["key"][:-1] + "x")
     assert (code, err.count("\n")) == (2, 1)
     assert "no such engine" in err
+    assert "no such engine" in ccd("build-engines", "--remove", "")[2]
     out = ccd("build-engines", "--remove", own["key"][:8])[1]
     assert f"removed {own['key']}: {tiny_clip.name} (config " in out
     assert own["key"][:8] not in ccd("build-engines", "--list")[1]
 
 
-def test_one_damaged_engine_does_not_hide_the_others(ccd, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("file", "content"), [("manifest.json", "{"), ("engine", "longer than it was")])
+def test_one_damaged_engine_does_not_hide_the_others(ccd, tmp_path, monkeypatch, file, content):
     monkeypatch.setenv("CCD_CACHE", str(tmp_path))
     store = Store()
     good, bad = (store.get({"teacher": name}, lambda folder: (folder / "engine").touch()) for name in ("one", "two"))
-    (bad / "manifest.json").write_text("{")
+    (bad / file).write_text(content)
     code, out, _ = ccd("build-engines", "--list")
     assert code == 0
     assert good.name[:8] in out

@@ -127,15 +127,18 @@ def test_an_engine_that_was_built_for_something_else_is_never_loaded(tmp_path, f
         store.get(IDENTITY, write)
 
 
-def test_an_engine_that_was_cut_short_is_refused(tmp_path):
+def test_an_engine_that_was_cut_short_is_refused_and_named(tmp_path):
     store = Store(tmp_path)
     folder = store.get(IDENTITY, write)
+    assert store.damaged() == []
     (folder / "engine").write_text("bui")
     with pytest.raises(UserError, match="engine is missing or cut short"):
         store.get(IDENTITY, write)
+    assert store.damaged() == [folder.name]
     (folder / "engine").unlink()
     with pytest.raises(UserError, match="engine is missing or cut short"):
         store.get(IDENTITY, write)
+    assert "missing or cut short" in store.problem(folder.name)
 
 
 def test_an_engine_whose_bytes_have_changed_is_refused(tmp_path):
