@@ -29,7 +29,7 @@ from ccd_fast.pseudo_labels import PseudoLabels, bias_by_class
 from ccd_fast.ranks import ALONE, Ranks
 from ccd_fast.run_folder import BIAS, SUMMARY, RunFolder
 from ccd_fast.run_state import Parts, State
-from ccd_fast.teacher import twins_warning
+from ccd_fast.teacher import resolve, twins_warning
 from ccd_fast.trainer import Trainer
 
 TEACHER, FIRST, UPDATED = "zero-shot teacher", "first pseudo-labels, train", "pseudo-labels after the updates, train"
@@ -78,6 +78,7 @@ def train(
     place = machine.check_device(device)
     folder.check_free(resume, overwrite)
     recipe = settled(recipe)
+    resolve(recipe.teacher.model)  # a mistyped name is told of before the student's weights are fetched
     images, test = source.load("train"), source.load("test")
     objects = object_boxes.read(boxes, images) if boxes else object_boxes.of(images)
     knobs, classes = recipe.student, len(images.class_names)

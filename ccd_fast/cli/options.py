@@ -91,7 +91,10 @@ Dataset = Annotated[
         "voc12, coco (2014), coco2017 or nus; `ccd-fast datasets` shows what each must look like on disk.",
     ),
 ]
-Classes = Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line, for images of your own.")]
+Classes = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Class names, one a line, for images of your own; `# ` begins a remark."),
+]
 Truth = Annotated[
     Path | None,
     typer.Option(

@@ -98,7 +98,7 @@ def find_images(root: Path) -> list[str]:
 
 
 def read_class_names(file: Path) -> tuple[str, ...]:
-    """Read class names, one class a line; blank lines do not count.
+    """Read class names, one class a line; blank lines, and remarks after ``# `` at the beginning, do not count.
 
     A line may give a class several names, ``person | man | woman``: labels know it by the first, and the teacher
     reads them all.
@@ -118,7 +118,7 @@ def read_class_names(file: Path) -> tuple[str, ...]:
     seen: dict[str, int] = {}
     classes: list[str] = []
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
+        if not line.strip() or line.startswith("# "):
             continue
         for name in names_of(line):
             if printable(name) != name:

@@ -332,6 +332,10 @@ MISTAKES = {
     "no such boxes": (["--boxes", "{tmp}/gone.csv"], "--boxes {tmp}/gone.csv: no such file"),
     "a choice of views that lacks boxes": (["--set", "views.choice=ground-truth"], "give them with --boxes FILE"),
     "a knob that compat mode does not heed": (["--set", "compat=official"], "set teacher.image_size=64"),
+    "two mistakes, the teacher's first": (
+        ["--teacher", "ViT-B-33/openai", "--student-weights", "{tmp}/gone.safetensors"],
+        "teacher 'ViT-B-33/openai': unknown",
+    ),
     "a student without its weights": (["--student-weights", "{tmp}/gone.safetensors"], "no such file"),
 }
 

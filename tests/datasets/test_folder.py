@@ -117,6 +117,11 @@ def test_class_files_that_make_no_sense_are_refused(tree, classes, said):
     assert said in str(caught.value)
 
 
+def test_remarks_in_a_class_file_are_no_classes(tree):
+    (tree / "classes.txt").write_text("# what I look for\ncat\n#sunset\n")
+    assert folder(tree).class_names == ("cat", "#sunset")
+
+
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     with pytest.raises(UserError, match="no images in it"):
