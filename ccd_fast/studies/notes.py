@@ -38,7 +38,10 @@ def notes(recipe: Recipe, name: str, images: ImageSet, test: ImageSet, seeds: Se
 
 def frozen(in_full: str) -> str:
     """Say that the backbone was frozen, and in which row it was not."""
-    return f"The student's backbone is frozen, weights and BatchNorm statistics, in every row but {in_full!r}."
+    return (
+        f"The student's backbone is frozen, weights and BatchNorm statistics, in every row but {in_full!r}. Frozen rows "
+        "remember each other's features and crops, so that their seconds depend on their order."
+    )
 
 
 def changed(recipe: Recipe, other: Recipe) -> dict[str, object]:
