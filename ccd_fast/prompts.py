@@ -68,7 +68,7 @@ def _read(file: Path) -> list[str]:
         raise UserError(f"templates {file}: cannot be read as text: {error}") from error
     templates = []
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
+        if not line.strip() or line.startswith("# "):
             continue
         try:
             refuse_bad_template(line.strip())

@@ -1,5 +1,6 @@
 """The pseudo-labels: one (N, C) table, the teacher's class bias, and which images are confident (sections 2 and 4)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,10 +98,23 @@ class FirstLabels:
         """
         bias = torch.ones(self.scores.shape[1])
         if debias:
+            self._refuse_doubt_alone()
             bias = class_bias(self.bias_sums, self.bias_counts, min_count)
         table = debiased_labels(self.scores, bias, floor)
         table[~self.readable] = 0
         return PseudoLabels(table, bias, self.bias_counts, self.confident, self.readable)
+
+    def _refuse_doubt_alone(self) -> None:
+        if self.bias_counts.any():
+            return
+        entropy = -torch.xlogy(self.scores[self.readable], self.scores[self.readable]).sum(dim=1)
+        lowest = float(entropy.min()) if len(entropy) else math.nan
+        most = math.log(self.scores.shape[1])
+        raise UserError(
+            f"no image is confident: the lowest entropy of an image's scores is {lowest:.2f} nats, above "
+            f"labels.max_entropy = {self.max_entropy:g} (evenly spread scores have {most:.2f}): "
+            "check the class names and the teacher, or begin anew with a higher labels.max_entropy and --overwrite"
+        )
 
 
 def class_bias(sums: torch.Tensor, counts: torch.Tensor, min_count: int) -> torch.Tensor:
@@ -119,15 +133,12 @@ def class_bias(sums: torch.Tensor, counts: torch.Tensor, min_count: int) -> torc
         b, (C,) float32, above 0.
 
     Raises:
-        UserError: no class has a confident image.
+        ValueError: no class has a confident image.
     """
     total = (sums.double() / kernels.FIXED_POINT).numpy()
     seen = counts.numpy()
     if not seen.any():
-        raise UserError(
-            "no image is confident: every teacher score is spread over too many classes; "
-            "raise labels.max_entropy, or check the class names and the teacher"
-        )
+        raise ValueError("no class has a confident image, so that there is no bias")
     wanted = max(min_count, 1)
     trusted = seen >= wanted if (seen >= wanted).any() else seen > 0
     own = np.where(seen > 0, total / np.maximum(seen, 1), 0)

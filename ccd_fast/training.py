@@ -80,6 +80,8 @@ def train(
     recipe = settled(recipe)
     resolve(recipe.teacher.model)  # a mistyped name is told of before the student's weights are fetched
     images, test = source.load("train"), source.load("test")
+    for split in (images, test):
+        split.refuse_missing(recipe.views.max_bad_frac)
     objects = object_boxes.read(boxes, images) if boxes else object_boxes.of(images)
     knobs, classes = recipe.student, len(images.class_names)
     student = students.build(knobs.backbone, classes, knobs.alpha, knobs.weights, recipe.seed, stages.say)

@@ -121,9 +121,8 @@ def verify(source: Source, stages: Stages, threads: int, quick: bool = False, su
 def _missing(images: ImageSet, stage: Stage) -> set[str]:
     missing: set[str] = set()
     for start in range(0, len(images), CHUNK):
-        chunk = images.paths[start : start + CHUNK]
-        missing.update(path for path in chunk if shards.size(images.root / path) is None)
-        stage.advance(len(chunk))
+        missing.update(images.missing(slice(start, start + CHUNK)))
+        stage.advance(min(CHUNK, len(images) - start))
     return missing
 
 

@@ -52,9 +52,15 @@ def test_a_single_seen_class_is_all_there_is_to_go_by():
     np.testing.assert_allclose(bias_of([0.7, 0.0], [3, 0], min_count=1), [0.7, 0.7])
 
 
-def test_no_confident_image_is_an_error():
-    with pytest.raises(UserError, match="no image is confident"):
+def test_where_no_image_is_confident_the_line_says_how_far_from_it_the_surest_is():
+    with pytest.raises(ValueError, match="no class has a confident image"):
         bias_of([0.0, 0.0], [0, 0], min_count=1)
+    gathered = FirstLabels(3, 2, max_entropy=0.5)
+    gathered.add(torch.tensor([0, 2]), torch.tensor([[1.0, 1.0], [3.0, 1.0]]).log())
+    said = r"lowest entropy of an image's scores is 0\.56 nats, above labels.max_entropy = 0\.5 \(evenly .* 0\.69\)"
+    with pytest.raises(UserError, match=said):
+        gathered.finish(floor=0.1, min_count=1, debias=True)
+    gathered.finish(floor=0.1, min_count=1, debias=False)
 
 
 def test_first_labels_by_hand():

@@ -187,6 +187,19 @@ def test_a_run_stops_where_too_many_images_are_unreadable_and_says_where_they_ar
     assert run(source, recipe("train.epochs=1", "views.max_bad_frac=0.125"), out, overwrite=True)["unreadable"] == 3
 
 
+@pytest.mark.parametrize(("split", "of_all"), [("train", "3 of the 24 training"), ("test", "3 of the 12 test")])
+def test_a_half_extracted_tree_is_refused_before_anything_is_done(photo_folder, recipe, tmp_path, split, of_all):
+    shutil.copytree(photo_folder, tmp_path / "photos")
+    source = Source("folder", tmp_path / "photos", tmp_path / "photos/classes.txt", tmp_path / "photos/labels.csv")
+    paths = source.load(split).paths[:3]
+    for path in paths:
+        (tmp_path / "photos" / path).unlink()
+    said = f"{of_all} images are not there, more than views.max_bad_frac = 0.1 allows, for example {paths[0]}"
+    with pytest.raises(UserError, match=said):
+        run(source, recipe("train.epochs=1"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_test_images_that_cannot_be_read_are_told_of_and_too_many_stop_the_run(photo_folder, recipe, tmp_path):
     """Figures over some of the test images only would stand beside those over all."""
     shutil.copytree(photo_folder, tmp_path / "photos")

@@ -33,8 +33,11 @@ def ablate(
         ),
     ] = False,
     in_full: Annotated[
-        int, typer.Option(min=1, help="With --frozen: for how many of the seeds the full method is trained in full.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1, help="With --frozen: for how many of the seeds the full method is trained in full; by default 1."
+        ),
+    ] = None,
     teacher: options.Teacher = None,
     templates: options.Templates = None,
     student: options.Student = None,
@@ -52,6 +55,11 @@ def ablate(
 
     Example: `ccd-fast ablate --data-root photos --classes classes.txt --truth labels.csv --out runs/tables`
     """
+    from ccd_fast.errors import UserError
+
+    if in_full is not None and not frozen:
+        raise UserError("--in-full: without --frozen every row is trained in full")
+
     from ccd_fast import machine, studies
     from ccd_fast.cli import tables as printed
     from ccd_fast.datasets import Source
@@ -72,6 +80,6 @@ def ablate(
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     options.goes_on_with("the same command: finished runs are kept")
-    printed.give(studies.ablate(study, names, frozen, in_full), json_)
+    printed.give(studies.ablate(study, names, frozen, in_full or 1), json_)
     files = ", ".join(f"{name}.md, {name}.csv" for name in names)
     typer.echo(f"all in {out}: {files}, cells.csv, runs/", err=json_)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ccd_fast.labelling import Labelled
 
 ENDINGS = {".csv": "csv", ".parquet": "parquet"}
+THRESHOLD = 0.5
 SHOWN = 5
 """Unreadable photographs that are named on the screen."""
 
@@ -52,8 +53,9 @@ def label(
         typer.Option("--format", help="By default what the file's ending says."),
     ] = None,
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="A photograph has the classes whose label is at least this.")
-    ] = 0.5,
+        float | None,
+        typer.Option(min=0, max=1, help="A photograph has the classes whose label is at least this; by default 0.5."),
+    ] = None,
     thresholds: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV with class and threshold, for some classes or all.")
     ] = None,
@@ -88,8 +90,9 @@ def label(
         raise UserError(f"--out {out}: already exists; replace it with --overwrite")
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: no such folder {out.parent}")
-    if labels_per_image is not None and thresholds is not None:
-        raise UserError("--labels-per-image sets the threshold itself: give it or --thresholds")
+    if labels_per_image is not None and (thresholds is not None or threshold is not None):
+        name = "--threshold" if thresholds is None else "--thresholds"
+        raise UserError(f"--labels-per-image sets the threshold itself: give it or {name}")
     given = {"--classes": classes, "--teacher": teacher, "--templates": templates, "--set": set_}
     if run is None and classes is None:
         raise UserError("--classes FILE is needed, a text file of class names, one a line; or --run RUN")
@@ -100,7 +103,8 @@ def label(
     from ccd_fast import labelling as library
     from ccd_fast.progress import Stages
 
-    fixed = _limits(library.class_names(classes, run), threshold, thresholds, labels_per_image)
+    names = library.class_names(classes, run)
+    fixed = _limits(names, THRESHOLD if threshold is None else threshold, thresholds, labels_per_image)
     machine.keep_freed_memory()
     stages = Stages(Console(stderr=True))
     if run is not None:

@@ -126,7 +126,9 @@ def read_class_names(file: Path) -> tuple[str, ...]:
             if not name:
                 raise UserError(f"--classes {file}: line {number}: a name is missing beside a bar: {line.strip()!r}")
             if name.lower() in seen:
-                raise UserError(f"--classes {file}: {name!r} stands twice, in lines {seen[name.lower()]} and {number}")
+                first = seen[name.lower()]
+                where = f"in lines {first} and {number}" if first != number else f"in line {number}"
+                raise UserError(f"--classes {file}: {name!r} stands twice, {where}")
             seen[name.lower()] = number
         classes.append(" | ".join(names_of(line)))
     if len(classes) < 2:

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ccd_fast import shards
 from ccd_fast.datasets.boxes import Boxes
+from ccd_fast.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,24 @@ class ImageSet:
     def files_of_all(self) -> list[Path]:
         """Give all N files."""
         return [self.root / path for path in self.paths]
+
+    def missing(self, rows: slice = slice(None)) -> list[str]:
+        """Give the paths, of some rows or of all, that are not on disk."""
+        return [path for path in self.paths[rows] if shards.size(self.root / path) is None]
+
+    def refuse_missing(self, allowed: float) -> None:
+        """Refuse a tree of which much is missing, as an archive that was extracted in part; no image is opened.
+
+        Args:
+            allowed: share of the images that may be missing.
+
+        Raises:
+            UserError: it says how many, and names one.
+        """
+        missing = self.missing()
+        if len(missing) > allowed * len(self):
+            what = "training" if self.split == "train" else "test"
+            raise UserError(
+                f"{self.root}: {len(missing)} of the {len(self)} {what} images are not there, more than "
+                f"views.max_bad_frac = {allowed:g} allows, for example {missing[0]}: was an archive extracted in part?"
+            )

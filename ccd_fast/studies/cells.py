@@ -18,6 +18,7 @@ from ccd_fast.passes import settled
 from ccd_fast.progress import Stages
 from ccd_fast.run_folder import RunFolder
 from ccd_fast.studies import warm_up
+from ccd_fast.studies.notes import changed
 from ccd_fast.trainer import is_frozen
 from ccd_fast.training import CHOSEN, FIRST, TEACHER, UPDATED, train
 
@@ -228,6 +229,7 @@ def check(plan: Plan, variants: Variants, seeds: Sequence[int]) -> None:
     """
     machine.check_device(plan.device)
     loaded: dict[Source, tuple[ImageSet, ImageSet]] = {}
+    there: set[tuple[Source, float]] = set()
     for seed in seeds:
         source = plan.source(seed)
         if source not in loaded:
@@ -240,6 +242,11 @@ def check(plan: Plan, variants: Variants, seeds: Sequence[int]) -> None:
         objects = object_boxes.read(plan.boxes, images) if plan.boxes else object_boxes.of(images)
         for row, overrides in variants.items():
             recipe = settled(plan.recipe(seed, overrides))
+            allowed = recipe.views.max_bad_frac
+            if (source, allowed) not in there:
+                there.add((source, allowed))
+                for split in (images, test):
+                    split.refuse_missing(allowed)
             view_choice.check(recipe, objects)
             _refuse_another_run(RunFolder(plan.folder(row, seed)), source, recipe, plan.boxes, images, test)
 
@@ -261,9 +268,8 @@ def _refuse_another_run(
     elif tuple(description["class_names"]) != images.class_names or description["images"] != counts:
         differs = f"other classes or images ({description['images']['train']} to train)"
     elif stored != recipe:
-        here, other = recipe.dumps().splitlines(), stored.dumps().splitlines()
-        line = next((b for a, b in zip(here, other, strict=False) if a != b), "")
-        differs = f"another recipe ({line})"
+        here, now = changed(stored, recipe), changed(recipe, stored)
+        differs = f"another recipe ({', '.join(f'{knob} is {here[knob]} there and {now[knob]} here' for knob in here)})"
     if differs:
         raise UserError(f"{folder.path}: holds a run of {differs}; give another --out, or remove it")
 

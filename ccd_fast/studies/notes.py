@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ccd_fast import config
 from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
+from ccd_fast.passes import updates_labels
 
 TOLD = ("teacher.model", "teacher.image_size", "student.backbone", "student.weights", "student.image_size")
 """Knobs that stand in the notes whatever they are."""
@@ -33,14 +34,22 @@ def notes(recipe: Recipe, name: str, images: ImageSet, test: ImageSet, seeds: Se
         f"{recipe.student.weights}, {recipe.student.image_size} px; recipe {name}{but_for}.",
         f"The student's epoch is {chosen}; CF1 and OF1 at the threshold {recipe.evaluate.threshold:g}.",
         "Seconds: all stages of a training; the zero-shot teacher's are part of them.",
+        *without_update(recipe),
     ]
+
+
+def without_update(recipe: Recipe) -> list[str]:
+    """Say so where a recipe updates no labels."""
+    if any(updates_labels(recipe, epoch) for epoch in range(recipe.train.epochs)):
+        return []
+    return ["No label update takes place: train.epochs is not above train.warmup_epochs, or relabel.epochs is 0."]
 
 
 def frozen(in_full: str) -> str:
     """Say that the backbone was frozen, and in which row it was not."""
     return (
-        f"The student's backbone is frozen, weights and BatchNorm statistics, in every row but {in_full!r}. Frozen rows "
-        "remember each other's features and crops, so that their seconds depend on their order."
+        f"The student's backbone is frozen, weights and BatchNorm statistics, in every row but {in_full!r}. Frozen "
+        "rows remember each other's features and crops, so that their seconds depend on their order."
     )
 
 

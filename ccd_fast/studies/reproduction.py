@@ -8,7 +8,7 @@ from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
 from ccd_fast.passes import updates_labels
 from ccd_fast.run_folder import RunFolder
-from ccd_fast.studies import paper, weights
+from ccd_fast.studies import notes, paper, weights
 from ccd_fast.studies.ablation import COLUMNS, PAPER, ZERO_SHOT, figures_of, zero_shot_figures
 from ccd_fast.studies.cells import Cell, Plan
 from ccd_fast.studies.notes import changed
@@ -30,7 +30,7 @@ class Outlook:
         steps: what would run, one line each.
         teacher: its weights.
         student: the weights that it starts from.
-        differences: from the paper's recipe.
+        differences: from what the paper did.
     """
 
     steps: list[str]
@@ -60,7 +60,13 @@ def outlook(dataset: str, plan: Plan, seeds: Sequence[int], images: ImageSet, te
         )
     recipe = plan.recipe(seeds[0], VARIANTS[FULL])
     student = weights.of_student(recipe.student.backbone, recipe.student.weights)
-    return Outlook(steps, weights.of_teacher(recipe.teacher.model), student, differences(dataset, recipe))
+    fewer = [
+        f"{len(split):,} of {split.official:,} {'training' if split.split == 'train' else 'test'} images"
+        for split in (images, test)
+        if split.official not in (None, len(split))
+    ]
+    differs = [*fewer, *differences(dataset, recipe), *notes.without_update(recipe)]
+    return Outlook(steps, weights.of_teacher(recipe.teacher.model), student, differs)
 
 
 def differences(dataset: str, recipe: Recipe) -> list[str]:
@@ -68,13 +74,13 @@ def differences(dataset: str, recipe: Recipe) -> list[str]:
     return [f"{key}={value}" for key, value in changed(recipe, config.load(paper.RECIPES[dataset])).items()]
 
 
-def table(dataset: str, cells: Sequence[Cell], notes: Sequence[str]) -> SeedTable:
+def table(dataset: str, cells: Sequence[Cell], said: Sequence[str]) -> SeedTable:
     """Make the table: the paper's lines for a data set, the teacher's and ours.
 
     Args:
         dataset: one of :data:`ccd_fast.studies.paper.RECIPES`.
         cells: finished trainings of :data:`VARIANTS`.
-        notes: what the cells are.
+        said: what the cells are.
     """
     unknown: tuple[Figures, ...] = ((),) * len(COLUMNS)
     rows = [(name, (*unknown, (line[dataset],))) for name, line in paper.TEST_MAP.items() if name != paper.CCD]
@@ -82,5 +88,5 @@ def table(dataset: str, cells: Sequence[Cell], notes: Sequence[str]) -> SeedTabl
         rows.append((ZERO_SHOT, (*zero_shot_figures(cells), ())))
     rows.append((paper.CCD, (*(figures_of(cells) if cells else unknown), (paper.TEST_MAP[paper.CCD][dataset],))))
     columns = (*COLUMNS, PAPER)
-    told = [*notes, *([] if dataset == "voc12" else [WITHOUT_VALUES]), paper.AS_PUBLISHED]
+    told = [*said, *([] if dataset == "voc12" else [WITHOUT_VALUES]), paper.AS_PUBLISHED]
     return SeedTable("reproduce", f"{dataset}: the paper's line", columns, tuple(rows), tuple(told))

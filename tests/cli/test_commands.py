@@ -224,6 +224,10 @@ LABEL_MISTAKES = {
     "a run's own classes": (["--run", "{tmp}", "--classes", "{tmp}/c.txt"], "--classes: these are the run's"),
     "no run": (["--run", "{tmp}"], "not a run of ccd-fast"),
     "no such folder": (["--classes", "{tmp}/c.txt", "--data-root", "{tmp}/gone"], "no such folder"),
+    "two limits": (
+        ["--classes", "{tmp}/c.txt", "--labels-per-image", "2", "--threshold", "0.7"],
+        "give it or --threshold",
+    ),
     "two ways to cut": (
         ["--classes", "{tmp}/c.txt", "--labels-per-image", "2", "--thresholds", "{tmp}/t.csv"],
         "give it or",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 from benchmark_trees import TEST, TRAIN
@@ -93,12 +94,27 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(benchmark_root, ccd, t
         assert words in printed
     assert printed.count(f"10 epochs over {TRAIN} images; label updates: 1") == 2
     assert f"{TRAIN + TEST} whole images" in printed
-    assert "nothing" in next(line for line in printed.splitlines() if "unlike the paper" in line)
+    differs = next(line for line in printed.splitlines() if "unlike the paper" in line)
+    assert f"{TRAIN} of 5,717 training images, {TEST} of 5,823 test images" in differs
+    assert "train." not in differs
     assert not (tmp_path / "r").exists()
     assert "train.epochs=2" in ccd(*command, *tiny)[1]
 
 
+def test_a_half_extracted_archive_is_refused_by_the_dry_run(benchmark_root, ccd, tmp_path):
+    shutil.copytree(benchmark_root("voc12"), tmp_path / "tree")
+    for file in sorted((tmp_path / "tree").rglob("*.jpg"))[:3]:
+        file.unlink()
+    code, _, err = ccd("reproduce", "voc12", "--data-root", tmp_path / "tree", "--dry-run")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "images are not there, more than views.max_bad_frac = 0.01 allows" in err
+
+
 MISTAKES = {
+    "in full without frozen": (
+        ["ablate", "--data-root", ".", "--out", "{tmp}/o", "--in-full", "2"],
+        "--in-full: without --frozen every row is trained in full",
+    ),
     "another data set": (["reproduce", "voc13", "--data-root", "."], "DATASET voc13: must be one of voc12, voc07"),
     "a wrong root": (["reproduce", "voc12", "--data-root", "{tmp}"], "{tmp}"),
     "no such root": (["reproduce", "nus", "--data-root", "{tmp}/gone", "--dry-run"], "{tmp}/gone: no such folder"),

@@ -199,6 +199,12 @@ def test_differences_from_the_paper_s_recipe_are_named_but_for_the_seed():
     assert notes.changed(other, same) == {"student.weights": "none", "train.epochs": 2}
 
 
+@pytest.mark.parametrize("override", ["train.epochs=1", "relabel.epochs=0"])
+def test_a_recipe_without_a_label_update_is_said_to_be_one(override):
+    assert notes.without_update(config.load("folder")) == []
+    assert "No label update takes place" in notes.without_update(config.load("folder", [override]))[0]
+
+
 def test_a_class_that_no_test_image_has_is_named_and_how_it_counts(photo_folder):
     train, test = (
         load("folder", photo_folder, split, photo_folder / "classes.txt", photo_folder / "labels.csv")
