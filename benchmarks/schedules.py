@@ -53,6 +53,10 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
         *("relabel.ema=0.5", "relabel.average=running"),
         *("views.per_class=2", "views.jitter=0.1"),
     ),
+    "running mean, whole, two jittered views": (
+        *("relabel.ema=0.5", "relabel.average=running", "relabel.whole=true"),
+        *("views.per_class=2", "views.jitter=0.1"),
+    ),
     "running mean, bias again": ("relabel.ema=0.5", "relabel.average=running", "bias.again=true"),
     "running mean, tau at every update": ("relabel.ema=0.5", "relabel.average=running", "relabel.tau=every"),
     "running mean, until settled": ("relabel.ema=0.5", "relabel.average=running", "relabel.settle=0.004"),
