@@ -159,7 +159,8 @@ def main() -> None:
     if unknown := set(only) - set(SCHEDULES):
         sys.exit(f"ONLY: no rows {sorted(unknown)}; the rows are {', '.join(map(repr, SCHEDULES))}")
     rows = {name: own for name, own in SCHEDULES.items() if not only or name in only}
-    done = cells.run_cells(plan(work, sys.argv[4:]), rows, seeds)
+    planned = plan(work, sys.argv[4:])
+    done = cells.run_cells(planned, rows, seeds)
     figures: dict[str, Any] = {}
     once = [cell for cell in done if cell.row == ONCE]
     for row in rows:
@@ -178,7 +179,12 @@ def main() -> None:
         test = statistics.fmean(figures[row]["test_map_by_seed"])
         print(f"{row:36} labels {shown}   student {100 * test:.1f}", flush=True)
     given = ["demo"] if sys.argv[4] == "demo" else [sys.argv[4], Path(sys.argv[5]).name, Path(sys.argv[8]).name]
-    facts = {"data": given, "seeds": seeds, "epochs": EPOCHS, "set": os.environ.get("SET", "")}
+    facts = {
+        "data": given,
+        "seeds": seeds,
+        "epochs": planned.recipe(0, ()).train.epochs,
+        "set": os.environ.get("SET", ""),
+    }
     measure.save(
         {
             "benchmark": "schedules",
