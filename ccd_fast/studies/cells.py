@@ -229,11 +229,12 @@ def check(plan: Plan, variants: Variants, seeds: Sequence[int]) -> None:
     """
     machine.check_device(plan.device)
     loaded: dict[Source, tuple[ImageSet, ImageSet]] = {}
-    there: set[tuple[Source, float]] = set()
     for seed in seeds:
         source = plan.source(seed)
         if source not in loaded:
             loaded[source] = source.load("train"), source.load("test")
+            for split in loaded[source]:
+                split.refuse_missing(plan.recipe(seed, ()).views.max_bad_frac)
         images, test = loaded[source]
         if test.truth is None or not test.truth.any():
             raise UserError(
@@ -242,11 +243,6 @@ def check(plan: Plan, variants: Variants, seeds: Sequence[int]) -> None:
         objects = object_boxes.read(plan.boxes, images) if plan.boxes else object_boxes.of(images)
         for row, overrides in variants.items():
             recipe = settled(plan.recipe(seed, overrides))
-            allowed = recipe.views.max_bad_frac
-            if (source, allowed) not in there:
-                there.add((source, allowed))
-                for split in (images, test):
-                    split.refuse_missing(allowed)
             view_choice.check(recipe, objects)
             _refuse_another_run(RunFolder(plan.folder(row, seed)), source, recipe, plan.boxes, images, test)
 
