@@ -31,6 +31,14 @@ def test_equal_embeddings_have_no_distance():
     assert (parity.images, parity.classes) == (2, 3)
 
 
+def test_rounding_makes_no_cosine_larger_than_one():
+    same = normalize(torch.randn(64, 512, generator=torch.manual_seed(0)), dim=1)
+    assert torch.nn.functional.cosine_similarity(same, same).max() > 1  # as it is in float32
+    parity = compare(same, same.clone(), normalize(torch.eye(3, 512), dim=1), 10)
+    assert parity.cosine_mean <= 1
+    assert parity.cosine_min == pytest.approx(1)
+
+
 def test_figures_by_hand():
     reference = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
     ours = torch.tensor([[1.0, 0, 0], [0.6, 0, 0.8]])

@@ -29,6 +29,11 @@ def test_the_ensembles_are_those_of_open_clip():
         assert [t.format("red fox") for t in found] == [function("red fox") for function in constant]
 
 
+def test_remarks_in_a_file_are_no_templates(tmp_path):
+    (tmp_path / "own.txt").write_text("# what a {} looks like\na photo of a {}\n")
+    assert templates(f"'{tmp_path / 'own.txt'}'") == ["a photo of a {}"]
+
+
 def test_a_single_template_needs_no_list():
     assert templates("'a sketch of {}'") == ["a sketch of {}"]
 
