@@ -14,9 +14,9 @@ from rich.console import Console
 from ccd_fast import machine
 from ccd_fast.bench import measure
 from ccd_fast.demo import story
-from ccd_fast.progress import Stages
-from ccd_fast.run_folder import RunFolder
-from ccd_fast.training import train
+from ccd_fast.runs.folder import RunFolder
+from ccd_fast.runs.progress import Stages
+from ccd_fast.training.run import train
 
 EVERY = ("train.epochs=10", "train.choose=last", "relabel.epochs=every", "consistency.mu=0")
 WAYS = {

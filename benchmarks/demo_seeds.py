@@ -11,7 +11,7 @@ from rich.console import Console
 from ccd_fast import machine
 from ccd_fast.bench import measure
 from ccd_fast.demo import story
-from ccd_fast.progress import Stages
+from ccd_fast.runs.progress import Stages
 from ccd_fast.studies import ablation, cells
 from ccd_fast.studies.variants import COMPONENTS
 

@@ -22,11 +22,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ccd_fast import student as students
-from ccd_fast.ceilings import CONVOLUTION_BACKWARD
 from ccd_fast.engines import ImageTower
+from ccd_fast.engines.ceilings import CONVOLUTION_BACKWARD
 from ccd_fast.engines.tower import EmbedPixels
 from ccd_fast.errors import UserError
+from ccd_fast.student import network as students
 
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "PERFORMANCE.md", ROOT / "benchmarks" / "results" / "on-paper.json"

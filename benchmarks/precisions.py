@@ -24,15 +24,17 @@ from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from rich.console import Console
 
-from ccd_fast import engines, parity, teacher
+from ccd_fast import engines
 from ccd_fast.bench import measure
 from ccd_fast.datasets import ImageSet, folder
 from ccd_fast.demo import story, tiny_clip
 from ccd_fast.engines import EngineSettings, Store, onnx_export
 from ccd_fast.engines.tower import EmbedPixels
-from ccd_fast.evaluate import mean_average_precision
-from ccd_fast.passes import first_views
-from ccd_fast.progress import Stages
+from ccd_fast.evaluation.metrics import mean_average_precision
+from ccd_fast.runs.progress import Stages
+from ccd_fast.teacher import clip as teacher
+from ccd_fast.teacher import parity
+from ccd_fast.training.passes import first_views
 from ccd_fast.views import open_backend
 
 CALIBRATION, IMAGES, BATCH = 64, 256, 16

@@ -32,7 +32,7 @@ from ccd_fast.bench.measure import ratio
 from ccd_fast.datasets.folder import read_class_names
 from ccd_fast.datasets.voc import CLASS_NAMES
 from ccd_fast.demo import drawing, tiny_clip
-from ccd_fast.progress import Stages
+from ccd_fast.runs.progress import Stages
 from ccd_fast.views import open_backend
 
 BASELINE = Path(__file__).parent / "baselines" / "plain_relabel.py"

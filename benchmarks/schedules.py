@@ -23,17 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from ccd_fast import config, machine, trained
+from ccd_fast import machine
 from ccd_fast.bench import measure
 from ccd_fast.datasets import Source
 from ccd_fast.demo import story
-from ccd_fast.memory import Memory, half_of_what_is_free
-from ccd_fast.passes import evaluation_conditions
-from ccd_fast.prediction import predict
-from ccd_fast.progress import Stage, Stages
+from ccd_fast.outputs import trained
+from ccd_fast.recipes import config
+from ccd_fast.runs.progress import Stage, Stages
+from ccd_fast.student.prediction import predict
 from ccd_fast.studies import cells
 from ccd_fast.studies.cells import Cell
 from ccd_fast.studies.variants import FROZEN, slug
+from ccd_fast.training.memory import Memory, half_of_what_is_free
+from ccd_fast.training.passes import evaluation_conditions
 
 EPOCHS = 8
 ONCE = "once, lambda 0.2 (the paper)"

@@ -15,9 +15,9 @@ from rich.console import Console
 from ccd_fast import machine
 from ccd_fast.bench import measure
 from ccd_fast.demo import story
-from ccd_fast.progress import Stages
-from ccd_fast.run_folder import RunFolder
-from ccd_fast.training import train
+from ccd_fast.runs.folder import RunFolder
+from ccd_fast.runs.progress import Stages
+from ccd_fast.training.run import train
 
 COUNTED = {"files": "fd", "threads": "task"}
 KNOBS = ("train.choose=last", "relabel.epochs=every", "views.max_bad_frac=0.0")

@@ -16,9 +16,11 @@ from typing import Any
 
 import torch
 
-from ccd_fast import machine, student, student_engine
+from ccd_fast import machine
 from ccd_fast.bench import measure
 from ccd_fast.engines import Store
+from ccd_fast.student import engine as student_engine
+from ccd_fast.student import network as student
 
 CASES = (("tf_efficientnet_lite0", 224), ("tf_efficientnet_lite0", 320), ("test_efficientnet", 96))
 BATCHES, PICTURES, CLASSES = (32, 16, 8), 64, 18

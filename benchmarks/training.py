@@ -25,15 +25,17 @@ os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp()  # before torch: a co
 import numpy as np
 import torch
 
-from ccd_fast import config, machine, student
+from ccd_fast import machine
 from ccd_fast.bench import measure
 from ccd_fast.bench.measure import Timing, ratio
 from ccd_fast.datasets import ImageSet
 from ccd_fast.datasets.folder import find_images
-from ccd_fast.fit import TrainingViews, batches
-from ccd_fast.progress import Stage
-from ccd_fast.student import Student
-from ccd_fast.trainer import Trainer
+from ccd_fast.recipes import config
+from ccd_fast.runs.progress import Stage
+from ccd_fast.student import network as student
+from ccd_fast.student.network import Student
+from ccd_fast.training.epoch import TrainingViews, batches
+from ccd_fast.training.steps import Trainer
 from ccd_fast.views import open_backend, prefetched
 
 CASES = (("test_efficientnet", 96, 32), ("tf_efficientnet_lite0", 224, 16), ("resnet18", 224, 16))

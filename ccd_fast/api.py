@@ -11,19 +11,18 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from ccd_fast import config, labelling, machine, tensorboard_log, trained
-from ccd_fast.config import Recipe
+from ccd_fast import machine
 from ccd_fast.datasets import Source
 from ccd_fast.datasets import photographs as images_at
 from ccd_fast.errors import UserError
-from ccd_fast.labelling import Labelled
-from ccd_fast.passes import evaluation_conditions
-from ccd_fast.prediction import predict as look
-from ccd_fast.progress import Stage, Stages
-from ccd_fast.run_folder import RunFolder
-from ccd_fast.student import Student
-from ccd_fast.trained import Trained
+from ccd_fast.outputs import Labelled, Trained, labelling, trained
+from ccd_fast.recipes import Recipe, config
+from ccd_fast.runs import RunFolder, Stage, Stages
+from ccd_fast.runs import tensorboard as tensorboard_log
+from ccd_fast.student import Reading, Student
+from ccd_fast.student import predict as look
 from ccd_fast.training import train as run
+from ccd_fast.training.passes import evaluation_conditions
 
 AnyPath = str | PathLike[str]
 
@@ -76,7 +75,7 @@ class Model:
         files = _files([photographs] if isinstance(photographs, str | PathLike) else photographs)
         backend, _ = evaluation_conditions(self.trained.recipe)
         student = trained.at_work(self.trained, len(files))
-        seen = look(student, files, backend, self.image_size, Stage("predict", len(files), lambda _: None))
+        seen = look(student, files, Reading(backend), self.image_size, Stage("predict", len(files), lambda _: None))
         for row, reason in seen.unreadable.items():
             raise UserError(f"{files[row]}: {reason}")
         rows = zip(files, seen.probabilities.tolist(), strict=True)

@@ -135,13 +135,13 @@ def _runtimes(device: str, precision: str) -> Callable[[], tuple[str, str]]:
     """Which runtimes can run a teacher on a device, the one that ``auto`` takes first."""
 
     def look() -> tuple[str, str]:
-        from ccd_fast import engines
+        from ccd_fast.engines import runtimes
 
-        problems = {name: runtime.problem(device, precision) for name, runtime in engines.RUNTIMES.items()}
+        problems = {name: runtime.problem(device, precision) for name, runtime in runtimes.RUNTIMES.items()}
         works = [name for name, why in problems.items() if not why]
         if not works:
             return "missing", "; ".join(f"{name}: {why}" for name, why in problems.items())
-        auto = next((name for name in engines.AUTO[device] if name in works), works[0])
+        auto = next((name for name in runtimes.AUTO[device] if name in works), works[0])
         return "works", f"auto takes {auto}; there are {', '.join(works)}"
 
     return look

@@ -1,6 +1,7 @@
-"""The exceptions that end a command with one line instead of a traceback."""
+"""The exceptions that end a command with one line instead of a traceback, and what may stand in that line."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -19,3 +20,17 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """Give ``; did you mean 'x'?`` for the valid name closest to ``name``, or nothing if none is close."""
     close = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+OBEYED = ("Cc", "Cs", "Zl", "Zp")
+"""Categories of Unicode that a terminal acts upon, or cannot write: controls, lone surrogates, ends of lines."""
+TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Characters that turn the direction of what follows, by which one name can look like another."""
+
+
+def printable(text: str) -> str:
+    r"""Give a text with ``\x1b`` and the like in place of what a terminal would obey; tabs become spaces."""
+    shown = text.replace("\t", " ")
+    if shown.isprintable():
+        return shown
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in OBEYED or c in TURNS else c for c in shown)

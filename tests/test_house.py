@@ -1,4 +1,4 @@
-"""The shape of the code: arrows go down only, small files, doors at the root."""
+"""The shape of the code: rooms whose imports go down only, small files, doors at the root."""
 
 import ast
 from pathlib import Path
@@ -8,81 +8,88 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ccd_fast"
 
-LEVELS = [
-    {"", "errors", "printable", "randomness"},
-    {"prompts", "within_memory", "device_streams", "hub", "shards", "tensorboard_log"},
-    {"knobs"},
-    {"config", "datasets", "engines", "kernels", "views", "progress", "machine", "ranks"},
-    {"ceilings", "teacher", "student", "cam", "pseudo_labels", "losses", "verify"},
-    {
-        "prediction",
-        "student_engine",
-        "trainer",
-        "run_folder",
-        "object_boxes",
-        "parity",
-        "crop_cache",
-        "memory",
-    },
-    {"keeper"},
-    {"checked_engines", "view_choice"},
-    {"relabel", "fit", "evaluate", "trained"},
-    {"localisation", "overlays"},
-    {"compat", "export"},
-    {"passes"},
-    {"run_state"},
-    {"run_description"},
-    {"training", "labelling"},
-    {"label_files"},
-    {"studies"},
-    {"report", "model_card"},
-    {"demo"},
-    {"bench", "doctor", "api"},
-    {"cli"},
-    {"__main__"},
-]
-"""Each part may import those of the lines above it."""
+FLOORS = (
+    "errors",  #                            the ground, and what it says of mistakes
+    "prompts randomness",  #                the ground
+    "kernels machine",  #                   fused operations; devices, memory, processes
+    "engines views runs recipes",  #        networks compiled; pixels; what a run leaves; knobs
+    "doctor",  #                            what works here
+    "teacher student datasets",  #          who looks, who learns, at what
+    "labels evaluation",  #                 the table and its updates; how good it is
+    "compat",  #                            the published code's behaviour
+    "training",  #                          a run
+    "outputs bench",  #                     what is made of a trained student; how fast it all is
+    "api studies demo",  #                  what programs call; tables; the drawn world
+    "report",  #                            the page of a run
+    "cli",  #                               one file a command
+    "__main__",
+)
+"""From the ground up: a room imports only from floors below its own. ``ccd_fast`` itself, its version, lies below all."""
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
+AT_THE_ROOT = {"__init__", "__main__", "api", "doctor", "errors", "prompts", "randomness"}
+BAGS = {"utils", "util", "helpers", "common", "misc", "shared", "base", "core"}
+LINES = 350
+
+FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def part_of(module: str) -> str:
-    return module.removeprefix("ccd_fast").lstrip(".").split(".")[0]
+def floor_of(room: str) -> int:
+    return next(floor for floor, rooms in enumerate(FLOORS) if room in rooms.split())
 
 
-def level_of(part: str) -> int:
-    return next(level for level, parts in enumerate(LEVELS) if part in parts)
-
-
-def imported_parts(file: Path) -> set[str]:
-    """The parts of ccd_fast that a file imports, at its head or inside a function."""
+def imported_rooms(file: Path) -> set[str]:
+    """The rooms that a file imports from, at its head or inside a function."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ccd_fast":
-            names = [alias.name for alias in node.names]
-            is_part = {name for name in names if (PACKAGE / f"{name}.py").exists() or (PACKAGE / name).is_dir()}
-            found |= is_part if node.module == "ccd_fast" else {part_of(node.module or "")}
-    return found
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("ccd_fast.")}
+    return found - {"__version__"}
 
 
-@pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(PACKAGE)))
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_imports_go_down_only(file):
-    own = file.relative_to(PACKAGE).with_suffix("").parts[0].replace("__init__", "")
-    door = {"api"} if own == "" else set()  # the package itself hands its functions on, when they are asked for
-    for part in imported_parts(file) - {own} - door:
-        assert level_of(part) < level_of(own), f"{own} must not import {part}"
+    own = file.relative_to(PACKAGE).with_suffix("").parts[0]
+    if own == "__init__":
+        assert imported_rooms(file) <= {"api"}  # which it hands on, when it is asked for
+        return
+    for room in imported_rooms(file) - {own}:
+        assert floor_of(room) < floor_of(own), f"{own} must not import from {room}"
+
+
+def test_every_room_has_its_floor_and_nothing_else_stands_at_the_root():
+    rooms = {folder.name for folder in PACKAGE.iterdir() if folder.is_dir() and folder.name != "__pycache__"}
+    assert rooms | AT_THE_ROOT == {*" ".join(FLOORS).split(), "__init__"}
+    assert {file.stem for file in PACKAGE.glob("*.py")} == AT_THE_ROOT
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.glob("*/__init__.py")), ids=lambda f: f.parent.name)
+def test_a_room_says_what_lives_there_and_hands_names_on(file):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    assert "mports " in (ast.get_docstring(tree) or ""), "it says what it may import"
+    allowed = (ast.Expr, ast.ImportFrom, ast.Assign)
+    assert all(isinstance(node, allowed) for node in tree.body), "what does something lives in a file of its own"
+
+
+def test_no_file_is_a_bag_or_longer_than_a_few_screens():
+    for file in FILES:
+        assert file.stem not in BAGS
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= LINES, file
+
+
+def test_the_tests_mirror_the_rooms():
+    rooms = {*" ".join(FLOORS).split()}
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        place = file.relative_to(ROOT / "tests").parent.as_posix()
+        assert place in rooms | {"."}, file
 
 
 def test_the_doors_at_the_root_lead_into_the_package():
     for door in ("engines", "kernels", "cli"):
         assert (ROOT / door).is_symlink()
         assert (ROOT / door).resolve() == PACKAGE / door
-
-
-def test_no_file_is_a_bag_or_longer_than_a_few_screens():
-    for file in MODULES:
-        assert file.stem not in ("utils", "util", "helpers", "common", "misc")
-        assert len(file.read_text(encoding="utf-8").splitlines()) <= 350, file
 
 
 def test_no_two_test_files_share_a_name():

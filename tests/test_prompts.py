@@ -1,7 +1,8 @@
 import pytest
 
-from ccd_fast import config, prompts
+from ccd_fast import prompts
 from ccd_fast.errors import UserError
+from ccd_fast.recipes import config
 
 
 def templates(override):

@@ -13,9 +13,9 @@ from rich.console import Console
 from ccd_fast.bench import measure
 from ccd_fast.demo import drawing, story
 from ccd_fast.demo.objects import CLASS_NAMES
-from ccd_fast.progress import Stages
-from ccd_fast.run_folder import RunFolder
-from ccd_fast.training import train
+from ccd_fast.runs.folder import RunFolder
+from ccd_fast.runs.progress import Stages
+from ccd_fast.training.run import train
 
 FAR = 0.05
 """Labels further apart than this are counted."""

@@ -19,7 +19,7 @@ from ccd_fast.bench import measure
 from ccd_fast.bench.load import open_load
 from ccd_fast.datasets.voc import CLASS_NAMES
 from ccd_fast.demo import drawing, tiny_clip
-from ccd_fast.progress import Stages
+from ccd_fast.runs.progress import Stages
 
 MARK = "relabel pass"
 ON_CARD = ("kernel", "gpu_memcpy", "gpu_memset")

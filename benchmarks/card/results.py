@@ -25,7 +25,7 @@ def card_name(device: str) -> str:
 def machine() -> dict[str, Any]:
     """Describe the machine, as far as what is installed can."""
     try:
-        from ccd_fast import machine as own
+        from ccd_fast.machine import facts as own
 
         return own.describe()
     except Exception as error:  # noqa: BLE001 - a record without it is better than none

@@ -11,13 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from ccd_fast.bench.decode import bare_decode, is_dali
-from ccd_fast.engines import ImageEngine, ImageTower, Precision
+from ccd_fast.engines import EmbedPixels, ImageEngine, ImageTower, Precision
 from ccd_fast.engines.batching import padded_batches
 from ccd_fast.engines.streams import FixedCall
-from ccd_fast.engines.tower import EmbedPixels
-from ccd_fast.prediction import STUDENT_FILTER
-from ccd_fast.student import PixelClassifier, Student
-from ccd_fast.student_engine import BATCH_SIZE, StudentEngine, StudentWithinMemory
+from ccd_fast.student import STUDENT_FILTER, PixelClassifier, Student
+from ccd_fast.student.engine import BATCH_SIZE, StudentEngine, StudentWithinMemory
 from ccd_fast.views import Interpolation, Photographs, ViewBackend
 
 Call = Callable[[], object]

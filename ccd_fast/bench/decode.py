@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ccd_fast.bench import measure
-from ccd_fast.device_streams import on_stream_for
+from ccd_fast.machine import on_stream_for
 from ccd_fast.views import (
     EncodedCache,
     Photographs,

@@ -9,11 +9,9 @@ from typing import Any
 
 import torch
 
-from ccd_fast import ceilings, engines
+from ccd_fast import engines
 from ccd_fast.bench import measure
-from ccd_fast.engines import EngineSettings, ImageTower, Store
-from ccd_fast.engines.precision import DTYPES, Precision
-from ccd_fast.engines.tower import EmbedPixels
+from ccd_fast.engines import DTYPES, EmbedPixels, EngineSettings, ImageTower, Precision, Store, ceilings
 from ccd_fast.errors import UserError
 
 

@@ -7,20 +7,20 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ccd_fast import config, engines, machine, student_engine
+from ccd_fast import engines, machine
 from ccd_fast import student as students
-from ccd_fast.cam import activity_threshold
-from ccd_fast.config import Recipe
-from ccd_fast.crop_cache import CropCache
 from ccd_fast.datasets import ImageSet
 from ccd_fast.datasets.folder import find_images
 from ccd_fast.engines import EngineSettings, Precision, Store
 from ccd_fast.errors import UserError
-from ccd_fast.prediction import LOAD_BATCH, predict
-from ccd_fast.progress import Stage
-from ccd_fast.pseudo_labels import PseudoLabels
-from ccd_fast.relabel import relabel
-from ccd_fast.student import PixelClassifier, Student
+from ccd_fast.labels import CropCache, PseudoLabels, Update, ViewChoice
+from ccd_fast.labels.relabel import relabel
+from ccd_fast.labels.view_choice import Cams
+from ccd_fast.recipes import Recipe, config
+from ccd_fast.runs import Stage
+from ccd_fast.student import LOAD_BATCH, PixelClassifier, Reading, Student, predict
+from ccd_fast.student import engine as student_engine
+from ccd_fast.student.cam import activity_threshold
 from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
 from ccd_fast.views import ViewBackend, open_backend
 
@@ -72,11 +72,21 @@ class Load:
         counts, marks = torch.ones(size[1], dtype=torch.int64), torch.ones(size[0], dtype=torch.bool)
         return PseudoLabels(table, torch.full((size[1],), 0.5), counts, marks, marks)
 
+    def looks(self) -> ViewChoice:
+        """Give what chooses the crops."""
+        recipe, size = self.recipe, (len(self.images), len(self.images.class_names))
+        cams = Cams(recipe.student.image_size, self.tau)
+        return ViewChoice(recipe.views, recipe.relabel, cams, size, (recipe.seed, EPOCH), None)
+
+    def weighing(self) -> Update:
+        """Give how the labels are updated: lambda is the recipe's, as in a first update."""
+        return Update(self.recipe.labels.floor, self.recipe.relabel.ema)
+
     def update(self, cache: CropCache | None = None) -> tuple[torch.Tensor, Stage]:
         """Run a whole pass on fresh labels; give the table and what was counted."""
         labels, stage = self.labels(), Stage("relabel", len(self.images), lambda _: None)
-        parts = (self.images, self.backend, self.teacher, self.looker)
-        relabel(*parts, labels, self.tau, EPOCH, self.recipe, stage, cache=cache)
+        parts = (self.images, Reading(self.backend), self.teacher, self.looker)
+        relabel(*parts, labels, self.looks(), self.weighing(), stage, cache)
         return labels.table, stage
 
 
@@ -101,13 +111,13 @@ def open_load(
         root: folder of photographs.
         count: images at most, the first by name.
         class_names: C names.
-        teacher: as :func:`ccd_fast.teacher.load_clip` takes it.
+        teacher: as :func:`ccd_fast.teacher.clip.load_clip` takes it.
         batch_size: of the engine.
         backbone: of the student, as timm names it.
         weights: of the student; ``"none"`` draws them.
         image_size: side of the student's view in pixels.
         views: backend of the views.
-        student_runtime: as :func:`ccd_fast.student_engine.choose` takes it; ``"auto"`` is what a long run takes.
+        student_runtime: as :func:`ccd_fast.student.engine.choose` takes it; ``"auto"`` is what a long run takes.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         runtime: of the teacher's engine.
         precision: of the teacher's engine.
@@ -134,7 +144,9 @@ def open_load(
     judge = Teacher(clip, engine, class_embeddings(clip, class_names, recipe.teacher.templates).to(place))
     net = students.build(backbone, len(class_names), recipe.student.alpha, weights).eval().to(place)
     looker = student_engine.open_student(net, looks_on, image_size, Store())
-    seen = predict(looker, images.files_of_all(), backend, image_size, Stage("tau", len(images), lambda _: None))
+    seen = predict(
+        looker, images.files_of_all(), Reading(backend), image_size, Stage("tau", len(images), lambda _: None)
+    )
     tau = activity_threshold(seen.probabilities, recipe.relabel.k, recipe.relabel.min_tau)
     return Load(images, backend, clip, judge, net, looker, recipe, tau, settings)
 

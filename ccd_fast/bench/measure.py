@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ccd_fast import machine
-from ccd_fast.ceilings import MATMUL_SIDE, matmul_rate, time_once
+from ccd_fast.engines.ceilings import MATMUL_SIDE, matmul_rate, time_once
 
 __all__ = [
     "COPY_BYTES",

@@ -10,19 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ccd_fast import ceilings
 from ccd_fast.bench import bare, measure
 from ccd_fast.bench.engine import operations
-from ccd_fast.bench.load import EPOCH, Load, open_load
+from ccd_fast.bench.load import Load, open_load
 from ccd_fast.bench.measure import Timing, ratio
-from ccd_fast.crop_cache import CropCache, distinct
-from ccd_fast.device_streams import on_stream_for
-from ccd_fast.engines.precision import DTYPES
+from ccd_fast.engines import DTYPES, ceilings
 from ccd_fast.errors import UserError
-from ccd_fast.prediction import LOAD_BATCH, STUDENT_FILTER
-from ccd_fast.pseudo_labels import update_labels
-from ccd_fast.student_engine import StudentEngine
-from ccd_fast.view_choice import ViewChoice
+from ccd_fast.labels import CropCache, update_labels
+from ccd_fast.labels.crop_cache import distinct
+from ccd_fast.machine import on_stream_for
+from ccd_fast.student import LOAD_BATCH, STUDENT_FILTER
+from ccd_fast.student.engine import StudentEngine
 from ccd_fast.views import Photographs
 
 __all__ = ["STAGES", "Alone", "Load", "measure_relabel", "open_load"]
@@ -43,7 +41,7 @@ class Alone:
         """Run the stages once, and hold what each of them takes."""
         self.load = load
         self.size = load.recipe.student.image_size
-        self.looks = ViewChoice(load.recipe, EPOCH, len(load.images), len(load.images.class_names), None)
+        self.looks = load.looks()
         rows = np.arange(len(load.images))
         self.batches = [rows[first : first + LOAD_BATCH] for first in range(0, len(rows), LOAD_BATCH)]
         self.held = self.decode()
@@ -74,7 +72,7 @@ class Alone:
     def boxes(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Choose the crops."""
         pairs = zip(self.held, self.seen, strict=True)
-        return [distinct(*self.looks.boxes(batch, seen, self.size, self.load.tau)) for batch, seen in pairs]
+        return [distinct(*self.looks.boxes(batch, seen)) for batch, seen in pairs]
 
     def crops(self) -> list[torch.Tensor]:
         """Cut and resize them."""
@@ -88,7 +86,7 @@ class Alone:
 
     def update(self) -> None:
         """Update the labels."""
-        update_labels(self.labels, self.rows, self.scores, self.load.recipe.labels.floor, self.load.recipe.relabel.ema)
+        update_labels(self.labels, self.rows, self.scores, self.load.weighing())
 
     def calls(self) -> dict[str, bare.Call]:
         """Give each stage of :data:`STAGES`."""

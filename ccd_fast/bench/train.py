@@ -9,18 +9,19 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from ccd_fast import ceilings
 from ccd_fast.bench import measure
 from ccd_fast.bench.load import EPOCH, Load
 from ccd_fast.bench.measure import Timing, ratio
 from ccd_fast.bench.relabel import RELABEL_PASS
-from ccd_fast.config import Recipe
-from ccd_fast.engines.precision import DTYPES
+from ccd_fast.engines import DTYPES, ceilings
 from ccd_fast.errors import UserError
-from ccd_fast.fit import fit_epoch
-from ccd_fast.progress import Stage
+from ccd_fast.recipes import Recipe
+from ccd_fast.runs import Stage
 from ccd_fast.student import Student
-from ccd_fast.trainer import Trainer
+from ccd_fast.student.losses import CcdLoss
+from ccd_fast.student.training_views import TrainingViews
+from ccd_fast.training.epoch import fit_epoch
+from ccd_fast.training.steps import Trainer
 
 PLAIN, CONSISTENT = "epoch", "epoch with consistency"
 VIEWS = {PLAIN: 1, CONSISTENT: 2}
@@ -47,14 +48,18 @@ class Epochs:
         """
         self.load = load
         self.recipe = recipe
-        self.trainer = Trainer(deepcopy(load.student), recipe)
+        self.trainer = Trainer(deepcopy(load.student), recipe.train, recipe.student.image_size)
         self.stages: dict[str, list[Stage]] = {PLAIN: [], CONSISTENT: []}
 
     def run(self, name: str) -> None:
         """Train for an epoch, :data:`PLAIN` or :data:`CONSISTENT`."""
         stage = Stage(name, len(self.load.images), lambda _: None)
-        images, labels, backend = self.load.images, self.load.labels(), self.load.backend
-        fit_epoch(self.trainer, images, labels, backend, EPOCH, name == CONSISTENT, self.recipe, stage)
+        images, labels, recipe = self.load.images, self.load.labels(), self.recipe
+        views = TrainingViews(
+            self.load.backend, recipe.student.image_size, recipe.consistency, recipe.seed, EPOCH, len(images)
+        )
+        loss = CcdLoss(labels.table, labels.confident, recipe.consistency if name == CONSISTENT else None)
+        fit_epoch(self.trainer, images, labels.readable, views, loss, stage)
         stage.stop()
         self.stages[name].append(stage)
 

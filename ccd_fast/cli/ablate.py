@@ -63,20 +63,19 @@ def ablate(
     from ccd_fast import machine, studies
     from ccd_fast.cli import tables as printed
     from ccd_fast.datasets import Source
-    from ccd_fast.progress import Stages
+    from ccd_fast.runs import Stages
     from ccd_fast.studies.variants import TABLES
 
     machine.keep_freed_memory()
     names = options.each_of(options.listed(tables, "--tables"), TABLES, "--tables")
     study = studies.Study(
-        source=Source(dataset, data_root, classes, truth),
+        source=Source(dataset, data_root, classes, truth, boxes),
         recipe=recipe,
         overrides=options.overrides(set_, teacher, student, student_weights, templates),
         seeds=options.seeds(seeds, set_),
         out=out,
         stages=Stages(Console(stderr=True)),
         device=device,
-        boxes=boxes,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     options.goes_on_with("the same command: finished runs are kept")

@@ -136,7 +136,7 @@ def decode(
     from ccd_fast.datasets.folder import find_images
     from ccd_fast.demo import drawing
     from ccd_fast.errors import UserError
-    from ccd_fast.progress import Stages
+    from ccd_fast.runs import Stages
     from ccd_fast.views import installed_backends, open_backend
 
     machine.check_device(device)

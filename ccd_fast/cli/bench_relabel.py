@@ -54,7 +54,7 @@ def relabel(
     from ccd_fast.datasets.voc import CLASS_NAMES
     from ccd_fast.demo import drawing, tiny_clip
     from ccd_fast.engines import PRECISIONS
-    from ccd_fast.progress import Stages
+    from ccd_fast.runs import Stages
 
     machine.check_device(device)
     machine.keep_freed_memory()  # as a run does

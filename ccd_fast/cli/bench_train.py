@@ -51,7 +51,7 @@ def train(
     from ccd_fast.datasets.folder import read_class_names
     from ccd_fast.datasets.voc import CLASS_NAMES
     from ccd_fast.demo import drawing, tiny_clip
-    from ccd_fast.progress import Stages
+    from ccd_fast.runs import Stages
 
     machine.keep_freed_memory()
     machine.check_device(device)

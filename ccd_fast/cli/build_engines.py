@@ -70,9 +70,10 @@ def build_engines(
 
     Example: `ccd-fast build-engines --teacher ViT-B-32/laion2b_s34b_b79k --runtime onnxruntime`
     """
-    from ccd_fast import config, engines, machine
-    from ccd_fast.checked_engines import build_checked
+    from ccd_fast import engines, machine
+    from ccd_fast.recipes import config
     from ccd_fast.teacher import class_embeddings, load_clip
+    from ccd_fast.teacher.checked_engines import build_checked
 
     store = engines.Store()
     if remove:
@@ -129,8 +130,8 @@ def _to_compare(
     from ccd_fast.demo import story
     from ccd_fast.demo.objects import CLASS_NAMES
     from ccd_fast.errors import UserError
-    from ccd_fast.passes import first_views
-    from ccd_fast.progress import Stages
+    from ccd_fast.runs import Stages
+    from ccd_fast.training.standard import first_views
     from ccd_fast.views import open_backend
 
     if images is not None and not images.is_dir():

@@ -17,20 +17,20 @@ def of_yours(beginning: str) -> list[str]:
 
 def recipes(beginning: str) -> list[str]:
     """Offer the built-in recipes; with none that fits, the shell offers files."""
-    from ccd_fast import config
+    from ccd_fast.recipes import config
 
     return [name for name in config.built_in() if name.startswith(beginning)]
 
 
 def knobs(beginning: str) -> list[str]:
     """Offer the knobs of a recipe, up to the value."""
-    from ccd_fast import config
+    from ccd_fast.recipes import config
 
     return [f"{name}=" for name in config.knobs() if name.startswith(beginning)]
 
 
 def export_formats(beginning: str) -> list[str]:
-    """Offer what a student is exported as; :data:`ccd_fast.export.FORMATS` has the same, and would load PyTorch."""
+    """Offer what a student is exported as: :data:`ccd_fast.outputs.export.FORMATS`, which would load PyTorch."""
     return [name for name in ("onnx", "plan", "safetensors") if name.startswith(beginning)]
 
 

@@ -45,8 +45,7 @@ def demo(
     from ccd_fast import machine
     from ccd_fast.cli import tables
     from ccd_fast.demo import story
-    from ccd_fast.progress import Stages
-    from ccd_fast.run_folder import RunFolder
+    from ccd_fast.runs import RunFolder, Stages
     from ccd_fast.studies import ablation, cells
     from ccd_fast.studies.variants import COMPONENTS, FULL
 

@@ -12,13 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ccd_fast.cli import options, screen
-from ccd_fast.printable import printable
+from ccd_fast.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ccd_fast.evaluate import Metrics
-    from ccd_fast.localisation import Localisation
+    from ccd_fast.evaluation import Localisation, Metrics
 
 
 def evaluate(
@@ -48,14 +47,13 @@ def evaluate(
     """
     import dataclasses
 
-    from ccd_fast import evaluate as metrics
-    from ccd_fast import machine, trained
+    from ccd_fast import machine
     from ccd_fast.errors import UserError
-    from ccd_fast.localisation import localise
-    from ccd_fast.passes import evaluation_conditions
-    from ccd_fast.prediction import predict
-    from ccd_fast.progress import Stages
-    from ccd_fast.run_folder import RunFolder
+    from ccd_fast.evaluation import localise, metrics
+    from ccd_fast.outputs import trained
+    from ccd_fast.runs import RunFolder, Stages
+    from ccd_fast.student import Reading, predict
+    from ccd_fast.training.passes import evaluation_conditions
 
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
@@ -71,7 +69,7 @@ def evaluate(
     backend, absent_ap = evaluation_conditions(model.recipe)
     with Stages(Console(stderr=True)).stage("evaluate", len(images)) as stage:
         student = trained.at_work(model, len(images))
-        seen = predict(student, images.files_of_all(), backend, model.recipe.student.image_size, stage)
+        seen = predict(student, images.files_of_all(), Reading(backend), model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         options.warn(f"{images.paths[row]}: {reason}")
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
@@ -90,7 +88,9 @@ def evaluate(
     found = None
     if images.boxes is not None:
         with Stages(Console(stderr=True)).stage("CAM boxes", len(images)) as stage:
-            found = localise(model.student, images, backend, model.recipe, stage)
+            found = localise(
+                model.student, images, backend, model.recipe.student.relabel_size, model.recipe.relabel, stage
+            )
         if found is not None and not json_:
             show_localisation(found)
     if json_:

@@ -33,9 +33,10 @@ def export(
 
     Example: `ccd-fast export runs/photos --out photos.onnx`
     """
-    from ccd_fast import export as exports
-    from ccd_fast import machine, model_card, trained
+    from ccd_fast import machine
     from ccd_fast.errors import UserError
+    from ccd_fast.outputs import export as exports
+    from ccd_fast.outputs import model_card, trained
 
     options.each_of([kind], exports.FORMATS, "--format")
     suffix = exports.SUFFIXES[kind]

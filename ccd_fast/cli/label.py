@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ccd_fast.cli import completion, options, screen
-from ccd_fast.printable import printable
+from ccd_fast.errors import printable
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ccd_fast.labelling import Labelled
+    from ccd_fast.outputs import Labelled
 
 ENDINGS = {".csv": "csv", ".parquet": "parquet"}
 THRESHOLD = 0.5
@@ -99,9 +99,11 @@ def label(
     if run is not None and (own := [name for name, value in given.items() if value]):
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
 
-    from ccd_fast import config, label_files, machine
-    from ccd_fast import labelling as library
-    from ccd_fast.progress import Stages
+    from ccd_fast import machine
+    from ccd_fast.outputs import label_files
+    from ccd_fast.outputs import labelling as library
+    from ccd_fast.recipes import config
+    from ccd_fast.runs import Stages
 
     names = library.class_names(classes, run)
     fixed = _limits(names, THRESHOLD if threshold is None else threshold, thresholds, labels_per_image)
@@ -134,8 +136,8 @@ def _limits(
     """Settle the limit of each class, before the work as far as it is known then."""
     import numpy as np
 
-    from ccd_fast import labelling as library
     from ccd_fast.errors import UserError
+    from ccd_fast.outputs import labelling as library
 
     if labels_per_image is not None and labels_per_image > len(names):
         raise UserError(f"--labels-per-image {labels_per_image:g}: there are {len(names)} classes only")

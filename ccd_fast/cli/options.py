@@ -8,8 +8,7 @@ import typer
 
 from ccd_fast import __version__
 from ccd_fast.cli import completion
-from ccd_fast.errors import UserError, nearest
-from ccd_fast.printable import printable
+from ccd_fast.errors import UserError, nearest, printable
 
 _state = {"debug": False}
 _go_on: list[tuple[str, Path | None]] = [("", None)]

@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ccd_fast.cli import options, screen
-from ccd_fast.printable import printable
+from ccd_fast.errors import printable
 
 if TYPE_CHECKING:
-    from ccd_fast.trained import Trained
+    from ccd_fast.outputs import Trained
     from ccd_fast.views import ViewBackend
 
 Ranked = list[tuple[str, float]]
@@ -75,10 +75,12 @@ def predict(
     """
     import torch
 
-    from ccd_fast import machine, trained
+    from ccd_fast import machine
     from ccd_fast.errors import UserError
-    from ccd_fast.prediction import predict as run_student
-    from ccd_fast.progress import Stages
+    from ccd_fast.outputs import trained
+    from ccd_fast.runs import Stages
+    from ccd_fast.student import Reading
+    from ccd_fast.student import predict as run_student
     from ccd_fast.views import open_backend
 
     if out is not None and out.suffix not in FILES:
@@ -101,7 +103,7 @@ def predict(
     backend = open_backend(views.backend, torch.get_num_threads(), device, views.max_megapixels)
     student = trained.at_work(model, len(files), device)
     with Stages(Console(stderr=True)).stage("predict", len(files)) as stage:
-        seen = run_student(student, files, backend, model.recipe.student.image_size, stage)
+        seen = run_student(student, files, Reading(backend), model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         options.warn(f"{files[row]}: {reason}")
     rows = seen.readable.nonzero().flatten().tolist()
@@ -135,7 +137,7 @@ def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
     """
     from ccd_fast.datasets import photographs
     from ccd_fast.errors import UserError
-    from ccd_fast.shards import place
+    from ccd_fast.views.shards import place
 
     files: list[Path] = []
     gone: list[str] = []
@@ -158,7 +160,7 @@ def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
 
 def draw(model: "Trained", backend: "ViewBackend", found: dict[Path, Ranked], folder: Path) -> None:
     """Write ``FOLDER/NAME-CLASS.png`` for each photograph and class that is shown."""
-    from ccd_fast import overlays
+    from ccd_fast.outputs import overlays
 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = overlays.draw(model, backend, {file: [name for name, _ in pairs] for file, pairs in found.items()}, folder)

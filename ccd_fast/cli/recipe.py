@@ -24,7 +24,7 @@ def recipe(
 
     Example: `ccd-fast recipe paper-voc12 > mine.toml`
     """
-    from ccd_fast import config
+    from ccd_fast.recipes import config
 
     typer.echo(annotated(config.load(name, list(set_ or [])).dumps(), config.knobs()), nl=False)
 

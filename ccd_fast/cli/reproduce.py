@@ -40,7 +40,7 @@ def reproduce(
     from ccd_fast import machine, studies
     from ccd_fast.cli import tables
     from ccd_fast.datasets import Source
-    from ccd_fast.progress import Stages
+    from ccd_fast.runs import Stages
     from ccd_fast.studies.paper import RECIPES
 
     machine.keep_freed_memory()

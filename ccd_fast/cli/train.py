@@ -63,9 +63,10 @@ def train(
 
     Example: `ccd-fast train --data-root photos --classes classes.txt --out runs/photos`
     """
-    from ccd_fast import config, tensorboard_log
     from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
+    from ccd_fast.recipes import config
+    from ccd_fast.runs import tensorboard as tensorboard_log
 
     if resume and overwrite:
         raise UserError("--resume goes on with a run and --overwrite replaces it: give one of them")
@@ -74,7 +75,7 @@ def train(
     overrides = options.overrides(set_, teacher, student, student_weights, templates)
     overrides += [] if max_bad_frac is None else [f"views.max_bad_frac={max_bad_frac}"]
     knobs = config.load(recipe, overrides)  # what can be refused before the large imports is
-    source = None if data_root is None else Source(dataset, data_root, classes, truth)
+    source = None if data_root is None else Source(dataset, data_root, classes, truth, boxes)
     if source is not None:
         source.check()
     elif changed := [name for name in OF_THE_RUN if options.was_given(context, name)]:
@@ -83,15 +84,15 @@ def train(
 
     kept = tensorboard_log.open_log(out, log, resume)
 
-    from ccd_fast import machine, ranks, trained
-    from ccd_fast.progress import Stages
-    from ccd_fast.run_folder import RunFolder
+    from ccd_fast import machine
+    from ccd_fast.machine import ranks
+    from ccd_fast.outputs import trained
+    from ccd_fast.runs import RunFolder, Stages
     from ccd_fast.training import train as run
 
     machine.keep_freed_memory()
     if source is None:
         source, knobs = trained.origin(out)
-        boxes = trained.boxes(out)
         if not options.was_given(context, "device"):
             device = trained.device_of(out)
     processes, device = ranks.join(device)
@@ -106,9 +107,7 @@ def train(
         device=device,
         resume=resume,
         overwrite=overwrite,
-        boxes=boxes,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
-        ranks=processes,
     )
     ranks.leave()
     if processes.leads:

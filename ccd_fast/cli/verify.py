@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ccd_fast.cli import options, screen
-from ccd_fast.printable import printable
+from ccd_fast.errors import printable
 
 if TYPE_CHECKING:
-    from ccd_fast.verify import Report
+    from ccd_fast.datasets.verify import Report
 
 
 def verify(
@@ -39,8 +39,8 @@ def verify(
     import os
 
     from ccd_fast.datasets import Source
-    from ccd_fast.progress import Stages
-    from ccd_fast.verify import verify as check
+    from ccd_fast.datasets.verify import verify as check
+    from ccd_fast.runs import Stages
 
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     source = Source(dataset, data_root, classes, truth)

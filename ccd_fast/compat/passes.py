@@ -1,24 +1,22 @@
-"""The passes over the images as the published code does them; see :class:`ccd_fast.passes.Passes`."""
+"""The passes over the images as the published code does them; see :class:`ccd_fast.training.passes.Passes`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 
-from ccd_fast import randomness
 from ccd_fast.compat import quirks
-from ccd_fast.compat.rules import margin_pixels
 from ccd_fast.compat.teacher import PublishedTeacher
 from ccd_fast.compat.views import PublishedViews
-from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
 from ccd_fast.engines import ImageTower, Precision
-from ccd_fast.fit import TrainingViews
-from ccd_fast.prediction import STUDENT_FILTER, decoded
-from ccd_fast.progress import Stage
-from ccd_fast.pseudo_labels import PseudoLabels, debiased_labels, update_labels
-from ccd_fast.relabel import relabel_image_size
-from ccd_fast.student import PixelClassifier, Student
+from ccd_fast.labels import PseudoLabels, Update, debiased_labels, update_labels
+from ccd_fast.recipes import Recipe
+from ccd_fast.recipes.official import margin_pixels, start_of_search
+from ccd_fast.runs import Stage
+from ccd_fast.student import STUDENT_FILTER, PixelClassifier, Student, decoded
+from ccd_fast.student.reading import Reading
+from ccd_fast.student.training_views import TrainingViews
 from ccd_fast.teacher import class_embeddings, load_clip
 
 ONE = 1
@@ -26,7 +24,7 @@ ONE = 1
 
 
 class PublishedFirstLabels:
-    """What the whole images gave, as :class:`ccd_fast.pseudo_labels.FirstLabels` has it."""
+    """What the whole images gave, as :class:`ccd_fast.labels.table.FirstLabels` has it."""
 
     def __init__(self, scores: torch.Tensor, readable: torch.Tensor, max_entropy: float, names: Sequence[str]) -> None:
         """Take the teacher's scores, (N, C) float32, of the readable rows, (N,) bool; and the C class names."""
@@ -66,13 +64,13 @@ class PublishedPasses:
         """Load the teacher.
 
         Args:
-            recipe: as :func:`ccd_fast.compat.rules.settled` gives it.
+            recipe: of the run.
             images: of the training; their classes must be those of PASCAL VOC.
         """
         names = quirks.prompt_names(images.class_names)
         clip = load_clip(recipe.teacher.model)
         self.recipe = recipe
-        self.backend = PublishedViews()
+        self.reading = Reading(PublishedViews())
         self.teacher = PublishedTeacher(clip, class_embeddings(clip, names, recipe.teacher.templates))
         self.engine = {"runtime": "torch", "key": f"{clip.name}, as published"}
 
@@ -81,11 +79,11 @@ class PublishedPasses:
         scores = torch.zeros((len(images), len(images.class_names)))
         readable = torch.zeros(len(images), dtype=torch.bool)
         unreadable: dict[int, str] = {}
-        for photographs in decoded(images.files_of_all(), self.backend, stage, ONE):
+        for photographs in decoded(images.files_of_all(), self.reading.backend, stage, ONE):
             unreadable |= photographs.unreadable
             with stage.part("teacher"):
                 for row in photographs.rows.tolist():
-                    view = self.backend.whole(photographs, relabel_image_size(self.recipe), STUDENT_FILTER)
+                    view = self.reading.backend.whole(photographs, self.recipe.student.relabel_size, STUDENT_FILTER)
                     scores[row] = self.teacher.scores(quirks.normalised(view))[0]
                     readable[row] = True
             stage.advance(ONE)
@@ -100,7 +98,7 @@ class PublishedPasses:
 
     def activity_threshold(self, student: Student, images: ImageSet, epoch: int, stage: Stage) -> float:
         """Search tau over shuffled, flipped training views."""
-        start = quirks.start_of_search(self.recipe.labels.floor)
+        start = start_of_search(self.recipe.labels.floor)
         rows = self._training_views(student, images, epoch, stage)
         return quirks.searched_threshold(rows, start, self.recipe.relabel.k)
 
@@ -108,9 +106,16 @@ class PublishedPasses:
     def _training_views(self, student: Student, images: ImageSet, epoch: int, stage: Stage) -> Iterator[torch.Tensor]:
         """Give the student's probabilities, (C,), in evaluation mode, of one training view after the other."""
         student.eval()
-        views = TrainingViews(self.recipe, epoch, len(images), self.backend)
-        for batch in randomness.order(self.recipe.seed, epoch, len(images)).reshape(-1, ONE):
-            photographs = self.backend.decode(images.files(batch), batch)
+        views = TrainingViews(
+            self.reading.backend,
+            self.recipe.student.image_size,
+            self.recipe.consistency,
+            self.recipe.seed,
+            epoch,
+            len(images),
+        )
+        for batch in views.order.reshape(-1, ONE):
+            photographs = self.reading.backend.decode(images.files(batch), batch)
             stage.advance(ONE)
             if len(photographs):
                 yield torch.sigmoid(student(views.first(photographs))[0])[0]
@@ -130,11 +135,11 @@ class PublishedPasses:
         rows: list[int] = []
         scores = [torch.zeros((0, len(images.class_names)))]
         unreadable: dict[int, str] = {}
-        for photographs in decoded(images.files_of_all(), self.backend, stage, ONE):
+        for photographs in decoded(images.files_of_all(), self.reading.backend, stage, ONE):
             unreadable |= photographs.unreadable
             found: list[torch.Tensor] = []
             for row in photographs.rows.tolist():
-                view = self.backend.whole(photographs, relabel_image_size(self.recipe), STUDENT_FILTER)
+                view = self.reading.backend.whole(photographs, self.recipe.student.relabel_size, STUDENT_FILTER)
                 found = self._crop_scores(student, view, tau, images, row, stage)
                 rows += [row] * len(found)
             scores += found
@@ -142,7 +147,7 @@ class PublishedPasses:
         owner, crop_scores = quirks.with_nothing_seen(
             torch.tensor(rows, dtype=torch.int64), torch.cat(scores), labels.readable
         )
-        update_labels(labels, owner, crop_scores, self.recipe.labels.floor, self.recipe.relabel.ema)
+        update_labels(labels, owner, crop_scores, Update(self.recipe.labels.floor, self.recipe.relabel.ema))
         return unreadable
 
     def _crop_scores(

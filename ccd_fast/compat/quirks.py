@@ -15,14 +15,11 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 ENTROPY_GUARD = 1e-10
 """Added to a score before its logarithm."""
 
-TAU_START, TAU_START_WITHOUT_FLOOR, TAU_STEP, TAU_WINDOW = 0.05, 0.001, 0.001, 100
-"""The search of the activity threshold: where it starts, its step, and the views that a step looks at."""
+TAU_STEP, TAU_WINDOW = 0.001, 100
+"""The search of the activity threshold: its step, and the views that a step looks at."""
 
 FLAT = 1e-5
 """Added to max - min when a map is normalised."""
-
-BACKBONE = "resnet50"
-"""The student's backbone, whatever was asked for."""
 
 ABSENT_CLASS_AP = 0.0
 """Average precision of a class without positives; it counts in the mean."""
@@ -152,11 +149,6 @@ def refuse_nan(bias: torch.Tensor, class_names: Sequence[str]) -> None:
             f"compat = 'official': the bias of {', '.join(nan)} is NaN, as no confident image has it on top; "
             "the published code divides by it all the same"
         )
-
-
-def start_of_search(floor: float) -> float:
-    """Give the value that the search of the activity threshold starts from."""
-    return TAU_START if floor > 0 else TAU_START_WITHOUT_FLOOR
 
 
 def searched_threshold(rows: Iterable[torch.Tensor], start: float, k: int) -> float:

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ccd_fast.views import Photographs
-from ccd_fast.views.files import read_bytes
+from ccd_fast.views import Photographs, read_bytes
 from ccd_fast.views.pillow import PillowViews
 
 

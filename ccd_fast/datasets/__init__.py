@@ -1,128 +1,23 @@
-"""Data sets: each adapter turns what lies on disk into an ImageSet; the registry finds it by name."""
+"""Data sets: each adapter turns what lies on disk into an ImageSet; the registry finds it by name.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+Imports engines, views, runs, recipes and what is below them.
+"""
 
-from ccd_fast.datasets import coco, folder, imagefolder, nuswide, voc, webdataset
 from ccd_fast.datasets.boxes import Boxes
 from ccd_fast.datasets.description import Description, Form
 from ccd_fast.datasets.image_set import ImageSet
-from ccd_fast.errors import UserError, nearest
-from ccd_fast.shards import ENDING, place
+from ccd_fast.datasets.object_boxes import ObjectBoxes
+from ccd_fast.datasets.registry import DATASETS, Source, everything, load, photographs
 
-__all__ = ["DATASETS", "Boxes", "Description", "Form", "ImageSet", "Source", "everything", "load", "photographs"]
-
-DATASETS: dict[str, Description] = {
-    described.name: described
-    for described in (
-        folder.DESCRIPTION,
-        imagefolder.DESCRIPTION,
-        webdataset.DESCRIPTION,
-        voc.DESCRIPTIONS[2007],
-        voc.DESCRIPTIONS[2012],
-        coco.DESCRIPTIONS[2014],
-        coco.DESCRIPTIONS[2017],
-        nuswide.DESCRIPTION,
-    )
-}
-
-
-def load(dataset: str, root: Path, split: str, classes: Path | None = None, truth: Path | None = None) -> ImageSet:
-    """Load one split of a data set.
-
-    Args:
-        dataset: a name of :data:`DATASETS`.
-        root: the folder that holds the data set.
-        split: ``"train"`` or ``"test"``.
-        classes: text file of class names, one a line, for images of one's own.
-        truth: CSV or Parquet of known labels, used for evaluation only, for images of one's own.
-
-    Raises:
-        UserError: the name is unknown, or what lies on disk is not such a data set.
-    """
-    described = _checked(dataset, root, classes, truth)
-    if described.yours is not None:
-        return described.yours.load(root, split, classes, truth)
-    assert described.load is not None  # a description has one of the two
-    return described.load(root, split)
-
-
-def everything(dataset: str, root: Path, prompt_names: Sequence[str]) -> ImageSet:
-    """Give all images of a data set, of whatever split, as images of which nothing is known.
-
-    Args:
-        dataset: one whose classes the user brings.
-        root: the folder that holds it.
-        prompt_names: as :attr:`ImageSet.prompt_names` holds them.
-
-    Raises:
-        UserError: the data set is another, or there are no images.
-    """
-    described = _checked(dataset, root, None, None)
-    if described.yours is None:
-        open_to = ", ".join(name for name, each in DATASETS.items() if each.yours)
-        raise UserError(f"--dataset {dataset}: {described.title} has labels of its own; what is labelled is {open_to}")
-    return folder.unlabelled(root, prompt_names, described.yours.find(root))
-
-
-def photographs(path: Path) -> list[Path]:
-    """List the photographs that a path means: a file, all images of a folder, or those in a tar shard.
-
-    Raises:
-        UserError: nothing is there, a folder or shard holds no images, or a shard is damaged or hostile.
-    """
-    if path.is_file() and path.suffix == ENDING:
-        found = [path / name for name in webdataset.images_of(path)]
-    elif path.is_dir():
-        found = [path / name for name in folder.find_images(path)]
-    elif path.exists() or place(path) is not None:
-        found = [path]
-    else:
-        raise UserError(f"{path}: no such file")
-    if not found:
-        shards = next(path.rglob(f"*{ENDING}"), None) if path.is_dir() else None
-        mend = f"; for its shards name them, '{path}/*{ENDING}'" if shards else ""
-        raise UserError(f"{path}: no images in it{mend}")
-    return found
-
-
-def _checked(dataset: str, root: Path, classes: Path | None, truth: Path | None) -> Description:
-    """Refuse what can be seen at once to be wrong; give the description."""
-    if dataset not in DATASETS:
-        known = ", ".join(DATASETS)
-        raise UserError(f"--dataset {dataset}: unknown; this version reads {known}" + nearest(dataset, DATASETS))
-    described = DATASETS[dataset]
-    for option, file in (("--classes", classes), ("--truth", truth)):
-        if described.yours is None and file is not None:
-            raise UserError(f"{option} {file}: {described.title} has its own; leave the option out")
-    if not root.is_dir():
-        raise UserError(f"--data-root {root}: no such folder")
-    return described
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a data set is: a name of :data:`DATASETS`, its root, and the files it needs."""
-
-    dataset: str
-    root: Path
-    classes: Path | None = None
-    truth: Path | None = None
-
-    def check(self) -> None:
-        """Refuse at once what takes no reading to see: an unknown name, a missing folder, an option too many.
-
-        Raises:
-            UserError: one of these.
-        """
-        _checked(self.dataset, self.root, self.classes, self.truth)
-
-    def resolved(self) -> "Source":
-        """Give the same source with absolute paths."""
-        classes, truth = (file.resolve() if file else None for file in (self.classes, self.truth))
-        return Source(self.dataset, self.root.resolve(), classes, truth)
-
-    def load(self, split: str) -> ImageSet:
-        """Load a split; see :func:`load`."""
-        return load(self.dataset, self.root, split, self.classes, self.truth)
+__all__ = [
+    "DATASETS",
+    "Boxes",
+    "Description",
+    "Form",
+    "ImageSet",
+    "ObjectBoxes",
+    "Source",
+    "everything",
+    "load",
+    "photographs",
+]

@@ -26,8 +26,7 @@ from ccd_fast.datasets.boxes import Boxes, by_image
 from ccd_fast.datasets.description import Description, Form, Yours
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.known import assembled, read_truth, refuse_foreign
-from ccd_fast.errors import UserError, nearest
-from ccd_fast.printable import printable
+from ccd_fast.errors import UserError, nearest, printable
 from ccd_fast.prompts import names_of
 
 SUFFIXES = frozenset(

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ccd_fast import shards
 from ccd_fast.datasets.boxes import Boxes
 from ccd_fast.errors import UserError
+from ccd_fast.views import shards
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from ccd_fast.datasets.description import Description, Form, Yours
 from ccd_fast.datasets.folder import SUFFIXES, find_images, read_class_names
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.known import SPELLINGS, Indices, Labels, Value, assembled, overridden
-from ccd_fast.errors import UserError
-from ccd_fast.printable import printable
+from ccd_fast.errors import UserError, printable
 from ccd_fast.prompts import BAR, names_of
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from ccd_fast import shards
 from ccd_fast.datasets import tree
 from ccd_fast.datasets.description import Description, Form, Yours
 from ccd_fast.datasets.folder import SUFFIXES, read_class_names
@@ -21,7 +20,8 @@ from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.known import SPELLINGS, Indices, Labels, Value, assembled, overridden
 from ccd_fast.errors import UserError
 from ccd_fast.prompts import names_of
-from ccd_fast.shards import Place
+from ccd_fast.views import shards
+from ccd_fast.views.shards import Place
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz")
 MAX_BYTES = 2**20

@@ -1,1 +1,4 @@
-"""The demo world: a picture-book data set drawn from code, so that nothing need be downloaded."""
+"""The demo world: a picture-book data set drawn from code, so that nothing need be downloaded.
+
+Imports outputs, bench and what is below them.
+"""

@@ -2,8 +2,8 @@
 
 from ccd_fast.datasets import Source
 from ccd_fast.demo.scenes import WORLD_VERSION, write_world
-from ccd_fast.engines.store import default_folder
-from ccd_fast.progress import Stages
+from ccd_fast.engines import default_folder
+from ccd_fast.runs import Stages
 
 TRAIN, TEST = 2000, 500
 """Scenes of the full world."""

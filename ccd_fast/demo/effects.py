@@ -22,8 +22,8 @@ from ccd_fast.demo.scenes import CLASS_NAMES, draw_scene
 from ccd_fast.demo.train_tiny_clip import PROMPT
 from ccd_fast.demo.training_pictures import in_processes, squashed
 from ccd_fast.engines import EngineSettings, Store, open_engine
-from ccd_fast.evaluate import mean_average_precision
-from ccd_fast.pseudo_labels import FirstLabels
+from ccd_fast.evaluation import mean_average_precision
+from ccd_fast.labels import FirstLabels
 from ccd_fast.teacher import Teacher, class_embeddings, load_clip
 
 MARGIN = 0.125

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from ccd_fast.demo.captions import CONTEXT_LENGTH
-from ccd_fast.engines.store import default_folder
+from ccd_fast.engines import default_folder
 from ccd_fast.teacher import CONFIG, WEIGHTS
 
 IMAGE_SIZE = 64

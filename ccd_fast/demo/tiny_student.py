@@ -28,7 +28,7 @@ from ccd_fast.demo.objects import CLASS_NAMES
 from ccd_fast.demo.tiny_clip import FOLDER
 from ccd_fast.demo.training_pictures import Pictures, training_pictures, unseen_singles
 from ccd_fast.demo.world import WORLD_VERSION
-from ccd_fast.engines.store import default_folder
+from ccd_fast.engines import default_folder
 
 BACKBONE = "test_efficientnet"
 WEIGHTS = "tiny_student.safetensors"

@@ -26,7 +26,7 @@ from ccd_fast.demo.captions import CONTEXT_LENGTH, Captions, captions, write
 from ccd_fast.demo.objects import CLASS_NAMES
 from ccd_fast.demo.training_pictures import Pictures, training_pictures, unseen_singles
 from ccd_fast.demo.world import WORLD_VERSION
-from ccd_fast.engines.store import default_folder
+from ccd_fast.engines import default_folder
 
 PROMPT = "a photo of the {}"
 MAX_LOGIT_SCALE = float(np.log(100))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from ccd_fast.errors import UserError
-from ccd_fast.within_memory import say_on_stderr
+from ccd_fast.machine import say_on_stderr
 
 
 class FixedCall:

@@ -12,7 +12,7 @@ from ccd_fast.engines import onnx_export
 from ccd_fast.engines.batching import in_fixed_batches
 from ccd_fast.engines.store import Store
 from ccd_fast.engines.tower import EmbedPixels, EngineSettings, ImageTower
-from ccd_fast.within_memory import WithinMemory
+from ccd_fast.machine import WithinMemory
 
 WARM_RUNS = 3
 """Of a compiled tower: the first run compiles, the second one captures a CUDA graph, the third one replays it."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
-
-from ccd_fast import config
 from ccd_fast.errors import UserError
+from ccd_fast.labels import on_disk
+from ccd_fast.recipes import config
 from ccd_fast.report.charts import Bar, Curve
-from ccd_fast.run_folder import BIAS, SUMMARY, RunFolder
+from ccd_fast.runs import RunFolder
+from ccd_fast.runs.folder import BIAS, SUMMARY
 from ccd_fast.studies import notes
 from ccd_fast.training import CHOSEN, FIRST, TEACHER, UPDATED
 
@@ -33,7 +33,7 @@ class Line:
     Attributes:
         name: what was measured.
         on: the images that it was measured on.
-        metrics: as :meth:`ccd_fast.evaluate.Metrics.record` gives them.
+        metrics: as :meth:`ccd_fast.evaluation.metrics.Metrics.record` gives them.
     """
 
     name: str
@@ -127,11 +127,6 @@ def _machine(described: dict[str, Any]) -> dict[str, str]:
     return {**others, "packages": packages}
 
 
-def label_files(run: Path) -> list[Path]:
-    """Give the run's label tables, the first one first."""
-    return sorted((run / "labels").glob("epoch-*.parquet"))
-
-
 def _headline(metrics: dict[str, Any]) -> list[Line]:
     there = [(name, said) for name, said in HEADLINE.items() if name in metrics]
     return [Line(said, "test" if name.endswith("test") else "training", metrics[name]) for name, said in there]
@@ -179,7 +174,7 @@ def _by_class(metrics: dict[str, Any]) -> list[Bar]:
 
 
 def _counts(run: Path, names: list[str]) -> list[Bar]:
-    last = pyarrow.parquet.read_table(label_files(run)[-1], columns=names)
+    last = on_disk.read(on_disk.files(run)[-1], names)
     counts = {name: int((last.column(name).to_numpy() >= 0.5).sum()) for name in names}
     return [Bar(name, {"photographs": float(count)}) for name, count in sorted(counts.items(), key=lambda p: -p[1])]
 

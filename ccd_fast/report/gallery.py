@@ -7,20 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ccd_fast import trained
-from ccd_fast.cam import boxes_of_active_classes
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import UserError
-from ccd_fast.passes import evaluation_conditions
-from ccd_fast.prediction import STUDENT_FILTER
-from ccd_fast.relabel import relabel_image_size
-from ccd_fast.report.facts import Facts, label_files
-from ccd_fast.trained import Trained
+from ccd_fast.labels import on_disk
+from ccd_fast.outputs import Trained, trained
+from ccd_fast.report.facts import Facts
+from ccd_fast.student import STUDENT_FILTER
+from ccd_fast.student.cam import boxes_of_active_classes
+from ccd_fast.training.passes import evaluation_conditions
 from ccd_fast.views import ViewBackend, to_image_boxes
 
 SIDE, CROP_SIDE = 320, 96
@@ -106,7 +104,7 @@ def corrections(run: Path, facts: Facts, count: int) -> tuple[list[Corrected], s
     Returns:
         The photographs, the largest change first; and why there are none, where there are none.
     """
-    tables = label_files(run)
+    tables = on_disk.files(run)
     if len(tables) < 2:
         return [], "the labels were never updated"
     try:
@@ -130,7 +128,7 @@ def unseen(facts: Facts) -> str:
 
 
 def _table(file: Path, names: list[str]) -> NDArray[np.float32]:
-    table = pyarrow.parquet.read_table(file, columns=names)
+    table = on_disk.read(file, names)
     return np.stack([table.column(name).to_numpy() for name in names], axis=1).astype(np.float32)
 
 
@@ -143,7 +141,7 @@ def _looked_up(
     tables: tuple[NDArray[np.float32], NDArray[np.float32]],
     tau: float,
 ) -> Iterator[Corrected]:
-    size, knobs = relabel_image_size(model.recipe), model.recipe.relabel
+    size, knobs = model.recipe.student.relabel_size, model.recipe.relabel
     for row in rows.tolist():
         photograph = backend.decode(images.files(np.array([row])), np.array([row]))
         if not len(photograph):

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from ccd_fast.evaluate import Metrics
+from ccd_fast.evaluation import Metrics
+from ccd_fast.labels.view_choice import NEED_BOXES
 from ccd_fast.studies import paper
 from ccd_fast.studies.cells import Cell
 from ccd_fast.studies.seed_table import Column, Figures, SeedTable
 from ccd_fast.studies.variants import COMPONENTS, FULL, IN_FULL, VIEWS, WITHOUT_DEBIAS
-from ccd_fast.view_choice import NEED_BOXES
 
 ZERO_SHOT = "zero-shot teacher"
 MEAN = "mean over classes (mAP)"

@@ -8,22 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccd_fast import machine, object_boxes, trained, view_choice
-from ccd_fast.config import Recipe
+from ccd_fast import machine
 from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
-from ccd_fast.evaluate import Metrics
-from ccd_fast.memory import Memory
-from ccd_fast.passes import settled
-from ccd_fast.progress import Stages
-from ccd_fast.run_folder import RunFolder
+from ccd_fast.evaluation import Metrics
+from ccd_fast.labels import view_choice
+from ccd_fast.outputs import trained
+from ccd_fast.recipes import Recipe
+from ccd_fast.runs import RunFolder, Stages
 from ccd_fast.studies import warm_up
 from ccd_fast.studies.notes import changed
-from ccd_fast.trainer import is_frozen
-from ccd_fast.training import CHOSEN, FIRST, TEACHER, UPDATED, train
+from ccd_fast.training import CHOSEN, FIRST, TEACHER, UPDATED, Memory, train
 
 Variants = Mapping[str, Sequence[str]]
-"""Each row of a table with what it changes in the recipe, as :func:`ccd_fast.config.load` takes it."""
+"""Each row of a table with what it changes in the recipe, as :func:`ccd_fast.recipes.config.load` takes it."""
 
 LABEL_STAGES = ("first labels", "zero-shot on the test images")
 
@@ -38,7 +36,6 @@ class Plan:
         folder: the run's folder for a row and a seed.
         stages: shows the progress.
         device: where the trainings run.
-        boxes: CSV of the objects' boxes; by default the data set's own.
         command: kept in each ``run.json``.
         shared: folder for what several rows begin with, while the table is made; None shares nothing.
         memory: of the trainings whose backbone is frozen; None has each compute everything.
@@ -49,14 +46,13 @@ class Plan:
     folder: Callable[[str, int], Path]
     stages: Stages
     device: str = "cpu"
-    boxes: Path | None = None
     command: str = ""
     shared: Path | None = None
     memory: Memory | None = None
 
     def memory_of(self, recipe: Recipe) -> Memory | None:
         """Give the memory to a training that it serves: one whose backbone is frozen."""
-        return self.memory if is_frozen(recipe) and recipe.compat != "official" else None
+        return self.memory if recipe.train.freezes_the_backbone and recipe.compat != "official" else None
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class Cell:
         row: name of its variant.
         seed: of the run.
         folder: of the run.
-        summary: as :func:`ccd_fast.training.train` gives it.
+        summary: as :func:`ccd_fast.training.run.train` gives it.
     """
 
     row: str
@@ -176,7 +172,7 @@ def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
         return
     source = plan.source(seed)
     images = len(source.load("train"))
-    recipes = {name: settled(plan.recipe(seed, overrides)) for name, overrides in variants.items()}
+    recipes = {name: plan.recipe(seed, overrides) for name, overrides in variants.items()}
     own = warm_up.of(recipes[row], images)
     if own is None or own not in warm_up.shared(list(recipes.values()), images):
         return
@@ -193,7 +189,6 @@ def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
             resume=goes_on,
             overwrite=not goes_on and (common.path / "run.json").is_file(),
             command=plan.command,
-            boxes=plan.boxes,
             until=own.train.warmup_epochs,
             memory=plan.memory_of(own),
         )
@@ -215,7 +210,6 @@ def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:
         resume=goes_on,
         overwrite=not goes_on and (run.path / "run.json").is_file(),
         command=plan.command,
-        boxes=plan.boxes,
         memory=plan.memory_of(recipe),
     )
     return Cell(row, seed, run.path, summary)
@@ -240,16 +234,14 @@ def check(plan: Plan, variants: Variants, seeds: Sequence[int]) -> None:
             raise UserError(
                 f"{source.root}: the table needs known labels of test images: give --truth FILE with a split column"
             )
-        objects = object_boxes.read(plan.boxes, images) if plan.boxes else object_boxes.of(images)
+        objects = source.objects(images)
         for row, overrides in variants.items():
-            recipe = settled(plan.recipe(seed, overrides))
-            view_choice.check(recipe, objects)
-            _refuse_another_run(RunFolder(plan.folder(row, seed)), source, recipe, plan.boxes, images, test)
+            recipe = plan.recipe(seed, overrides)
+            view_choice.check(recipe.views, recipe.relabel, objects)
+            _refuse_another_run(RunFolder(plan.folder(row, seed)), source, recipe, images, test)
 
 
-def _refuse_another_run(
-    folder: RunFolder, source: Source, recipe: Recipe, boxes: Path | None, images: ImageSet, test: ImageSet
-) -> None:
+def _refuse_another_run(folder: RunFolder, source: Source, recipe: Recipe, images: ImageSet, test: ImageSet) -> None:
     """Refuse a folder that holds a run of something else: its figures would stand in the wrong table."""
     if not (folder.path / "run.json").is_file():
         if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
@@ -259,7 +251,7 @@ def _refuse_another_run(
     description = folder.read_json("run.json")
     counts = {"train": len(images), "test": len(test)}
     differs = ""
-    if there != source.resolved() or trained.boxes(folder.path) != (boxes.resolve() if boxes else None):
+    if there != source.resolved():
         differs = f"another data set ({there.dataset}, {there.root})"
     elif tuple(description["class_names"]) != images.class_names or description["images"] != counts:
         differs = f"other classes or images ({description['images']['train']} to train)"

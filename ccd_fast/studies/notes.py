@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from ccd_fast import config
-from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
-from ccd_fast.passes import updates_labels
+from ccd_fast.recipes import Recipe, config
 
 TOLD = ("teacher.model", "teacher.image_size", "student.backbone", "student.weights", "student.image_size")
 """Knobs that stand in the notes whatever they are."""
@@ -40,7 +38,7 @@ def notes(recipe: Recipe, name: str, images: ImageSet, test: ImageSet, seeds: Se
 
 def without_update(recipe: Recipe) -> list[str]:
     """Say so where a recipe updates no labels."""
-    if any(updates_labels(recipe, epoch) for epoch in range(recipe.train.epochs)):
+    if any(map(recipe.updates_labels, range(recipe.train.epochs))):
         return []
     return ["No label update takes place: train.epochs is not above train.warmup_epochs, or relabel.epochs is 0."]
 

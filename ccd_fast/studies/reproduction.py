@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ccd_fast import config
-from ccd_fast.config import Recipe
 from ccd_fast.datasets import ImageSet
-from ccd_fast.passes import updates_labels
-from ccd_fast.run_folder import RunFolder
+from ccd_fast.recipes import Recipe, config
+from ccd_fast.runs import RunFolder
 from ccd_fast.studies import notes, paper, weights
 from ccd_fast.studies.ablation import COLUMNS, PAPER, ZERO_SHOT, figures_of, zero_shot_figures
 from ccd_fast.studies.cells import Cell, Plan
@@ -51,7 +49,7 @@ def outlook(dataset: str, plan: Plan, seeds: Sequence[int], images: ImageSet, te
         if folder.summary() is not None:
             steps.append(f"seed {seed}: finished, {folder.path}")
             continue
-        updates = sum(updates_labels(recipe, epoch) for epoch in range(recipe.train.epochs))
+        updates = sum(map(recipe.updates_labels, range(recipe.train.epochs)))
         begun = "go on with" if folder.can_resume() else "a run in"
         steps.append(
             f"seed {seed}: {begun} {folder.path}: the teacher on {len(images) + len(test):,} whole images; "

@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from ccd_fast.run_folder import RunFolder
+from ccd_fast.runs import RunFolder
 
 Figures = tuple[float, ...]
 """One figure a seed; a published figure stands alone; nothing where nothing is known."""

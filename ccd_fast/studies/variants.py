@@ -6,9 +6,9 @@ looks. They share trainings: the first two need the same ones, and all three the
 
 from collections.abc import Collection
 
-from ccd_fast.config import Recipe
 from ccd_fast.errors import UserError
-from ccd_fast.view_choice import MOVED, NEED_BOXES, SEVERAL
+from ccd_fast.labels.view_choice import MOVED, NEED_BOXES, SEVERAL
+from ccd_fast.recipes import Recipe
 
 FULL = "update, debias and consistency"
 IN_FULL = f"{FULL}, trained in full"

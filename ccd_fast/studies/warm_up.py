@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ccd_fast import config, student_engine
-from ccd_fast.config import Recipe
-from ccd_fast.passes import looks_of_the_student
-from ccd_fast.run_folder import RunFolder
+from ccd_fast.recipes import Recipe, config
+from ccd_fast.runs import RunFolder
+from ccd_fast.student import engine as student_engine
 
 LATER = ("choice", "grid", "per_class", "jitter")
 """Knobs of the views that the warm-up does not ask for."""
@@ -30,7 +29,7 @@ def of(recipe: Recipe, images: int) -> Recipe | None:
     if not 0 < recipe.train.warmup_epochs < recipe.train.epochs:
         return None
     neutral = config.load("paper-voc12", [])
-    runtime = student_engine.choose(recipe.student.runtime, looks_of_the_student(recipe, images))
+    runtime = student_engine.choose(recipe.student.runtime, recipe.looks_of_the_student(images))
     return recipe.model_copy(
         update={
             "student": recipe.student.model_copy(update={"runtime": runtime}),

@@ -10,8 +10,8 @@ import timm
 import torch
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
-from ccd_fast import teacher as teachers
 from ccd_fast.errors import UserError
+from ccd_fast.teacher import clip as teachers
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Weights:
 
 
 def of_teacher(name: str) -> Weights:
-    """Find the weights of a CLIP by open_clip's name for it; see :func:`ccd_fast.teacher.load_clip`.
+    """Find the weights of a CLIP by open_clip's name for it; see :func:`ccd_fast.teacher.clip.load_clip`.
 
     Raises:
         UserError: the name is unknown.
@@ -58,7 +58,7 @@ def of_teacher(name: str) -> Weights:
 
 
 def of_student(backbone: str, weights: str) -> Weights:
-    """Find the weights that a student starts from; see :func:`ccd_fast.student.build`.
+    """Find the weights that a student starts from; see :func:`ccd_fast.student.network.build`.
 
     Raises:
         UserError: a file that is named is not there, or timm has no weights for the backbone.

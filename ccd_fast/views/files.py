@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ccd_fast import shards
 from ccd_fast.errors import UserError
+from ccd_fast.views import shards
 
 Encoded = NDArray[np.uint8]
 Reader = Callable[[Path], "Encoded | str"]

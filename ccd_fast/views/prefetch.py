@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ccd_fast.device_streams import Lent, stream_for
+from ccd_fast.machine import Lent, stream_for
 
 T = TypeVar("T")
 

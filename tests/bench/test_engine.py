@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from ccd_fast import engines, teacher
+from ccd_fast import engines
 from ccd_fast.bench import engine as bench
 from ccd_fast.engines import ImageTower, Store
 from ccd_fast.errors import UserError
+from ccd_fast.teacher import clip as teacher
 from tests.engines.test_attention_pool import small_resnet
 
 

@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from ccd_fast import ceilings
 from ccd_fast.bench import measure
+from ccd_fast.engines import ceilings
 
 
 def test_what_is_timed_takes_turns_and_the_warm_up_does_not_count():

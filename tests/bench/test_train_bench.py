@@ -12,7 +12,7 @@ from ccd_fast.bench import relabel as relabelling
 from ccd_fast.bench import train as bench
 from ccd_fast.cli import main
 from ccd_fast.errors import UserError
-from ccd_fast.student import Student
+from ccd_fast.student.network import Student
 
 pytestmark = pytest.mark.usefixtures("cache")
 

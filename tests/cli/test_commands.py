@@ -82,7 +82,7 @@ def test_ctrl_c_says_how_to_go_on(ccd, photo_folder, tiny_clip, tmp_path, monkey
     monkeypatch.setattr(doctor, "examine", interrupt)
     code, _, err = ccd("doctor")
     assert (code, err) == (130, "ccd-fast: interrupted\n")
-    monkeypatch.setattr("ccd_fast.training.train", interrupt_of_train)
+    monkeypatch.setattr("ccd_fast.training.run.train", interrupt_of_train)
     source = ["--data-root", photo_folder, "--classes", photo_folder / "classes.txt", "--teacher", tiny_clip]
     code, _, err = ccd("train", *source, "--out", tmp_path / "my run")
     assert (code, err) == (130, "ccd-fast: interrupted\n")  # before there is a run
@@ -398,12 +398,12 @@ def test_debug_shows_the_traceback(ccd, tmp_path):
 
 
 def test_an_unforeseen_error_is_one_line_and_exit_code_one(ccd, trained, monkeypatch):
-    import ccd_fast.trained
+    import ccd_fast.outputs.trained
 
     def fail(*_):
         raise ZeroDivisionError("of course")
 
-    monkeypatch.setattr(ccd_fast.trained, "load", fail)
+    monkeypatch.setattr(ccd_fast.outputs.trained, "load", fail)
     code, _, err = ccd("evaluate", trained[0])
     assert code == 1
     assert (

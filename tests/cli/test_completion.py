@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ccd_fast.export import FORMATS
+from ccd_fast.outputs.export import FORMATS
 
 TOLD = (
     "import atexit, sys\n"

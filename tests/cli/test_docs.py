@@ -21,9 +21,9 @@ import pytest
 import typer
 
 import ccd_fast
-from ccd_fast import config
 from ccd_fast.cli import app
 from ccd_fast.datasets import DATASETS, load
+from ccd_fast.recipes import config
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [

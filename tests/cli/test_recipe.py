@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from ccd_fast import config
 from ccd_fast.cli import main
+from ccd_fast.recipes import config
 
 
 def call(monkeypatch, capfd, *arguments):

@@ -6,7 +6,7 @@ import torch
 
 from ccd_fast.compat import quirks
 from ccd_fast.compat.passes import PublishedFirstLabels
-from ccd_fast.pseudo_labels import PseudoLabels, update_labels
+from ccd_fast.labels.table import PseudoLabels, update_labels
 
 
 @pytest.fixture(scope="module")

@@ -13,19 +13,21 @@ import torch
 from pictures import picture
 from rich.console import Console
 
-from ccd_fast import config, randomness, teacher
+from ccd_fast import randomness
 from ccd_fast.compat import quirks
 from ccd_fast.compat.teacher import PublishedTeacher
 from ccd_fast.compat.views import PublishedViews
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.passes import PublishedPasses, StandardPasses, evaluation_conditions, settled
-from ccd_fast.progress import Stage, Stages
-from ccd_fast.pseudo_labels import PseudoLabels
+from ccd_fast.labels.table import PseudoLabels
 from ccd_fast.randomness import Purpose
-from ccd_fast.run_folder import RunFolder
-from ccd_fast.student import build
-from ccd_fast.training import train
+from ccd_fast.recipes import config
+from ccd_fast.runs.folder import RunFolder
+from ccd_fast.runs.progress import Stage, Stages
+from ccd_fast.student.network import build
+from ccd_fast.teacher import clip as teacher
+from ccd_fast.training.passes import PublishedPasses, StandardPasses, evaluation_conditions, settled
+from ccd_fast.training.run import train
 
 VIEW = 256
 NAMES = quirks.VOC_PROMPT_NAMES

@@ -4,12 +4,12 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from ccd_fast import config
 from ccd_fast.compat import quirks, rules
 from ccd_fast.compat.views import PublishedViews
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.evaluate import mean_average_precision
-from ccd_fast.pseudo_labels import PseudoLabels, update_labels
+from ccd_fast.evaluation.metrics import mean_average_precision
+from ccd_fast.labels.table import PseudoLabels, update_labels
+from ccd_fast.recipes import config
 from ccd_fast.views.pillow import PillowViews
 
 

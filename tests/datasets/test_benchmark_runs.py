@@ -5,7 +5,7 @@ import json
 import pytest
 from benchmark_trees import BENCHMARKS, TEST, TRAIN
 
-from ccd_fast import trained
+from ccd_fast.outputs import trained
 
 SMALL = (
     "student.image_size=64",

@@ -13,16 +13,10 @@ from ccd_fast.demo.captions import SYNONYMS, captions, write
 from ccd_fast.demo.composing import scene_generator
 from ccd_fast.demo.scenes import CLASS_NAMES
 from ccd_fast.demo.train_tiny_clip import PROMPT, Settings, Trained, top1_accuracy, train
-from ccd_fast.demo.training_pictures import (
-    KEPT_SIZE,
-    VIEWS_PER_SCENE,
-    Pictures,
-    training_pictures,
-    unseen_singles,
-)
+from ccd_fast.demo.training_pictures import KEPT_SIZE, VIEWS_PER_SCENE, Pictures, training_pictures, unseen_singles
 from ccd_fast.engines import EngineSettings, Store, open_engine
-from ccd_fast.evaluate import mean_average_precision
-from ccd_fast.teacher import Teacher, class_embeddings, load_clip
+from ccd_fast.evaluation.metrics import mean_average_precision
+from ccd_fast.teacher.clip import Teacher, class_embeddings, load_clip
 
 SEED = 123  # no picture of it has been trained on
 

@@ -7,10 +7,10 @@ import safetensors.torch
 import timm
 import torch
 
-from ccd_fast import student
 from ccd_fast.demo import story, tiny_student
 from ccd_fast.demo.objects import CLASS_NAMES
 from ccd_fast.demo.training_pictures import Pictures, training_pictures, unseen_singles
+from ccd_fast.student import network as student
 
 SEED = 123  # no picture of it has been trained on
 

@@ -9,8 +9,9 @@ from pictures import picture
 from PIL import Image
 from torch.nn.functional import normalize
 
-from ccd_fast import engines, teacher
+from ccd_fast import engines
 from ccd_fast.engines import Store
+from ccd_fast.teacher import clip as teacher
 from ccd_fast.views import open_backend
 
 

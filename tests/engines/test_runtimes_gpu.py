@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ccd_fast import engines, parity, teacher
+from ccd_fast import engines
 from ccd_fast.demo import tiny_clip as demo_clip
-from ccd_fast.device_streams import on_stream_for
 from ccd_fast.engines import EngineSettings, Store
 from ccd_fast.errors import RunError, UserError
+from ccd_fast.machine.device_streams import on_stream_for
+from ccd_fast.teacher import clip as teacher
+from ccd_fast.teacher import parity
 from tests.engines import random_towers
 
 pytestmark = [
@@ -147,7 +149,7 @@ def test_the_tower_stays_on_the_host(clip):
 
 
 def test_auto_takes_what_works_here_and_keeps_its_parity(clip):
-    from ccd_fast.checked_engines import open_checked
+    from ccd_fast.teacher.checked_engines import open_checked
 
     wanted = engines.settings("auto", "auto", 16, "cuda")
     classes = torch.nn.functional.normalize(

@@ -7,10 +7,12 @@ import pytest
 import timm
 import torch
 
-from ccd_fast import engines, parity, teacher
+from ccd_fast import engines
 from ccd_fast.demo import tiny_clip
 from ccd_fast.engines import EngineSettings, ImageTower, Store, onnx_export, tensorrt_runtime
 from ccd_fast.engines.precision import InFloat32, in_precision
+from ccd_fast.teacher import clip as teacher
+from ccd_fast.teacher import parity
 from tests.engines.random_towers import distinct, embed, pictures, random_model, tower_of, write_coca
 from tests.engines.test_runtimes import relative_error
 

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ccd_fast import config, report
+from ccd_fast import report
 from ccd_fast.datasets import Source
 from ccd_fast.errors import UserError
-from ccd_fast.progress import Stages
+from ccd_fast.recipes import config
 from ccd_fast.report.charts import Bar, Curve, bars, lines
 from ccd_fast.report.facts import read
 from ccd_fast.report.gallery import Box, Corrected, Label, names_above
-from ccd_fast.run_folder import RunFolder
-from ccd_fast.training import train
+from ccd_fast.runs.folder import RunFolder
+from ccd_fast.runs.progress import Stages
+from ccd_fast.training.run import train
 
 SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_size=64", "train.batch_size=8")
 SCRIPT = "<script>alert('x')</script>\"'&"

@@ -7,11 +7,11 @@ import shutil
 import pytest
 from rich.console import Console
 
-from ccd_fast import config
 from ccd_fast.datasets import Source
 from ccd_fast.errors import UserError
-from ccd_fast.progress import Stages
-from ccd_fast.run_folder import RunFolder
+from ccd_fast.recipes import config
+from ccd_fast.runs.folder import RunFolder
+from ccd_fast.runs.progress import Stages
 from ccd_fast.studies import cells
 from ccd_fast.studies.cells import Plan, as_csv, run_cells
 
@@ -186,7 +186,7 @@ def test_a_summary_that_says_too_little_is_named(plan, trainings, tmp_path):
 
 
 def test_a_training_that_was_stopped_goes_on_from_its_last_epoch(plan, cache, tmp_path, monkeypatch):
-    import ccd_fast.training as module
+    import ccd_fast.training.run as module
 
     fit = module.fit_epoch
 

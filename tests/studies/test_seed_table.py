@@ -2,7 +2,7 @@ import csv
 import io
 import statistics
 
-from ccd_fast.run_folder import RunFolder
+from ccd_fast.runs.folder import RunFolder
 from ccd_fast.studies.seed_table import Column, SeedTable
 
 TABLE = SeedTable(

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from ccd_fast import config
 from ccd_fast.datasets import load
 from ccd_fast.errors import UserError
+from ccd_fast.recipes import config
 from ccd_fast.studies import ablation, notes, paper, reproduction
 from ccd_fast.studies.cells import Cell
 from ccd_fast.studies.variants import COMPONENTS, FROZEN, FULL, IN_FULL, VIEWS, WITHOUT_DEBIAS, slug, variants
@@ -157,8 +157,8 @@ def test_each_row_leaves_out_what_its_name_does_not_say():
 
 
 def test_every_row_is_a_valid_recipe_that_heeds_its_knobs():
-    from ccd_fast.object_boxes import ObjectBoxes
-    from ccd_fast.view_choice import check
+    from ccd_fast.datasets.object_boxes import ObjectBoxes
+    from ccd_fast.labels.view_choice import check
 
     mine = ["relabel.cache_grid=8", "views.per_class=2", "views.jitter=0.1"]
     rows = variants(config.load("folder", mine), ["components", "classes", "views"], has_boxes=True)

@@ -8,9 +8,9 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from ccd_fast import config
 from ccd_fast.datasets import Source
-from ccd_fast.progress import Stages
+from ccd_fast.recipes import config
+from ccd_fast.runs.progress import Stages
 from ccd_fast.studies import cells, warm_up
 from ccd_fast.studies.cells import Plan, run_cells
 

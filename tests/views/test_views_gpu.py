@@ -5,7 +5,7 @@ import pytest
 import torch
 from pictures import picture
 
-from ccd_fast.device_streams import on_stream_for
+from ccd_fast.machine.device_streams import on_stream_for
 from ccd_fast.views import installed_backends, jitter_factors, open_backend, prefetched
 from tests.views import samples
 

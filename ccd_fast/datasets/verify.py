@@ -1,0 +1,201 @@
+"""A data set on disk, checked: are the images there, can they be read, and are they as many as they should be."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ccd_fast.datasets.image_set import ImageSet
+from ccd_fast.datasets.registry import DATASETS, Source
+from ccd_fast.runs import Stage, Stages
+from ccd_fast.views import open_backend, read_bytes, shards
+
+CHUNK = 64
+"""Images decoded at a time."""
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What was found of one split.
+
+    Attributes:
+        split: ``"train"`` or ``"test"``.
+        images: how many the annotations name.
+        official: how many the official split has; None where there is none.
+        missing: paths that are not on disk.
+        unreadable: paths that cannot be decoded, with the reason; empty after a quick look.
+        listed_twice: paths that the annotations name more than once.
+        without_label: how many images are known to have no label.
+        unknown: how many images have unknown labels.
+        boxes: how many ground-truth boxes there are; None where the data set has none.
+        labels: images by class name.
+    """
+
+    split: str
+    images: int
+    official: int | None
+    missing: list[str]
+    unreadable: dict[str, str]
+    listed_twice: list[str]
+    without_label: int
+    unknown: int
+    boxes: int | None
+    labels: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found of a data set.
+
+    Attributes:
+        dataset: its name.
+        root: as it was given.
+        quick: whether images were only looked for, not decoded.
+        splits: train and test.
+        in_both_splits: paths that are for training and for testing.
+        same_content: groups of files with the same bytes, beyond paths named twice; empty after a quick look. They
+            occur in official data sets, so they are told and not counted as a mistake.
+        problems: what is wrong, a line each; empty if all is well.
+    """
+
+    dataset: str
+    root: str
+    quick: bool
+    splits: list[SplitReport]
+    in_both_splits: list[str]
+    same_content: list[list[str]]
+    problems: list[str] = field(default_factory=list)
+
+    def record(self) -> dict[str, Any]:
+        """Give the report as plain data."""
+        return asdict(self)
+
+
+def verify(source: Source, stages: Stages, threads: int, quick: bool = False, subset: bool = False) -> Report:
+    """Check a data set.
+
+    Images are decoded by Pillow, whatever a run would use: trees with broken images are what this is for, and DALI was
+    seen to crash the process (a segmentation fault) after images that it could not decode.
+
+    Args:
+        source: where it is.
+        stages: shows the progress and the rate.
+        threads: that decode.
+        quick: only look whether the files are there.
+        subset: a part of the official images is meant: their number is not compared.
+
+    Raises:
+        UserError: it is not such a data set, or a part of it is missing altogether.
+    """
+    sets = [source.load(split) for split in ("train", "test")]
+    reports = []
+    for images in sets:
+        with stages.stage(f"look for the {images.split} images", len(images)) as stage:
+            missing = _missing(images, stage)
+        unreadable: dict[str, str] = {}
+        if not quick:
+            present = [path for path in dict.fromkeys(images.paths) if path not in missing]
+            with stages.stage(f"decode the {images.split} images", len(present)) as stage:
+                unreadable = _unreadable(images.root, present, threads, stage)
+        reports.append(_describe(images, sorted(missing), unreadable))
+    # A folder whose labels have no split column tests on images that it also trains on, and says so (known.py).
+    may_share = DATASETS[source.dataset].yours is not None
+    shared = [] if may_share else sorted(set(sets[0].paths) & set(sets[1].paths))
+    report = Report(
+        dataset=source.dataset,
+        root=str(source.root),
+        quick=quick,
+        splits=reports,
+        in_both_splits=shared,
+        same_content=[] if quick else _same_content(sets),
+    )
+    report.problems.extend(_problems(report, subset))
+    return report
+
+
+def _missing(images: ImageSet, stage: Stage) -> set[str]:
+    missing: set[str] = set()
+    for start in range(0, len(images), CHUNK):
+        missing.update(images.missing(slice(start, start + CHUNK)))
+        stage.advance(min(CHUNK, len(images) - start))
+    return missing
+
+
+def _unreadable(root: Path, paths: Sequence[str], threads: int, stage: Stage) -> dict[str, str]:
+    """Decode images, and give the reason for each that cannot be."""
+    backend = open_backend("pillow", threads)
+
+    def decode(start: int) -> tuple[int, dict[int, str]]:
+        files = [root / path for path in paths[start : start + CHUNK]]
+        return len(files), backend.decode(files, np.arange(start, start + len(files))).unreadable
+
+    found: dict[int, str] = {}
+    # Pillow decodes on the thread that calls it and lets the others run.
+    with ThreadPoolExecutor(threads) as pool:
+        for done, unreadable in pool.map(decode, range(0, len(paths), CHUNK)):
+            found |= unreadable
+            stage.advance(done)
+    return {paths[row]: reason for row, reason in sorted(found.items())}
+
+
+def _describe(images: ImageSet, missing: list[str], unreadable: dict[str, str]) -> SplitReport:
+    known = int(images.known.sum())
+    truth = np.zeros((0, len(images.class_names)), dtype=bool) if images.truth is None else images.truth[images.known]
+    counts = truth.sum(axis=0).tolist()
+    return SplitReport(
+        split=images.split,
+        images=len(images),
+        official=images.official,
+        missing=missing,
+        unreadable=unreadable,
+        listed_twice=sorted(path for path, count in Counter(images.paths).items() if count > 1),
+        without_label=int((~truth.any(axis=1)).sum()),
+        unknown=len(images) - known,
+        boxes=None if images.boxes is None else len(images.boxes),
+        labels=dict(zip(images.class_names, counts, strict=True)) if known else {},
+    )
+
+
+def _same_content(sets: Iterable[ImageSet]) -> list[list[str]]:
+    """Find files with the same bytes; only those of the same size are read."""
+    by_size: dict[int, list[tuple[Path, str]]] = defaultdict(list)
+    for root, path in dict.fromkeys((images.root, path) for images in sets for path in images.paths):
+        if (size := shards.size(root / path)) is not None:
+            by_size[size].append((root, path))
+    groups = (group for files in by_size.values() if len(files) > 1 for group in _equal(files))
+    return sorted(sorted(group) for group in groups)
+
+
+def _equal(files: list[tuple[Path, str]]) -> Iterator[list[str]]:
+    by_digest: dict[bytes, list[str]] = defaultdict(list)
+    for root, path in files:
+        content = read_bytes(root / path)
+        if not isinstance(content, str):  # reported as unreadable already
+            by_digest[hashlib.blake2b(content.data).digest()].append(path)
+    yield from (paths for paths in by_digest.values() if len(paths) > 1)
+
+
+def _problems(report: Report, subset: bool) -> list[str]:
+    """Say what is wrong, a line each."""
+    found = []
+    for split in report.splits:
+        if split.official not in (None, split.images) and not subset:
+            found.append(
+                f"{split.split}: {split.images} images, but the official split has {split.official} "
+                "(--subset if a part of them is meant)"
+            )
+        for what, paths in (
+            ("missing", split.missing),
+            ("cannot be decoded", list(split.unreadable)),
+            ("named more than once", split.listed_twice),
+        ):
+            if paths:
+                found.append(f"{split.split}: {len(paths)} {what}, for example {paths[0]}")
+    if report.in_both_splits:
+        found.append(f"{len(report.in_both_splits)} in both splits, for example {report.in_both_splits[0]}")
+    return found

@@ -1,0 +1,153 @@
+"""Engines: the teacher's image tower, compiled for the machine that it runs on.
+
+Every runtime keeps one contract: uint8 RGB pixels in, unit embeddings out. The cast, the normalisation and the
+L2 norm are inside the graph.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from ccd_fast.engines import onnx_export, onnx_runtime, tensorrt_runtime, torch_runtime
+from ccd_fast.engines.precision import PRECISIONS, Precision
+from ccd_fast.engines.store import Store, key_of
+from ccd_fast.engines.tower import EngineSettings, ImageEngine, ImageTower
+from ccd_fast.errors import RunError, UserError, nearest
+from ccd_fast.machine import say_on_stderr
+
+__all__ = [
+    "PRECISIONS",
+    "RUNTIMES",
+    "EngineSettings",
+    "ImageEngine",
+    "ImageTower",
+    "Precision",
+    "Store",
+    "build",
+    "open_engine",
+    "resolve",
+    "settings",
+]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A way to run a tower.
+
+    Attributes:
+        problem: device and precision to why it cannot run there, or nothing.
+        open: opens a tower's engine, building it first where the store lacks it.
+        build: builds what it needs into the store and gives the file; None where nothing is kept.
+    """
+
+    problem: Callable[[str, str], str]
+    open: Callable[[ImageTower, EngineSettings, Store], ImageEngine]
+    build: Callable[[ImageTower, EngineSettings, Store], Path] | None
+
+
+def _export(tower: ImageTower, settings: EngineSettings, store: Store) -> Path:
+    return onnx_export.build(tower, settings.precision, store)
+
+
+RUNTIMES: dict[str, Runtime] = {
+    "tensorrt": Runtime(tensorrt_runtime.problem, tensorrt_runtime.open_engine, tensorrt_runtime.build),
+    "onnxruntime": Runtime(onnx_runtime.problem, onnx_runtime.open_engine, _export),
+    "torch-compiled": Runtime(torch_runtime.compiled_problem, torch_runtime.open_compiled, None),
+    "torch": Runtime(torch_runtime.problem, torch_runtime.open_eager, None),
+}
+"""By name, the fastest first."""
+
+AUTO = {"cpu": ("onnxruntime", "torch"), "cuda": ("tensorrt", "onnxruntime", "torch-compiled")}
+"""What ``"auto"`` tries on each kind of device; compiling for a CPU costs minutes and gains little."""
+
+
+def settings(runtime: str, precision: Precision | Literal["auto"], batch_size: int, device: str) -> EngineSettings:
+    """Put settings together: torch's number of threads, and the device's own precision for ``"auto"``.
+
+    That is fp32 on a CPU and fp16 on a GPU, as for a plan that is built for one.
+    """
+    if precision == "auto":
+        precision = "fp16" if device.startswith("cuda") or runtime == "tensorrt" else "fp32"
+    return EngineSettings(runtime, precision, batch_size, device, torch.get_num_threads())
+
+
+def resolve(wanted: EngineSettings) -> EngineSettings:
+    """Put the runtime in place that ``"auto"`` stands for here, and see that the one that was named can run.
+
+    Raises:
+        UserError: the runtime is unknown, or cannot run here; the line says why.
+    """
+    name, device = wanted.runtime, wanted.device
+    if name == "auto":
+        choices = AUTO[device.split(":")[0]]
+        works = next((c for c in choices if not RUNTIMES[c].problem(device, wanted.precision)), choices[-1])
+        return resolve(dataclasses.replace(wanted, runtime=works))
+    if name not in RUNTIMES:
+        raise UserError(f"unknown runtime {name!r}: auto, {', '.join(RUNTIMES)}" + nearest(name, RUNTIMES))
+    if why := RUNTIMES[name].problem(device, wanted.precision):
+        raise UserError(f"runtime {name}, {wanted.precision} on {device}: {why}")
+    return wanted
+
+
+def open_engine(tower: ImageTower, wanted: EngineSettings, store: Store) -> ImageEngine:
+    """Open a tower's engine, building it first if the store has none that fits.
+
+    With the runtime ``"auto"`` one that fails here is passed over, in words on stderr, for the next: TensorRT-RTX, say,
+    refuses cards that it is not made for only when it builds. ``runtime`` of the engine says which it became.
+
+    Args:
+        tower: the image tower of a CLIP.
+        wanted: how it is to run.
+        store: where engines are kept.
+
+    Raises:
+        UserError: the runtime is unknown or cannot run here, or the store holds something that is not what it says.
+    """
+    resolved = resolve(wanted)
+    if wanted.runtime == "auto":
+        device = wanted.device
+        choices = AUTO[device.split(":")[0]]
+        works = [choice for choice in choices if not RUNTIMES[choice].problem(device, wanted.precision)]
+        for choice, after in pairwise(works):
+            try:
+                return RUNTIMES[choice].open(tower, dataclasses.replace(wanted, runtime=choice), store)
+            except (RunError, UserError) as refused:  # noqa: PERF203 - two or three runtimes
+                say_on_stderr(f"{choice} does not run here, so {after} is taken: {refused}")
+                resolved = dataclasses.replace(wanted, runtime=after)
+    return RUNTIMES[resolved.runtime].open(tower, resolved, store)
+
+
+def build(tower: ImageTower, wanted: EngineSettings, store: Store, force: bool = False) -> tuple[Path, bool]:
+    """Build a runtime's engine into the store, unless it is there.
+
+    Args:
+        tower: the image tower of a CLIP.
+        wanted: the runtime must be named; ``tensorrt_rtx`` can build where no GPU is.
+        store: where engines are kept.
+        force: build it anew.
+
+    Returns:
+        The engine's file, and whether it was built now.
+
+    Raises:
+        UserError: the runtime keeps nothing, or cannot be built here.
+    """
+    make = RUNTIMES[wanted.runtime].build
+    if make is None:
+        raise UserError(f"runtime {wanted.runtime} keeps no engine: there is nothing to build ahead of time")
+    identity = _identity(tower, wanted)
+    if force:
+        store.remove(key_of(identity))
+    fresh = not store.has(key_of(identity))
+    return make(tower, wanted, store), fresh
+
+
+def _identity(tower: ImageTower, settings: EngineSettings) -> dict[str, object]:
+    if settings.runtime == "tensorrt" and not tensorrt_runtime.can_build(settings.device):
+        return tensorrt_runtime.identity(tower, settings)
+    return onnx_export.identity(tower, settings.precision)

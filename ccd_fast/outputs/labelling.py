@@ -1,0 +1,195 @@
+"""Labels without a training: the teacher's own, or those that it gives where a trained student sends it."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ccd_fast import machine
+from ccd_fast.datasets import ImageSet, everything, object_boxes
+from ccd_fast.datasets.folder import read_class_names
+from ccd_fast.errors import RunError, UserError, nearest
+from ccd_fast.labels import PseudoLabels, debiased_labels
+from ccd_fast.outputs import trained
+from ccd_fast.prompts import names_of
+from ccd_fast.recipes import Recipe
+from ccd_fast.runs import RunFolder, Stages
+from ccd_fast.teacher import twins_warning
+from ccd_fast.training.passes import Passes, least_seconds, open_passes
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Photographs with a label for every class.
+
+    Attributes:
+        images: N photographs.
+        table: (N, C) float32 in [0, 1]; zero in unreadable rows.
+        readable: (N,) bool.
+        unreadable: row to reason.
+        teacher: the teacher's name.
+    """
+
+    images: ImageSet
+    table: torch.Tensor
+    readable: torch.Tensor
+    unreadable: dict[int, str]
+    teacher: str
+
+
+def class_names(classes: Path | None, run: Path | None) -> tuple[str, ...]:
+    """Give the names that labels will have: of a class file, or of a run.
+
+    Raises:
+        UserError: it cannot be read, or is not a run.
+    """
+    if run is not None:
+        return tuple(RunFolder(run).read_json("run.json")["class_names"])
+    assert classes is not None
+    return tuple(names_of(prompt_name)[0] for prompt_name in read_class_names(classes))
+
+
+def by_teacher(
+    root: Path,
+    classes: str | PathLike[str] | Sequence[str],
+    recipe: Recipe,
+    stages: Stages,
+    device: str = "cpu",
+    dataset: str = "folder",
+) -> Labelled:
+    """Label photographs by the teacher's scores of the whole images, debiased (sections 1 and 2).
+
+    Args:
+        root: of the data set.
+        classes: class names, or a text file with one a line.
+        recipe: the teacher's knobs, and those of the labels and the bias.
+        stages: shows the progress.
+        device: where the teacher runs.
+        dataset: a name of :data:`ccd_fast.datasets.DATASETS` whose classes the user brings.
+
+    Raises:
+        UserError: something that was asked for cannot be had, or no photograph can be read.
+    """
+    machine.check_device(device)
+    names = read_class_names(Path(classes)) if isinstance(classes, str | PathLike) else tuple(classes)
+    images = everything(dataset, root, names)
+    passes = open_passes(recipe, images, None, device, stages.say)
+    stages.least = least_seconds(passes, recipe.student, device)
+    labels, unreadable = _whole(passes, images, recipe, stages, None)
+    return Labelled(images, labels.table, labels.readable, unreadable, recipe.teacher.model)
+
+
+def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: str = "folder") -> Labelled:
+    """Label photographs with a trained run: its teacher looks again where its student points (section 4).
+
+    Classes, teacher, recipe and bias are the run's.
+
+    Args:
+        root: of the data set.
+        run: folder of a run that has ended.
+        stages: shows the progress.
+        device: where the teacher runs.
+        dataset: as for :func:`by_teacher`.
+
+    Raises:
+        UserError: the folder is not a run that has ended, or what it was made with cannot be had.
+        RunError: the run never updated its labels, so that nothing says where to look.
+    """
+    machine.check_device(device)
+    model = trained.load(run)
+    folder = RunFolder(run)
+    summary = folder.summary()
+    if summary is None:
+        raise UserError(f"--run {run}: the run has not ended; go on with ccd-fast train --resume --out {run}")
+    tau = summary.get("tau")
+    if tau is None:
+        raise RunError(f"--run {run}: it never updated its labels: without --run, the teacher labels whole images")
+    recipe = model.recipe
+    described = folder.read_json("run.json")
+    images = everything(dataset, root, described.get("prompt_names", described["class_names"]))
+    passes = open_passes(recipe, images, object_boxes.of(images), device, stages.say)
+    passes.prepare(model.student)
+    stages.least = least_seconds(passes, recipe.student, device, model.student)
+    bias = PseudoLabels(**folder.load_state()["labels"]).bias
+    labels, unreadable = _whole(passes, images, recipe, stages, bias)
+    with stages.stage("relabel", len(images)) as stage:
+        unreadable |= passes.relabel(model.student, images, labels, tau, recipe.train.warmup_epochs, stage)
+    return Labelled(images, labels.table, labels.readable, unreadable, recipe.teacher.model)
+
+
+def _whole(
+    passes: Passes, images: ImageSet, recipe: Recipe, stages: Stages, bias: torch.Tensor | None
+) -> tuple[PseudoLabels, dict[int, str]]:
+    """Score the whole images; the bias is theirs, or the one that is given."""
+    warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
+    if warning:
+        stages.say(warning)
+    with stages.stage("whole images", len(images)) as stage:
+        gathered, unreadable = passes.whole_images(images, stage)
+    if len(unreadable) == len(images):
+        raise UserError(f"{images.root}: none of the {len(images)} images can be read; the first: {unreadable[0]}")
+    if bias is None:
+        return gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias), unreadable
+    table = debiased_labels(gathered.scores, bias, recipe.labels.floor)
+    table[~gathered.readable] = 0
+    nothing = torch.zeros(len(bias), dtype=torch.int64)
+    return PseudoLabels(table, bias, nothing, torch.zeros_like(gathered.readable), gathered.readable), unreadable
+
+
+def chosen(labelled: Labelled, limits: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Decide which classes each photograph has: labels at or above the limit of their class, (N, C) bool."""
+    decided: NDArray[np.bool_] = (labelled.table.numpy() >= limits) & labelled.readable.numpy()[:, None]
+    return decided
+
+
+def limit_for(labelled: Labelled, labels_per_image: float) -> float:
+    """Give the one limit for all classes that leaves so many labels a photograph on average; more where some are equal.
+
+    Raises:
+        UserError: there are not so many classes.
+    """
+    table = labelled.table[labelled.readable]
+    wanted = round(labels_per_image * len(table))
+    if wanted < 1:
+        raise UserError(f"--labels-per-image {labels_per_image:g}: no label at all for {len(table)} photographs")
+    if wanted > table.numel():
+        raise UserError(f"--labels-per-image {labels_per_image:g}: there are {table.shape[1]} classes only")
+    return float(torch.topk(table.flatten(), wanted).values[-1])
+
+
+def read_limits(file: Path, class_names: tuple[str, ...], default: float) -> NDArray[np.float32]:
+    """Read limits by class from a CSV with the columns ``class`` and ``threshold``; others get the default.
+
+    Raises:
+        UserError: the file cannot be read, names an unknown class or one twice, or a limit is not in 0 … 1.
+    """
+    limits = np.full(len(class_names), default, dtype=np.float32)
+    seen: set[str] = set()
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle)
+            if not {"class", "threshold"} <= set(reader.fieldnames or []):
+                raise UserError(f"--thresholds {file}: needs the columns class and threshold")
+            rows = list(enumerate(reader, start=2))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"--thresholds {file}: cannot be read: {error}") from error
+    for number, row in rows:
+        where, name = f"--thresholds {file}: row {number}", row["class"]
+        if name not in class_names:
+            raise UserError(f"{where}: unknown class {name!r}" + nearest(name or "", class_names))
+        if name in seen:
+            raise UserError(f"{where}: {name!r} stands twice")
+        seen.add(name)
+        try:
+            value = float(row["threshold"])
+        except (TypeError, ValueError):
+            value = -1.0
+        if not 0 <= value <= 1:
+            raise UserError(f"{where}: the threshold {row['threshold']!r} must be a number in 0 ... 1")
+        limits[class_names.index(name)] = value
+    return limits

@@ -1,0 +1,113 @@
+"""A trained student, read back from the folder of its run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+from torch import nn
+
+from ccd_fast import machine
+from ccd_fast.datasets import Source
+from ccd_fast.engines import Store
+from ccd_fast.errors import UserError
+from ccd_fast.recipes import Recipe, config
+from ccd_fast.runs import RunFolder
+from ccd_fast.student import PixelClassifier, Student
+from ccd_fast.student import engine as student_engine
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A student, with what it was trained on.
+
+    Attributes:
+        student: in evaluation mode.
+        recipe: of the run.
+        class_names: C names.
+        source: the data set that the run used.
+    """
+
+    student: Student
+    recipe: Recipe
+    class_names: tuple[str, ...]
+    source: Source
+
+
+def load(run: Path, checkpoint: str = "best") -> Trained:
+    """Read a trained student.
+
+    Args:
+        run: folder of the run.
+        checkpoint: ``"best"`` or ``"last"``.
+
+    Raises:
+        UserError: the folder is not a run, or has no such checkpoint.
+    """
+    source, recipe = origin(run)
+    folder = RunFolder(run)
+    state = folder.load_student(checkpoint)
+    class_names = class_names_of(run)
+    try:
+        backbone: nn.Module = timm.create_model(recipe.student.backbone, num_classes=0, global_pool="")
+    except RuntimeError as error:
+        raise UserError(f"{run}: timm here has no {recipe.student.backbone!r}, the backbone of its recipe") from error
+    student = Student(backbone, len(class_names), recipe.student.alpha, mean=(0.0,) * 3, std=(1.0,) * 3)
+    try:
+        student.load_state_dict(state)  # mean and std are part of it
+    except RuntimeError as error:
+        raise UserError(f"{run}: the checkpoint {checkpoint!r} does not fit its recipe or classes") from error
+    return Trained(student.eval(), recipe, class_names, source)
+
+
+def at_work(trained: Trained, pictures: int, device: str = "cpu") -> PixelClassifier:
+    """Give what runs a trained student on a number of pictures, by its recipe's ``student.runtime``.
+
+    Args:
+        trained: the student; it is moved to the device.
+        pictures: how many it will look at.
+        device: where it runs.
+
+    Raises:
+        UserError: the runtime was asked for by name, and cannot run here.
+    """
+    knobs = trained.recipe.student
+    place = machine.check_device(device)
+    trained.student.to(place)
+    runtime = student_engine.choose(knobs.runtime, pictures, place.type)
+    return student_engine.open_student(trained.student, runtime, knobs.image_size, Store())
+
+
+def device_of(run: Path) -> str:
+    """Give the device that a run began on, by its kind alone where it is the first of its kind."""
+    device = str(RunFolder(run).read_json("run.json").get("device", "cpu"))
+    return device.removesuffix(":0")
+
+
+def origin(run: Path) -> tuple[Source, Recipe]:
+    """Read what a run was started with: its data set and its recipe.
+
+    Raises:
+        UserError: the folder is not a run.
+    """
+    description = RunFolder(run).read_json("run.json")
+    try:
+        named = {key: description[key] for key in ("root", "classes", "truth")} | {"boxes": description.get("boxes")}
+        paths = {key: Path(name) if name else None for key, name in named.items()}
+        source = Source(
+            str(description["dataset"]), paths["root"] or Path(), paths["classes"], paths["truth"], paths["boxes"]
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: {error}") from error
+    return source, config.load(run / "recipe.toml")
+
+
+def class_names_of(run: Path) -> tuple[str, ...]:
+    """Read the class names of a run.
+
+    Raises:
+        UserError: the folder is not a run.
+    """
+    names = RunFolder(run).read_json("run.json").get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: no class_names")
+    return tuple(names)

@@ -1,0 +1,213 @@
+"""The Recipe: every knob of the method, typed, with its limits and what it means."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tomli_w
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ccd_fast import prompts
+
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+Pixels = Annotated[int, Ge(16), Le(4096)]
+Megapixels = Annotated[float, Gt(0), Le(178)]  # Pillow refuses to decode more
+Count = Annotated[int, Ge(1)]
+Natural = Annotated[int, Ge(0)]
+
+
+class Section(BaseModel):
+    """A table of the recipe: immutable, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class TeacherKnobs(Section):
+    """The frozen CLIP that scores views (section 1)."""
+
+    model: str = Field(description="open_clip's name, e.g. ViT-B-32/laion2b_s34b_b79k, hf-hub:org/name, or a folder")
+    templates: list[str] = Field(
+        description="prompts, each with one {} for the class name; a string names a file with one a line, or "
+        + " or ".join(prompts.ENSEMBLES),
+        min_length=1,
+    )
+    image_size: Pixels | Literal["native"] = Field(description="side of the teacher's square input, in pixels")
+    runtime: Literal["auto", "tensorrt", "onnxruntime", "torch", "torch-compiled"] = Field(
+        description="what runs the image tower"
+    )
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(description="auto is fp32 on a CPU, fp16 on a GPU")
+    batch_size: Count = Field(description="views in one call of the engine")
+
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _found(cls, templates: object) -> object:
+        """Put the templates themselves in the place of a name: a run's recipe does not change with a file."""
+        return prompts.templates_from(templates, Path()) if isinstance(templates, str) else templates
+
+    @field_validator("templates")
+    @classmethod
+    def _one_name_each(cls, templates: list[str]) -> list[str]:
+        for template in templates:
+            prompts.refuse_bad_template(template)
+        return templates
+
+
+class StudentKnobs(Section):
+    """The CNN that learns (section 3)."""
+
+    backbone: str = Field(description="any CNN of timm")
+    weights: str = Field(description="'imagenet' (timm's), 'none', or a file in timm's names")
+    alpha: Positive = Field(description="piecewise boost of the positive part of the maps (alpha)")
+    image_size: Pixels = Field(description="side of the square training and test views, in pixels")
+    relabel_image_size: Pixels | Literal["same"] = Field(description="side of the relabel views")
+    runtime: Literal["auto", "torch", "onnxruntime"] = Field(
+        description="what runs the student outside training; auto is onnxruntime on a CPU where that pays"
+    )
+
+    @property
+    def relabel_size(self) -> int:
+        """Give the side of the views that CAMs are computed on, in pixels."""
+        return self.image_size if self.relabel_image_size == "same" else self.relabel_image_size
+
+
+class LabelKnobs(Section):
+    """First pseudo-labels (section 2)."""
+
+    max_entropy: NonNegative = Field(description="an image is confident up to this entropy, in nats")
+    floor: Annotated[float, Ge(0), Lt(1)] = Field(description="label smoothing from below (epsilon)")
+
+
+class BiasKnobs(Section):
+    """The teacher's class bias (section 2)."""
+
+    debias: bool = Field(description="divide scores by the bias")
+    min_count: Natural = Field(description="a class on top in fewer confident images is drawn to the mean bias")
+    again: bool = Field(description="measure the bias anew at each label update, over its crops")
+
+
+class RelabelKnobs(Section):
+    """Label update (section 4)."""
+
+    epochs: Natural | Literal["every"] = Field(description="label updates, one an epoch after the warm-up")
+    k: Natural = Field(description="at most k + 2 active classes an image on average set the threshold tau")
+    min_tau: Share = Field(description="smallest tau")
+    tau: Literal["once", "every"] = Field(description="tau is set at the first update (the paper), or at every one")
+    cam_threshold: Annotated[float, Ge(0), Lt(1)] = Field(description="the box encloses the normalised CAM above this")
+    margin: Share = Field(description="growth of a box on every side, as a share of the view")
+    ema: Share = Field(description="weight of the old label in an update (lambda)")
+    average: Literal["moving", "running", "anchored"] = Field(
+        description="the old label is the last one (moving), the mean of all so far (running) or the first (anchored)"
+    )
+    whole: bool = Field(description="the whole image is one of the crops")
+    settle: NonNegative = Field(description="updates end once one changes the labels by less than this on average")
+    cache_mib: Natural = Field(description="most MiB for the scores of the last update's crops; 0 keeps none")
+    cache_grid: Annotated[int, Ge(0), Le(1024)] = Field(
+        description="boxes grow outward to a grid of so many pixels of the view, to move less often; 0 is off"
+    )
+
+
+class ViewKnobs(Section):
+    """How pixels become views."""
+
+    backend: Literal["auto", "dali", "pillow"] = Field(description="what decodes, crops and resizes")
+    choice: Literal["cam", "whole", "grid", "random", "ground-truth", "near-ground-truth"] = Field(
+        description="where the teacher looks again; all but cam are for comparison"
+    )
+    grid: Annotated[int, Ge(1), Le(16)] = Field(description="cells along a side of the grid")
+    per_class: Count = Field(description="crops for each active class, or for each object")
+    jitter: Share = Field(description="random shift of a crop's sides, as a share of its width or height")
+    max_megapixels: Megapixels = Field(description="a photograph of more pixels (10^6) is refused; 3 MB of RGB each")
+    max_bad_frac: Share = Field(
+        description="a run stops where a larger share of training or test images cannot be read"
+    )
+
+
+class ConsistencyKnobs(Section):
+    """Consistency loss (section 5)."""
+
+    mu: NonNegative = Field(description="weight of the loss between the two views; 0 turns section 5 off")
+    omega: NonNegative = Field(description="added to an image's confident flag to give its weight")
+    color_jitter: Annotated[float, Ge(0), Le(0.5)] = Field(
+        description="brightness, contrast and saturation of the second view change by up to this share"
+    )
+    hue_jitter: Annotated[float, Ge(0), Le(0.5)] = Field(
+        description="hue of the second view turns by up to this share of the circle, either way"
+    )
+
+
+class TrainKnobs(Section):
+    """Optimisation and the choice of the epoch (sections 3 and 6)."""
+
+    epochs: Count = Field(description="number of epochs")
+    warmup_epochs: Count = Field(description="epochs before the first label update")
+    batch_size: Count = Field(description="images in a step")
+    backbone_learning_rate: NonNegative = Field(description="Adam's learning rate for the backbone; 0 freezes it")
+    head_learning_rate: Positive = Field(description="Adam's learning rate for the 1x1 convolution")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        description="auto is fp32 on a CPU, bf16 on a GPU that has it"
+    )
+    compile: bool = Field(description="take the steps through torch.compile, which costs its time at the first ones")
+    save_minutes: NonNegative = Field(description="minutes between checkpoints inside a pass; 0 is at its end only")
+    choose: Literal["label-free", "last"] = Field(description="which epoch becomes checkpoints/best")
+
+    @property
+    def freezes_the_backbone(self) -> bool:
+        """Tell whether the backbone stays as it is: weights and BatchNorm statistics."""
+        return self.backbone_learning_rate == 0
+
+
+class EvaluateKnobs(Section):
+    """Evaluation and prediction (section 6)."""
+
+    threshold: Share = Field(description="a class is predicted from this score on (CF1, OF1, predict)")
+
+
+class Recipe(Section):
+    """Every knob of a run. Section numbers are those of the method's description in docs/METHOD.md."""
+
+    seed: Natural = Field(description="key of every random draw")
+    compat: Literal["none", "official"] = Field(
+        description="official: as the published code does it where that differs from the method, to compare; slow"
+    )
+    teacher: TeacherKnobs
+    student: StudentKnobs
+    labels: LabelKnobs
+    bias: BiasKnobs
+    relabel: RelabelKnobs
+    views: ViewKnobs
+    consistency: ConsistencyKnobs
+    train: TrainKnobs
+    evaluate: EvaluateKnobs
+
+    def updates_labels(self, epoch: int) -> bool:
+        """Tell whether an epoch starts with a label update: ``relabel.epochs`` follow the warm-up (section 4)."""
+        warmup, updates = self.train.warmup_epochs, self.relabel.epochs
+        return epoch >= warmup and (updates == "every" or epoch < warmup + int(updates))
+
+    def is_consistent(self, epoch: int) -> bool:
+        """Tell whether the consistency loss applies: after the warm-up, unless mu is 0 (section 5)."""
+        return epoch >= self.train.warmup_epochs and self.consistency.mu > 0
+
+    def weight_of_the_old(self, epoch: int) -> float:
+        """Give lambda for the update at the start of an epoch (section 4).
+
+        A running mean holds the first labels with the weight lambda / (1 - lambda) and each update with the weight 1,
+        so that the first update is the paper's and each later one moves the labels less.
+        """
+        ema = self.relabel.ema
+        if self.relabel.average != "running":
+            return ema
+        before = epoch - self.train.warmup_epochs
+        return (ema + (1 - ema) * before) / (1 + (1 - ema) * before)
+
+    def looks_of_the_student(self, images: int) -> int:
+        """Count the views of a run's label updates: one an image and update, and one each time that tau is set."""
+        updates = sum(map(self.updates_labels, range(self.train.epochs)))
+        thresholds = updates if self.relabel.tau == "every" else min(updates, 1)
+        return images * (updates + thresholds)
+
+    def dumps(self) -> str:
+        """Give the recipe as TOML; :func:`ccd_fast.recipes.config.load` reads it back to an equal recipe."""
+        return tomli_w.dumps(self.model_dump())

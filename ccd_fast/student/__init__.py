@@ -1,0 +1,20 @@
+"""The student: its network, CAMs, losses and engine, and its predictions (sections 3 to 5).
+
+Imports engines, views, runs, recipes and what is below them.
+"""
+
+from ccd_fast.student.network import PixelClassifier, Student, build
+from ccd_fast.student.prediction import Predictions, predict
+from ccd_fast.student.reading import LOAD_BATCH, STUDENT_FILTER, Reading, decoded
+
+__all__ = [
+    "LOAD_BATCH",
+    "STUDENT_FILTER",
+    "PixelClassifier",
+    "Predictions",
+    "Reading",
+    "Student",
+    "build",
+    "decoded",
+    "predict",
+]

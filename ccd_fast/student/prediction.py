@@ -1,0 +1,66 @@
+"""The student at work: probabilities for photographs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ccd_fast.runs import Stage
+from ccd_fast.student.network import PixelClassifier
+from ccd_fast.student.reading import LOAD_BATCH, STUDENT_FILTER, Reading
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The student's probabilities.
+
+    Attributes:
+        probabilities: (N, C) float32; zero in unreadable rows.
+        readable: (N,) bool.
+        unreadable: row to reason.
+    """
+
+    probabilities: torch.Tensor
+    readable: torch.Tensor
+    unreadable: dict[int, str]
+
+
+@torch.inference_mode()
+def predict(
+    student: PixelClassifier, files: Sequence[Path], reading: Reading, image_size: int, stage: Stage
+) -> Predictions:
+    """Predict probabilities, the sigmoid of the logits, in evaluation mode.
+
+    Args:
+        student: the model, or its engine; it is left in evaluation mode.
+        files: N photographs.
+        reading: of the views, on the student's device; each of its processes gets the whole result.
+        image_size: side of the square view in pixels.
+        stage: advanced by the photographs seen.
+
+    Raises:
+        Nothing for a photograph that cannot be read: it is in ``unreadable``.
+    """
+    student.eval()
+    probabilities = torch.zeros((len(files), student.classes))
+    readable = torch.zeros(len(files), dtype=torch.bool)
+    unreadable: dict[int, str] = {}
+    with reading.views(files, (image_size, STUDENT_FILTER), stage) as batches:
+        for photographs, views in batches:
+            unreadable |= photographs.unreadable
+            rows: NDArray[np.int64] = photographs.rows
+            with stage.part("student"):
+                if len(photographs):
+                    logits, _ = student(views)
+                    probabilities[rows] = torch.sigmoid(logits).cpu()
+                    readable[rows] = True
+                    stage.saw("student", len(photographs))
+            stage.advance(len(photographs) + len(photographs.unreadable))
+    for table in (probabilities, readable):
+        reading.ranks.put_together(table, LOAD_BATCH)
+    unreadable = reading.ranks.merged(unreadable)
+    stage.advance(len(files) - len(reading.share(len(files))))
+    return Predictions(probabilities, readable, unreadable)

@@ -1,0 +1,316 @@
+"""The teacher: a frozen CLIP that scores views over the class names (section 1)."""
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from torch.nn.functional import normalize
+
+from ccd_fast.engines import ImageEngine, ImageTower
+from ccd_fast.engines.attention_pool import has_attention_pool, resize_attention_pool
+from ccd_fast.engines.batching import in_fixed_batches
+from ccd_fast.errors import UserError, nearest
+from ccd_fast.machine import hub
+from ccd_fast.prompts import texts
+
+CONFIG = "open_clip_config.json"
+WEIGHTS = "open_clip_model.safetensors"
+RANDOM = "random"
+"""Weights tag of a model as it is before training: good for measuring speed, and for nothing else."""
+
+TWIN_ODDS = 2.0
+"""Two classes nearly coincide if the scores of a typical image differ by less than this factor. It parts synonyms from
+classes: for a CLIP trained on COCO's captions, tv and television have 1.87, cell phone and phone 1.48, and the closest
+two of COCO's 80 classes, bear and teddy bear, 2.14."""
+
+TWINS_SHOWN = 5
+"""Pairs that the warning names."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A CLIP as open_clip loads it.
+
+    Attributes:
+        name: as the user named it.
+        model: the whole model, in float32, for evaluation.
+        tokenize: texts to tokens (T, context).
+        tower: its image tower, for an engine.
+        scale: exp(logit_scale).
+    """
+
+    name: str
+    model: nn.Module
+    tokenize: Any
+    tower: ImageTower
+    scale: float
+
+
+class Teacher:
+    """Scores views: an engine for the pixels, and one embedding a class."""
+
+    def __init__(self, clip: Clip, engine: ImageEngine, classes: torch.Tensor) -> None:
+        """Join an engine of a CLIP's image tower with class embeddings, (C, D) float32 of length 1."""
+        self.engine = engine
+        self.classes = classes
+        self.scale = clip.scale
+        self.image_size = engine.image_size
+        self.batch_size = engine.batch_size
+        self.interpolation = clip.tower.interpolation
+
+    def similarities(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Compute s_c = scale <e, t_c> for views, (M, S, S, 3) uint8: (M, C) float32.
+
+        Their softmax over the classes are the scores p. A row does not depend on its neighbours: a matrix product
+        may add up in another order where it has another number of rows, so it too sees one number only.
+        """
+        embeddings = self.engine.embed(pixels)
+        return in_fixed_batches(embeddings, self.batch_size, lambda batch: self.scale * (batch @ self.classes.T))
+
+
+def load_clip(name: str, image_size: int | str = "native", say: Callable[[str], None] | None = None) -> Clip:
+    """Load a CLIP by open_clip's name for it.
+
+    Args:
+        name: ``architecture/weights`` (``ViT-B-32/laion2b_s34b_b79k``), ``hf-hub:org/name``, or a folder with
+            ``open_clip_config.json`` and ``open_clip_model.safetensors``; ``architecture/random`` for benchmarks.
+        image_size: side of the square input in pixels, or ``"native"``.
+        say: shows a line, where the weights must be fetched first.
+
+    Raises:
+        UserError: the name is unknown, the weights cannot be had, or they were trained with another activation.
+    """
+    identifier, weights = resolve(name)
+    repository = hub_repository(identifier, weights)
+    fetched = hub.announce(f"teacher {name}", repository, say)
+    try:
+        with _quiet(shows_progress=fetched), hub.quiet():
+            model = _create(identifier, weights, None if image_size == "native" else int(image_size))
+            tokenize = open_clip.get_tokenizer(identifier)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"teacher {name}: needs {error.name}, which is not installed: pip install {error.name}"
+        ) from error
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        if repository and "Hub" in reason:
+            raise UserError(hub.absent(f"teacher {name}: its weights", repository, "give --teacher FOLDER")) from error
+        raise UserError(f"teacher {name}: cannot be loaded: {reason}") from error
+    model.eval().requires_grad_(False)
+    preprocess = open_clip.get_model_preprocess_cfg(model)
+    height, width = _pair(model.visual.image_size)
+    if height != width:
+        raise UserError(f"teacher {name}: its input is {height} x {width} pixels; only squares are supported")
+    tower = ImageTower(
+        name=_spelled_once(name),
+        module=model.visual,
+        image_size=height,
+        mean=tuple(preprocess["mean"]),
+        std=tuple(preprocess["std"]),
+        interpolation=preprocess["interpolation"],
+    )
+    return Clip(name, model, tokenize, tower, float(model.logit_scale.exp()))
+
+
+def _create(identifier: str, weights: str | None, size: int | None) -> Any:
+    """Let open_clip create a model; for another image size than its own, with its positions resampled."""
+    known = {"pretrained": None if weights == RANDOM else weights, "require_pretrained": weights != RANDOM}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # "random" are always the same weights, so that their engine is found again
+        return _created(identifier, known, size)
+
+
+def _created(identifier: str, known: dict[str, Any], size: int | None) -> Any:
+    model = open_clip.create_model(identifier, **known)
+    if size is None or size == _pair(model.visual.image_size)[0]:
+        return model
+    if not has_attention_pool(model.visual):
+        return open_clip.create_model(identifier, force_image_size=size, **known)
+    resize_attention_pool(model.visual, size)  # open_clip resamples the positions of a ViT only
+    return model
+
+
+def class_embeddings(clip: Clip, prompt_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+    """Embed class names: the mean over names and templates of unit text embeddings, made unit again (section 1).
+
+    Args:
+        clip: the teacher's CLIP.
+        prompt_names: C names; several names of one class are joined by a bar.
+        templates: prompts with one ``{}`` each.
+
+    Returns:
+        t, (C, D) float32, rows of length 1.
+
+    Raises:
+        UserError: a prompt is longer than the text tower reads.
+    """
+    by_class = [texts(prompt_name, list(templates)) for prompt_name in prompt_names]
+    prompts = [prompt for prompts_of_class in by_class for prompt in prompts_of_class]
+    context = int(getattr(clip.tokenize, "context_length", 77))
+    tokens = clip.tokenize(prompts, context_length=context)
+    _refuse_truncated(clip, prompts, context)
+    with torch.inference_mode():
+        embedded = [normalize(clip.model.encode_text(chunk).float(), dim=-1) for chunk in tokens.split(256)]  # type: ignore[operator]
+    means = [each.mean(dim=0) for each in torch.split(torch.cat(embedded), [len(p) for p in by_class])]
+    return normalize(torch.stack(means), dim=-1).clone()
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two classes that the teacher can hardly tell apart.
+
+    Attributes:
+        first: index of a class.
+        second: index of another, larger.
+        odds: how far apart their scores typically lie, as a factor; 1 if they coincide.
+    """
+
+    first: int
+    second: int
+    odds: float
+
+
+def twins(classes: torch.Tensor, scale: float) -> list[Twins]:
+    """Find the pairs of classes whose embeddings nearly coincide, the closest first.
+
+    The scores of two classes have the odds p_c / p_d = exp(scale <e, t_c - t_d>). An image embedding that has no
+    reason to point along t_c - t_d has a cosine with it of about 1 / sqrt(D), so the odds are typically
+    exp(scale |t_c - t_d| / sqrt(D)). This counts the teacher's scale and width, which a limit on the cosine of
+    t_c and t_d would not: cosines that are alarming for one CLIP are common for another.
+
+    Args:
+        classes: t, (C, D) float32, rows of length 1.
+        scale: the teacher's.
+
+    Returns:
+        The pairs whose typical odds are below :data:`TWIN_ODDS`.
+    """
+    first, second = torch.triu_indices(len(classes), len(classes), offset=1)
+    distance = (classes[first].double() - classes[second].double()).norm(dim=1)
+    odds = torch.exp(scale * distance / classes.shape[1] ** 0.5)
+    close = [k for k in odds.argsort(stable=True).tolist() if odds[k] < TWIN_ODDS]
+    return [Twins(int(first[k]), int(second[k]), float(odds[k])) for k in close]
+
+
+def twins_warning(classes: torch.Tensor, scale: float, class_names: Sequence[str]) -> str:
+    """Say which classes the teacher can hardly tell apart, with their number; nothing if there are none."""
+    found = twins(classes, scale)
+    if not found:
+        return ""
+    shown = [f"{class_names[t.first]} / {class_names[t.second]} ({t.odds:.2f})" for t in found[:TWINS_SHOWN]]
+    more = f" and {len(found) - TWINS_SHOWN} more" if len(found) > TWINS_SHOWN else ""
+    pairs = "1 pair" if len(found) == 1 else f"{len(found)} pairs"
+    return (
+        f"warning: {pairs} of the {len(class_names)} classes nearly coincide for the teacher (typical odds below "
+        f"{TWIN_ODDS:g}): {', '.join(shown)}{more}; make them one class with several names, or say what sets them apart"
+    )
+
+
+def _refuse_truncated(clip: Clip, prompts: Sequence[str], context: int) -> None:
+    """Tokenise with room to spare: whatever stands beyond the context, other than padding, would be lost."""
+    long = clip.tokenize(list(prompts), context_length=8 * context)
+    lost = (long[:, context:] != long[:, -1:]).any(dim=1)
+    if lost.any():
+        prompt = prompts[int(lost.nonzero()[0])]
+        raise UserError(f"teacher {clip.name}: reads {context} tokens only, too few for the prompt {prompt!r}")
+
+
+def resolve(name: str) -> tuple[str, str | None]:
+    """Turn the user's name into open_clip's model name and weights tag, checked as far as needs no download.
+
+    Raises:
+        UserError: open_clip has no such model or weights, or they do not belong together.
+    """
+    if name.startswith("hf-hub:"):
+        return name, None
+    if Path(name).is_dir():
+        return f"local-dir:{_checked_folder(Path(name))}", None
+    architecture, _, tag = name.partition("/")
+    known = open_clip.list_models()
+    if architecture not in known:
+        form = "name it architecture/weights as open_clip does, hf-hub:org/name, or an existing folder"
+        raise UserError(f"teacher {name!r}: unknown: {form}" + nearest(architecture, known))
+    if tag == RANDOM:
+        return architecture, RANDOM
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag not in tags:
+        choices = f"the weights of {architecture} are {', '.join(tags) or 'none'}"
+        raise UserError(f"teacher {name!r}: name it {architecture}/weights: {choices}" + nearest(tag, tags))
+    _refuse_wrong_activation(architecture, tag)
+    return architecture, tag
+
+
+def hub_repository(identifier: str, weights: str | None) -> str:
+    """Name the repository of the Hugging Face hub that a model of :func:`resolve` comes from, where one is known."""
+    if identifier.startswith("hf-hub:"):
+        return identifier.removeprefix("hf-hub:")
+    if weights in (None, RANDOM):
+        return ""
+    return str(open_clip.get_pretrained_cfg(identifier, weights).get("hf_hub", "")).rstrip("/")
+
+
+def _spelled_once(name: str) -> str:
+    """Give the same name for a folder however its path is written, or wherever it was moved; others as they are."""
+    if not Path(name).is_dir():
+        return name
+    config = hashlib.sha256((Path(name) / CONFIG).read_bytes()).hexdigest()
+    return f"{Path(name).resolve().name} (config {config[:8]})"
+
+
+def _checked_folder(folder: Path) -> Path:
+    for file in (CONFIG, WEIGHTS):
+        if not (folder / file).is_file():
+            raise UserError(f"teacher {folder}: no {file} in this folder")
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"teacher {folder}: {CONFIG} is not valid JSON: {error}") from error
+    if not isinstance(config, dict) or "model_cfg" not in config:
+        raise UserError(f"teacher {folder}: {CONFIG} has no model_cfg")
+    return folder
+
+
+def _refuse_wrong_activation(architecture: str, tag: str) -> None:
+    """Weights trained with QuickGELU give wrong embeddings under GELU, and the other way round."""
+    trained = bool(open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False))
+    runs = bool((open_clip.get_model_config(architecture) or {}).get("quick_gelu", False))
+    if trained != runs:
+        plain = architecture.removesuffix("-quickgelu")
+        right = f"{plain}-quickgelu" if trained else plain
+        used = "QuickGELU" if trained else "GELU"
+        raise UserError(f"teacher {architecture}/{tag}: these weights were trained with {used}: use {right}/{tag}")
+
+
+@contextlib.contextmanager
+def _quiet(shows_progress: bool) -> Iterator[None]:
+    """Keep open_clip's log lines and warnings from the user; what matters is checked and raised.
+
+    Args:
+        shows_progress: leave standard error to the bar of a download.
+    """
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.CRITICAL)
+    try:
+        elsewhere = contextlib.nullcontext() if shows_progress else contextlib.redirect_stderr(io.StringIO())
+        with warnings.catch_warnings(), elsewhere:
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(level)
+
+
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])

@@ -1,0 +1,75 @@
+"""Classifier-guided CLIP Distillation, as a run asks it for its targets (sections 2, 4 and 5)."""
+
+from ccd_fast.labels import on_disk
+from ccd_fast.labels.bias import bias_by_class
+from ccd_fast.runs.folder import BIAS
+from ccd_fast.student.losses import CcdLoss
+from ccd_fast.training.measures import FIRST, TEACHER, UPDATED, measure
+from ccd_fast.training.state import Parts, State
+
+
+class Ccd:
+    """The method of the paper; see :class:`ccd_fast.training.method.Method`."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Take what the run works with."""
+        self.parts = parts
+
+    def first_labels(self) -> State:
+        """Score the whole images, and make the first pseudo-labels of them (sections 1 and 2)."""
+        parts, recipe, images = self.parts, self.parts.recipe, self.parts.images
+        with parts.stages.stage("first labels", len(images), parts.keeper("first labels")) as stage:
+            gathered, unreadable = parts.passes.whole_images(images, stage)
+        parts.set_aside(images, unreadable)
+        labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
+        confident = int(labels.confident.sum())
+        rare = int((labels.bias_counts < max(recipe.bias.min_count, 1)).sum())
+        parts.stages.say(
+            f"bias from {confident} confident images; {rare} of {len(images.class_names)} classes are drawn to the mean"
+        )
+        state = State(labels)
+        measure(parts, state, f"{TEACHER}, train", gathered.scores, images, labels.readable)
+        measure(parts, state, FIRST, labels.table, images, labels.readable)
+        self._zero_shot_on_the_test_images(state)
+        on_disk.save(parts.folder, 0, images, labels)
+        sure = labels.confident & labels.readable
+        parts.folder.write_json(BIAS, bias_by_class(gathered.scores, labels.table, sure, images.class_names))
+        return state
+
+    def _zero_shot_on_the_test_images(self, state: State) -> None:
+        parts, test = self.parts, self.parts.test
+        if test is None:
+            return
+        with parts.stages.stage("zero-shot on the test images", len(test)) as stage:
+            zero_shot, unreadable = parts.passes.whole_images(test, stage)
+        parts.set_aside(test, unreadable)
+        measure(parts, state, f"{TEACHER}, test", zero_shot.scores, test, zero_shot.readable)
+
+    def before_epoch(self, state: State, epoch: int) -> bool:
+        """Set the activity threshold, at the first update or at each, and update the labels (section 4)."""
+        parts, images, labels, knobs = self.parts, self.parts.images, state.labels, self.parts.recipe.relabel
+        if not parts.recipe.updates_labels(epoch) or state.settled or state.updated == epoch:
+            return False
+        if state.tau is None and knobs.average == "anchored":
+            labels.anchor()
+        if state.tau is None or knobs.tau == "every":
+            with parts.stages.stage("activity threshold", len(images), epoch=epoch) as stage:
+                state.tau = parts.passes.activity_threshold(parts.student, images, epoch, stage)
+        before = labels.table.clone()
+        with parts.stages.stage("relabel", len(images), parts.keeper(f"relabel {epoch}"), epoch=epoch) as stage:
+            unreadable = parts.passes.relabel(parts.student, images, labels, state.tau, epoch, stage)
+        parts.folder.add_to_quarantine(images.paths, unreadable)
+        on_disk.save(parts.folder, epoch, images, labels)
+        changed = float((labels.table - before)[labels.readable].abs().mean())
+        state.settled = changed < knobs.settle
+        ended = f", less than relabel.settle = {knobs.settle:g}: no more updates" if state.settled else ""
+        parts.stages.say(f"tau {state.tau:.4f}; labels changed by {changed:.4f} on average{ended}")
+        measure(parts, state, UPDATED, labels.table, images, labels.readable)
+        state.updated = epoch
+        return True
+
+    def loss(self, state: State, epoch: int) -> CcdLoss:
+        """Give the BCE on the pseudo-labels, with the consistency loss after the warm-up (sections 3 and 5)."""
+        recipe = self.parts.recipe
+        consistency = recipe.consistency if recipe.is_consistent(epoch) else None
+        return CcdLoss(state.labels.table, state.labels.confident, consistency)

@@ -1,0 +1,135 @@
+"""What a run says of itself in ``run.json``, and whether a run that is to go on is still the one that it describes."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ccd_fast import machine
+from ccd_fast.datasets import ImageSet, Source
+from ccd_fast.errors import UserError
+from ccd_fast.labels import on_disk
+from ccd_fast.training.state import Parts
+from ccd_fast.training.steps import could_differ
+
+FILE = "run.json"
+TEACHER = "weights of the teacher"
+ANOTHER = "--resume: the data set is not the one that the run began with"
+
+
+def describe(parts: Parts, source: Source, command: str) -> dict[str, Any]:
+    """Say what a run is: its data set, by digests too, its engine, and where it runs."""
+    files = {"root": source.root, "classes": source.classes, "truth": source.truth, "boxes": source.boxes}
+    return {
+        "command": command,
+        "dataset": source.dataset,
+        **{name: str(file.resolve()) if file else None for name, file in files.items()},
+        "class_names": list(parts.images.class_names),
+        "prompt_names": list(parts.images.prompt_names),
+        "images": {"train": len(parts.images), "test": len(parts.test) if parts.test else 0},
+        "digests": _digests(parts),
+        "teacher": parts.recipe.teacher.model,
+        "engine": parts.passes.engine,
+        "student_runtime": parts.passes.student_runtime,
+        "views": parts.passes.reading.backend.name,
+        **_place(parts),
+    }
+
+
+def note_resumed(parts: Parts, command: str) -> None:
+    """Add to ``run.json`` where a run goes on: processes, device and machine may be others than before."""
+    described = parts.folder.read_json(FILE)
+    before = described.get("resumed", [])
+    parts.folder.write_json(FILE, {**described, "resumed": [*before, {"command": command, **_place(parts)}]})
+
+
+def refuse_another(parts: Parts) -> None:
+    """Refuse to go on with another recipe, runtime, teacher or data set than the run began with.
+
+    Raises:
+        UserError: it says what differs.
+    """
+    stored = (parts.folder.path / "recipe.toml").read_text(encoding="utf-8")
+    if stored != parts.recipe.dumps():
+        here, there = parts.recipe.dumps().splitlines(), stored.splitlines()
+        differing = next((a for a, b in zip(here, there, strict=False) if a != b), "")
+        raise UserError(f"--resume: the recipe is not that of the run: {differing!r} differs")
+    described = parts.folder.read_json(FILE)
+    began, now = described.get("student_runtime", "torch"), parts.passes.student_runtime
+    if began != now:
+        raise UserError(f"--resume: the run began with the student on {began}, which would be on {now} here")
+    if parts.folder.has_state() and (changed := _changes(parts)):
+        raise UserError(f"{ANOTHER}: {changed}")
+    digests = _digests(parts)
+    for what, before in described.get("digests", {}).items():
+        if digests.get(what) != before:
+            raise UserError(
+                "--resume: the teacher's weights are not those that the run began with"
+                if what == TEACHER
+                else f"{ANOTHER}: other {what}"
+            )
+
+
+def _changes(parts: Parts) -> str:
+    """Say how images and classes differ from those that the run began with, with the first of them; or nothing."""
+    first = on_disk.read(parts.folder.path / on_disk.name_of(0), ["path"])
+    classes = parts.folder.read_json(FILE)["class_names"]
+    began = {"images": first.column("path").to_pylist(), "classes": classes}
+    now = {"images": list(parts.images.paths), "classes": list(parts.images.class_names)}
+    if began == now:
+        return ""
+    said = []
+    for what, before in began.items():
+        gone, new = sorted(set(before) - set(now[what])), sorted(set(now[what]) - set(before))
+        for names, verb in ((gone, "gone"), (new, "new")):
+            said += [f"{len(names)} {what} {verb}, the first {names[0]!r}"] if names else []
+    return "; ".join(said) or "the same names in another order"
+
+
+def _digests(parts: Parts) -> dict[str, str]:
+    """Give a digest of all that labels and figures depend on, by what a person would call it."""
+    tower = parts.passes.tower
+    found = {} if tower is None else {TEACHER: tower.weights_hash}
+    for images in (parts.images, parts.test):
+        if images is not None:
+            found |= _digests_of(images)
+    return found
+
+
+def _digests_of(images: ImageSet) -> dict[str, str]:
+    """Give digests of a split's paths, in order, its files' sizes, what prompts call the classes, the known labels."""
+    names = {
+        f"{images.split} images": images.paths,
+        f"files of the {images.split} images, by their sizes": [_size(file) for file in images.files_of_all()],
+        "class or prompt names": (*images.class_names, *images.prompt_names),
+    }
+    found = {what: _digest("\n".join(each).encode("utf-8", "surrogateescape")) for what, each in names.items()}
+    if images.truth is not None:
+        found[f"known labels of the {images.split} images"] = _digest(images.truth.tobytes() + images.known.tobytes())
+    return found
+
+
+def _size(file: Path) -> str:
+    """Give a file's size in bytes; nothing where there is none, or where it is in a shard."""
+    try:
+        return str(file.stat().st_size)
+    except OSError:
+        return ""
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _place(parts: Parts) -> dict[str, Any]:
+    """Say on what a run runs, and what that means for its figures."""
+    return {
+        "training": {
+            "precision": parts.trainer.precision,
+            "compiled": parts.trainer.compiled,
+            "processes": parts.folder.ranks.size,
+            **({"batch_norm_statistics": parts.trainer.batch_norm} if parts.trainer.batch_norm else {}),
+        },
+        "device": str(parts.trainer.device),
+        "could_differ": could_differ(parts.trainer, parts.folder.ranks),
+        "machine": machine.describe(),
+    }

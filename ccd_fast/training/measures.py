@@ -1,0 +1,34 @@
+"""What a run measures where the truth is known, by the names in its summary. For evaluation only."""
+
+import torch
+
+from ccd_fast.datasets import ImageSet
+from ccd_fast.evaluation import Metrics, evaluate_images
+from ccd_fast.student import predict
+from ccd_fast.training.state import Parts, State
+
+TEACHER, FIRST, UPDATED = "zero-shot teacher", "first pseudo-labels, train", "pseudo-labels after the updates, train"
+LAST, ORACLE = "student, last epoch, test", "student, best epoch by the test labels (oracle), test"
+CHOSEN = "student, chosen epoch, test"
+
+
+def measure(
+    parts: Parts, state: State, name: str, scores: torch.Tensor, images: ImageSet, readable: torch.Tensor
+) -> None:
+    """Keep the metrics of a table of scores, (N, C), over the rows whose truth is known."""
+    metrics = evaluate_images(scores, images, readable, parts.recipe.evaluate.threshold, parts.passes.absent_ap)
+    if metrics is not None:
+        state.metrics[name] = metrics.record()
+
+
+def test_metrics(parts: Parts, epoch: int) -> Metrics | None:
+    """Evaluate the student on the test images; None where there are none."""
+    test = parts.test
+    if test is None or test.truth is None:
+        return None
+    with parts.stages.stage("evaluate", len(test), epoch=epoch) as stage:
+        size = parts.recipe.student.image_size
+        student = parts.passes.at_work(parts.student, size, stage)
+        seen = predict(student, test.files_of_all(), parts.passes.reading, size, stage)
+    threshold = parts.recipe.evaluate.threshold
+    return evaluate_images(seen.probabilities, test, seen.readable, threshold, parts.passes.absent_ap)

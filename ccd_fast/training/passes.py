@@ -1,0 +1,169 @@
+"""How the passes over the images are done: as the method is described, or as the published code does them."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+
+from ccd_fast.compat.passes import PublishedPasses
+from ccd_fast.compat.views import PublishedViews
+from ccd_fast.datasets import ImageSet, ObjectBoxes
+from ccd_fast.engines import EmbedPixels, ImageTower, Precision, ceilings
+from ccd_fast.errors import UserError
+from ccd_fast.labels import PseudoLabels, view_choice
+from ccd_fast.machine import ALONE, Ranks
+from ccd_fast.recipes import Recipe
+from ccd_fast.recipes.knobs import StudentKnobs
+from ccd_fast.runs import Stage
+from ccd_fast.student import PixelClassifier, Student
+from ccd_fast.student.engine import Runtime
+from ccd_fast.student.reading import Reading
+from ccd_fast.training.memory import Memory
+from ccd_fast.training.standard import StandardPasses, view_backend
+from ccd_fast.views import ViewBackend
+
+
+class ClassEmbeddings(Protocol):
+    """What a run asks of its teacher outside the passes: t, (C, D) float32, and the scale."""
+
+    classes: torch.Tensor
+    scale: float
+
+
+class WholeImages(Protocol):
+    """What the teacher's scores of the whole images gave.
+
+    Attributes:
+        scores: p, (N, C) float32; zero in unreadable rows.
+        readable: (N,) bool.
+    """
+
+    scores: torch.Tensor
+    readable: torch.Tensor
+
+    def finish(self, floor: float, min_count: int, debias: bool) -> PseudoLabels:
+        """Compute bias and first labels; see :meth:`ccd_fast.labels.FirstLabels.finish`."""
+        ...
+
+
+class Passes(Protocol):
+    """The teacher's and the student's passes over an ImageSet.
+
+    Attributes:
+        reading: what decodes the photographs and makes their views, in training and evaluation too.
+        teacher: its class embeddings.
+        engine: what the teacher runs on, for ``run.json``.
+        student_runtime: what the student runs on outside training, for ``run.json``.
+        tower: the image tower of the teacher; None where not every view goes through it.
+        precision: of the tower's arithmetic.
+        absent_ap: average precision of a class without positives; NaN leaves it out of the mean.
+    """
+
+    @property
+    def teacher(self) -> ClassEmbeddings:
+        """Give the teacher."""
+        ...
+
+    reading: Reading
+    engine: dict[str, Any]
+    student_runtime: Runtime
+    tower: ImageTower | None
+    precision: Precision
+    absent_ap: float
+
+    def whole_images(self, images: ImageSet, stage: Stage) -> tuple[WholeImages, dict[int, str]]:
+        """Let the teacher score every whole image; also gives the unreadable rows with the reason (section 1)."""
+        ...
+
+    def prepare(self, student: Student) -> None:
+        """Build what :meth:`at_work` needs, before any work is done."""
+        ...
+
+    def at_work(self, student: Student, image_size: int, stage: Stage) -> PixelClassifier:
+        """Give what runs the student outside training, with the weights that it has now."""
+        ...
+
+    def activity_threshold(self, student: Student, images: ImageSet, epoch: int, stage: Stage) -> float:
+        """Set tau from the student's probabilities (section 4)."""
+        ...
+
+    def relabel(
+        self, student: Student, images: ImageSet, labels: PseudoLabels, tau: float, epoch: int, stage: Stage
+    ) -> dict[int, str]:
+        """Update the labels in place; gives the unreadable rows with the reason (section 4)."""
+        ...
+
+
+def open_passes(
+    recipe: Recipe,
+    images: ImageSet,
+    objects: ObjectBoxes | None,
+    device: str,
+    say: Callable[[str], None],
+    memory: Memory | None = None,
+    ranks: Ranks = ALONE,
+) -> Passes:
+    """Open the passes that a recipe asks for.
+
+    Args:
+        recipe: of the run.
+        images: of the training.
+        objects: boxes that people drew, where there are any.
+        device: where everything runs.
+        say: shows a line, once nothing can be refused any more.
+        memory: of what the teacher has seen in other trainings.
+        ranks: the processes that share the passes.
+
+    Raises:
+        UserError: something that the recipe asks for cannot be had.
+    """
+    view_choice.check(recipe.views, recipe.relabel, objects)
+    if recipe.compat == "official":
+        if ranks.size > 1 or device != "cpu":
+            raise UserError("compat = 'official': one process on the CPU only, as its views depend on their order")
+        published = PublishedPasses(recipe, images)
+        say(
+            f"compat = 'official': teacher {recipe.teacher.model}, "
+            f"student {recipe.student.backbone}, one view at a time"
+        )
+        return published
+    return StandardPasses(recipe, images, objects, device, say, memory, ranks)
+
+
+def least_seconds(
+    passes: Passes, knobs: StudentKnobs, device: str, student: Student | None = None, training: Precision = "fp32"
+) -> dict[str, dict[str, float]]:
+    """Give the seconds that a view takes each network at least, by the stage of a run.
+
+    See :mod:`ccd_fast.engines.ceilings`.
+
+    Args:
+        passes: of the run.
+        knobs: of the student: the sides of its views.
+        device: where it runs.
+        student: None where there is none.
+        training: precision of its training.
+
+    Returns:
+        Nothing where the passes do not send every view through a tower.
+    """
+    if passes.tower is None:
+        return {}
+    tower = EmbedPixels(passes.tower)
+    whole = {"teacher": ceilings.least_seconds(tower, passes.tower.image_size, passes.precision, device)}
+    found = dict.fromkeys(("first labels", "whole images", "zero-shot on the test images", "relabel"), whole)
+    if student is not None:
+        size, again = knobs.image_size, knobs.relabel_size
+        of_a_look = {side: ceilings.least_seconds(student, side, "fp32", device) for side in {size, again}}
+        found |= {"activity threshold": {"student": of_a_look[again]}, "evaluate": {"student": of_a_look[size]}}
+        found["relabel"] = {**whole, "student": of_a_look[again]}
+        found["train"] = {"training": ceilings.least_seconds(student, size, training, device, training=True)}
+    return found
+
+
+def evaluation_conditions(recipe: Recipe) -> tuple[ViewBackend, float]:
+    """Give what a trained student is evaluated with: the backend of the views, and ``absent_ap`` of :class:`Passes`."""
+    if recipe.compat == "official":
+        return PublishedViews(), PublishedPasses.absent_ap
+    return view_backend(recipe.views), math.nan

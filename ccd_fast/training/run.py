@@ -1,0 +1,220 @@
+"""A whole run: first labels, warm-up, label updates, training, the choice of an epoch."""
+
+import math
+from typing import Any
+
+from ccd_fast import machine
+from ccd_fast import student as students
+from ccd_fast.datasets import Source
+from ccd_fast.errors import RunError
+from ccd_fast.evaluation import choose_epoch, explain_choice, mean_average_precision, oracle_epoch
+from ccd_fast.labels import PseudoLabels
+from ccd_fast.recipes import Recipe
+from ccd_fast.runs import RunFolder, Stages, Stop
+from ccd_fast.runs.folder import SUMMARY
+from ccd_fast.student.training_views import TrainingViews
+from ccd_fast.teacher import resolve, twins_warning
+from ccd_fast.training import description
+from ccd_fast.training.ccd import Ccd
+from ccd_fast.training.epoch import Fitted, fit_epoch
+from ccd_fast.training.measures import CHOSEN, LAST, ORACLE, UPDATED, test_metrics
+from ccd_fast.training.memory import Memory
+from ccd_fast.training.method import Method
+from ccd_fast.training.passes import least_seconds, open_passes
+from ccd_fast.training.state import Parts, State
+from ccd_fast.training.steps import Trainer
+
+
+def train(
+    source: Source,
+    recipe: Recipe,
+    folder: RunFolder,
+    stages: Stages,
+    device: str = "cpu",
+    resume: bool = False,
+    overwrite: bool = False,
+    command: str = "",
+    until: int | None = None,
+    memory: Memory | None = None,
+) -> dict[str, Any]:
+    """Run the method of the paper on a data set.
+
+    Args:
+        source: of the images and, for evaluation only, their labels.
+        recipe: every knob.
+        folder: where the run is written, and the processes that share it; it is on a disk that all of them see.
+        stages: shows the progress; its records go into the folder.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+        resume: go on with the run in the folder, from where it is.
+        overwrite: replace the run in the folder.
+        command: kept in ``run.json``.
+        until: stop before this epoch; with ``resume`` the run goes on.
+        memory: of trainings whose backbone is frozen, this one among them; None computes everything.
+
+    Returns:
+        The summary: all metrics by name, time and rate of each stage, the chosen epoch, unreadable images. Nothing
+        where the run was stopped before its end.
+
+    Raises:
+        UserError: something that was asked for cannot be had; nothing was written.
+        RunError: the run cannot go on; what was done is in the folder.
+    """
+    machine.check_device(device)
+    folder.check_free(resume, overwrite)
+    resolve(recipe.teacher.model)  # a mistyped name is told of before the student's weights are fetched
+    parts = _open(source, recipe, folder, stages, device, memory)
+    if resume:
+        description.refuse_another(parts)
+        description.note_resumed(parts, command)
+    else:
+        folder.create(overwrite)
+        folder.write_text("recipe.toml", recipe.dumps())
+        folder.write_json("run.json", description.describe(parts, source, command))
+    with parts.stop.listening():
+        try:
+            state = _run(parts, Ccd(parts), recipe.train.epochs if until is None else until)
+        except RunError:
+            parts.stop.now()  # all processes were asked to stop, and another one was first
+            raise
+    if state.epoch < recipe.train.epochs:
+        return {}
+    summary = _summary(parts, state)
+    folder.write_json(SUMMARY, summary)
+    return summary
+
+
+def _run(parts: Parts, method: Method, until: int) -> State:
+    """Go through the epochs, from wherever the run stands."""
+    if parts.folder.has_state():
+        state = _restore(parts)
+    else:
+        parts.folder.add_to_quarantine(parts.images.paths, {})
+        state = method.first_labels()
+        _save(parts, state)
+    for epoch in range(state.epoch, until):
+        if method.before_epoch(state, epoch):
+            _save(parts, state)
+        fitted = _train(parts, method, state, epoch)
+        _look(parts, state, epoch, fitted)
+        _save(parts, state)
+    return state
+
+
+def _train(parts: Parts, method: Method, state: State, epoch: int) -> Fitted:
+    """Train for an epoch."""
+    recipe, images = parts.recipe, parts.images
+    loss = method.loss(state, epoch)
+    views = TrainingViews(
+        parts.passes.reading.backend, recipe.student.image_size, recipe.consistency, recipe.seed, epoch, len(images)
+    )
+    with parts.stages.stage("train", len(images), parts.keeper(f"train {epoch}", in_step=True), epoch=epoch) as stage:
+        fitted = fit_epoch(parts.trainer, images, state.labels.readable, views, loss, stage)
+    parts.folder.add_to_quarantine(images.paths, fitted.unreadable)
+    return fitted
+
+
+def _look(parts: Parts, state: State, epoch: int, fitted: Fitted) -> None:
+    """Look at the test images, and see whether this is the epoch to keep (section 6)."""
+    recipe, labels = parts.recipe, state.labels
+    sure = labels.table[labels.readable] == 1
+    agreement = mean_average_precision(fitted.predicted[labels.readable], sure, parts.passes.absent_ap)
+    state.agreement.append(agreement)
+    if math.isnan(agreement):
+        parts.stages.say(f"epoch {epoch}: the agreement with the pseudo-labels is undefined: none of them is 1")
+    record: dict[str, Any] = {"epoch": epoch, "loss": fitted.loss, "agreement": _number(agreement)}
+    if UPDATED in state.metrics:
+        record["pseudo_label_map"] = state.metrics[UPDATED]["mean_average_precision"]
+    metrics = test_metrics(parts, epoch)
+    if metrics is not None:
+        record["test"] = state.metrics[LAST] = metrics.record()
+        state.test_maps.append(metrics.mean_average_precision)
+        if oracle_epoch(state.test_maps) == len(state.test_maps) - 1:
+            state.metrics[ORACLE] = metrics.record()
+    is_last = epoch == recipe.train.epochs - 1
+    fires = recipe.train.choose == "label-free" and choose_epoch(state.agreement) == epoch
+    if state.chosen is None and (fires or is_last):
+        state.chosen = epoch
+        parts.folder.save_student("best", parts.student.state_dict())
+        if metrics is not None:
+            state.metrics[CHOSEN] = metrics.record()
+    parts.folder.add_metrics(record)
+    shown = "" if metrics is None else f", test mAP {100 * metrics.mean_average_precision:.1f}"
+    starts = recipe.is_consistent(epoch) and epoch == recipe.train.warmup_epochs
+    of_both = " (with the consistency loss from here on)" if starts else ""
+    parts.stages.say(f"epoch {epoch}: loss {fitted.loss:.4f}{of_both}{shown}")
+    state.epoch = epoch + 1
+
+
+def _open(
+    source: Source, recipe: Recipe, folder: RunFolder, stages: Stages, device: str, memory: Memory | None
+) -> Parts:
+    """Open data, networks and passes; what cannot be had is refused before anything is written."""
+    ranks, images, test = folder.ranks, source.load("train"), source.load("test")
+    for split in (images, test):
+        split.refuse_missing(recipe.views.max_bad_frac)
+    objects, knobs = source.objects(images), recipe.student
+    student = students.build(
+        knobs.backbone, len(images.class_names), knobs.alpha, knobs.weights, recipe.seed, stages.say
+    )
+    trainer = Trainer(student.to(device), recipe.train, knobs.image_size, ranks, stages.say)
+    if memory is not None:
+        memory.attend(student)
+    with ranks.leader_first():
+        passes = open_passes(recipe, images, objects, device, stages.say, memory, ranks)
+        passes.prepare(student)
+    stages.least = least_seconds(passes, knobs, device, student, trainer.precision)
+    warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
+    if warning:
+        stages.say(warning)
+    if both := len(set(images.paths) & set(test.paths)):
+        stages.say(f"warning: {both} of the {len(test)} test images are training images too: figures of them flatter")
+    return Parts(
+        recipe=recipe,
+        images=images,
+        test=test if len(test) else None,
+        passes=passes,
+        student=student,
+        trainer=trainer,
+        folder=folder,
+        stages=stages,
+        stop=Stop(stages.say),
+    )
+
+
+def _save(parts: Parts, state: State) -> None:
+    """Write a checkpoint of what is finished: the first labels, a label update, an epoch."""
+    weights = parts.student.state_dict()
+    parts.folder.save_student("last", weights)
+    content = {**vars(state), "labels": state.labels.state()}
+    parts.folder.save_state({**content, "student": weights, "trainer": parts.trainer.state_dict()})
+    parts.stop.now()
+
+
+def _restore(parts: Parts) -> State:
+    """Read the checkpoint back."""
+    content = parts.folder.load_state()
+    parts.student.load_state_dict(content.pop("student"))
+    parts.trainer.load_state_dict(content.pop("trainer"))
+    labels = PseudoLabels(**content.pop("labels"))
+    ended = content["epoch"] >= parts.recipe.train.epochs
+    parts.stages.say("the run has ended already" if ended else f"going on at epoch {content['epoch']}")
+    return State(labels=labels, **content)
+
+
+def _summary(parts: Parts, state: State) -> dict[str, Any]:
+    """Gather mAP and all metrics by name, and time and rates by stage."""
+    return {
+        "results": {name: metrics["mean_average_precision"] for name, metrics in state.metrics.items()},
+        "metrics": state.metrics,
+        "stages": parts.folder.stage_totals(),
+        "tau": state.tau,
+        "chosen_epoch": state.chosen,
+        "choice": explain_choice(parts.recipe.train.choose, state.agreement),
+        "oracle_epoch": oracle_epoch(state.test_maps),
+        "epochs": state.epoch,
+        "unreadable": len(parts.folder.quarantine),
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

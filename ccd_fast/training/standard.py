@@ -1,0 +1,121 @@
+"""The passes over the images as the method describes them: through an engine, in batches."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+import torch
+
+from ccd_fast import engines
+from ccd_fast.datasets import ImageSet, ObjectBoxes
+from ccd_fast.labels import CropCache, FirstLabels, PseudoLabels, Update, ViewChoice
+from ccd_fast.labels.relabel import relabel
+from ccd_fast.labels.view_choice import Cams
+from ccd_fast.labels.whole_images import score_whole_images
+from ccd_fast.machine import ALONE, Ranks
+from ccd_fast.recipes import Recipe
+from ccd_fast.recipes.knobs import ViewKnobs
+from ccd_fast.runs import Stage
+from ccd_fast.student import PixelClassifier, Student, predict
+from ccd_fast.student import engine as student_engine
+from ccd_fast.student.cam import activity_threshold
+from ccd_fast.student.reading import Reading
+from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
+from ccd_fast.teacher.checked_engines import open_checked
+from ccd_fast.training.memory import Memory
+from ccd_fast.views import ViewBackend, open_backend
+
+
+class StandardPasses:
+    """The passes as the method describes them: through an engine, in batches."""
+
+    absent_ap = math.nan
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        images: ImageSet,
+        objects: ObjectBoxes | None,
+        device: str,
+        say: Callable[[str], None],
+        memory: Memory | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        """Load the teacher and open its engine, building it where it is missing."""
+        knobs = recipe.teacher
+        clip = load_clip(knobs.model, knobs.image_size, say)
+        embeddings = class_embeddings(clip, images.prompt_names, knobs.templates)
+        backend = view_backend(recipe.views, device)
+        say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
+        settings = engines.settings(knobs.runtime, knobs.precision, knobs.batch_size, device)
+        engine, parity = open_checked(
+            clip,
+            settings,
+            engines.Store(),
+            embeddings,
+            partial(first_views, images, clip, backend),
+        )
+        self.recipe = recipe
+        self.objects = objects
+        self.reading = Reading(backend, ranks)
+        self.teacher = Teacher(clip, engine if memory is None else memory.engine(engine), embeddings.to(device))
+        looks = recipe.looks_of_the_student(len(images))
+        self.student_runtime = student_engine.choose(recipe.student.runtime, looks, torch.device(device).type)
+        self.tower = clip.tower if memory is None else None
+        self.precision = settings.precision
+        self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
+        self.engine = {"runtime": engine.runtime, "key": engine.key, "parity": asdict(parity) if parity else None}
+
+    def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
+        """Score the whole images; see :func:`ccd_fast.labels.whole_images.score_whole_images`."""
+        limit = self.recipe.labels.max_entropy
+        return score_whole_images(images, self.reading, self.teacher, limit, stage)
+
+    def prepare(self, student: Student) -> None:
+        """Export the student's graphs where the store lacks them, and compare them with eager PyTorch."""
+        for size in {self.recipe.student.image_size, self.recipe.student.relabel_size}:
+            student_engine.open_student(student, self.student_runtime, size, engines.Store())
+
+    def at_work(self, student: Student, image_size: int, stage: Stage) -> PixelClassifier:
+        """Open the student; see :func:`ccd_fast.student.engine.open_student`. A refit is part of the stage's time."""
+        with stage.part("refit"):
+            return student_engine.open_student(student, self.student_runtime, image_size, engines.Store())
+
+    def activity_threshold(
+        self,
+        student: Student,
+        images: ImageSet,
+        epoch: int,  # noqa: ARG002 - nothing here is random
+        stage: Stage,
+    ) -> float:
+        """Set tau on the relabel views of all images, in one pass."""
+        size = self.recipe.student.relabel_size
+        seer = self.at_work(student, size, stage)
+        seen = predict(seer, images.files_of_all(), self.reading, size, stage)
+        return activity_threshold(seen.probabilities[seen.readable], self.recipe.relabel.k, self.recipe.relabel.min_tau)
+
+    def relabel(
+        self, student: Student, images: ImageSet, labels: PseudoLabels, tau: float, epoch: int, stage: Stage
+    ) -> dict[int, str]:
+        """Update the labels; see :func:`ccd_fast.labels.relabel.relabel`."""
+        recipe, size = self.recipe, self.recipe.student.relabel_size
+        seer = self.at_work(student, size, stage)
+        key, of_all = (recipe.seed, epoch), (len(images), len(images.class_names))
+        looks = ViewChoice(recipe.views, recipe.relabel, Cams(size, tau), of_all, key, self.objects)
+        again = (recipe.labels.max_entropy, recipe.bias.min_count) if recipe.bias.debias and recipe.bias.again else None
+        update = Update(recipe.labels.floor, recipe.weight_of_the_old(epoch), again)
+        return relabel(images, self.reading, self.teacher, seer, labels, looks, update, stage, self.cache)
+
+
+def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int) -> torch.Tensor:
+    """Give the teacher's views of the first images that can be read, for the check of its engine."""
+    rows = np.arange(min(count, len(images)))
+    photographs = backend.decode(images.files(rows), rows)
+    return backend.whole(photographs, clip.tower.image_size, clip.tower.interpolation)
+
+
+def view_backend(knobs: ViewKnobs, device: str = "cpu") -> ViewBackend:
+    """Open the backend that a recipe asks for, with torch's number of threads."""
+    return open_backend(knobs.backend, torch.get_num_threads(), device, knobs.max_megapixels)

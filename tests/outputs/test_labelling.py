@@ -1,0 +1,210 @@
+"""Labels without a training, and the files that other programs read."""
+
+import csv
+import io
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from ccd_fast.datasets import Source, folder
+from ccd_fast.errors import RunError, UserError
+from ccd_fast.outputs import label_files, labelling
+from ccd_fast.recipes import config
+from ccd_fast.runs.folder import RunFolder
+from ccd_fast.runs.progress import Stages
+from ccd_fast.training.run import train
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_size=64", "train.batch_size=8")
+NAMES = ("cat", 'a "b" <c>', "dog | hound")
+
+
+def stages():
+    return Stages(Console(file=io.StringIO()))
+
+
+@pytest.fixture
+def recipe(tiny_clip):
+    return config.load("folder", [f"teacher.model='''{tiny_clip}'''", "teacher.batch_size=8", *SMALL])
+
+
+@pytest.fixture(scope="module")
+def run(photo_folder, tiny_clip, cache, tmp_path_factory):
+    knobs = [
+        f"teacher.model='''{tiny_clip}'''",
+        "teacher.batch_size=8",
+        *SMALL,
+        "train.epochs=3",
+        "relabel.min_tau=0.0",
+    ]
+    out = RunFolder(tmp_path_factory.mktemp("label") / "run")
+    source = Source("folder", photo_folder, photo_folder / "classes.txt", None)
+    train(source, config.load("folder", knobs), out, Stages(Console(file=io.StringIO()), out.add_metrics))
+    return out
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Four photographs, the third unreadable and the last one turned by EXIF."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for name in ("a b&c.jpg", "two.jpg", "four.jpg"):
+        Image.new("RGB", (60, 40)).save(tmp_path / name, exif=turned if name == "four.jpg" else Image.Exif())
+    (tmp_path / "three.jpg").write_bytes(b"rubbish")
+    images = folder.unlabelled(tmp_path, NAMES)
+    assert images.paths == ("a b&c.jpg", "four.jpg", "three.jpg", "two.jpg")
+    table = torch.tensor([[0.9, 0.6, 0.1], [0.2, 0.3, 0.8], [0.0, 0.0, 0.0], [0.1, 0.2, 0.3]])
+    readable = torch.tensor([True, True, False, True])
+    return labelling.Labelled(images, table, readable, {2: "not an image"}, "tiny")
+
+
+HALF = np.full(3, 0.5, dtype=np.float32)
+
+
+def test_the_teacher_s_labels_are_the_first_pseudo_labels_of_a_run(photo_folder, recipe, run):
+    found = labelling.by_teacher(photo_folder, photo_folder / "classes.txt", recipe, stages())
+    first = pyarrow.parquet.read_table(run.path / "labels" / "epoch-000.parquet").to_pydict()
+    assert list(found.images.paths) == first["path"]
+    names = found.images.class_names
+    np.testing.assert_array_equal(found.table.numpy(), np.array([first[name] for name in names]).T.astype(np.float32))
+
+
+def test_with_a_run_the_labels_are_those_of_its_next_update(photo_folder, run):
+    found = labelling.by_run(photo_folder, run.path, stages())
+    first = labelling.by_teacher(
+        photo_folder, photo_folder / "classes.txt", config.load(run.path / "recipe.toml"), stages()
+    )
+    assert found.images.class_names == first.images.class_names
+    assert not torch.equal(found.table, first.table)
+    assert 0 <= float(found.table.min()) <= float(found.table.max()) <= 1
+    again = labelling.by_run(photo_folder, run.path, stages())
+    assert torch.equal(again.table, found.table)
+
+
+def test_the_bias_of_a_run_is_used_and_not_that_of_the_few_photographs(photo_folder, run, tmp_path):
+    (tmp_path / "one.jpg").write_bytes((photo_folder / "images" / "part1" / "001.jpg").read_bytes())
+    alone, all_of_them = (
+        labelling.by_run(tmp_path, run.path, stages()),
+        labelling.by_run(photo_folder, run.path, stages()),
+    )
+    row = all_of_them.images.paths.index("images/part1/001.jpg")
+    torch.testing.assert_close(alone.table[0], all_of_them.table[row], atol=1e-5, rtol=0)
+
+
+def test_a_run_that_never_updated_its_labels_cannot_say_where_to_look(photo_folder, run):
+    summary = run.summary()
+    run.write_json("summary.json", {**summary, "tau": None})
+    with pytest.raises(RunError, match="never updated its labels"):
+        labelling.by_run(photo_folder, run.path, stages())
+    run.write_json("summary.json", summary)
+
+
+def test_no_readable_photograph_is_an_error(tmp_path, photo_folder, recipe):
+    (tmp_path / "bad.jpg").write_bytes(b"rubbish")
+    with pytest.raises(UserError, match=r"none of the 1 images can be read; the first: not an image"):
+        labelling.by_teacher(tmp_path, photo_folder / "classes.txt", recipe, stages())
+
+
+def test_labels_are_those_at_or_above_the_limit_of_readable_photographs(labelled):
+    assert labelling.chosen(labelled, HALF).tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]
+    assert labelling.chosen(labelled, np.zeros(3, dtype=np.float32))[2].tolist() == [False] * 3
+
+
+@pytest.mark.parametrize(("wanted", "count"), [(1 / 3, 1), (1.0, 3), (2.0, 7), (3.0, 9)])
+def test_a_limit_for_so_many_labels_a_photograph(labelled, wanted, count):
+    limit = np.full(3, labelling.limit_for(labelled, wanted), dtype=np.float32)
+    assert labelling.chosen(labelled, limit).sum() == count  # 7 for 6: two labels are equal
+
+
+@pytest.mark.parametrize(("wanted", "said"), [(0.1, "no label at all"), (3.5, "there are 3 classes only")])
+def test_a_number_of_labels_that_cannot_be_is_refused(labelled, wanted, said):
+    with pytest.raises(UserError, match=said):
+        labelling.limit_for(labelled, wanted)
+
+
+def test_limits_by_class_are_read_and_the_others_get_the_default(tmp_path):
+    file = tmp_path / "limits.csv"
+    file.write_text("class,threshold\ndog,0.25\n")
+    assert labelling.read_limits(file, ("cat", "dog"), 0.5).tolist() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("class\ncat\n", "needs the columns class and threshold"),
+        ("class,threshold\nkat,0.5\n", "row 2: unknown class 'kat'; did you mean 'cat'"),
+        ("class,threshold\ncat,0.5\ncat,0.6\n", "row 3: 'cat' stands twice"),
+        ("class,threshold\ncat,1.5\n", "row 2: the threshold '1.5' must be a number"),
+        ("class,threshold\ncat\n", "row 2: the threshold None must be a number"),
+    ],
+)
+def test_a_file_of_limits_that_makes_no_sense_is_refused(tmp_path, text, said):
+    file = tmp_path / "limits.csv"
+    file.write_text(text)
+    with pytest.raises(UserError, match=said.replace("?", r"\?")):
+        labelling.read_limits(file, ("cat", "dog"), 0.5)
+
+
+def test_a_missing_file_of_limits_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        labelling.read_limits(tmp_path / "gone.csv", ("cat", "dog"), 0.5)
+
+
+def test_the_csv_is_a_truth_file_that_train_reads(labelled, tmp_path):
+    file = tmp_path / "labels.csv"
+    file.write_bytes(label_files.csv_table(labelled, labelling.chosen(labelled, HALF)))
+    rows = list(csv.DictReader(file.open(newline="", encoding="utf-8")))
+    assert [row["path"] for row in rows] == ["a b&c.jpg", "four.jpg", "two.jpg"]
+    assert float(rows[0]["cat"]) == pytest.approx(0.9)
+    truth = folder.read_truth(file, labelled.images.class_names)
+    assert truth["a b&c.jpg"] == ("", [0, 1])
+    assert truth["four.jpg"] == ("", [2])
+    assert truth["two.jpg"] == ("", [])
+
+
+def test_the_parquet_holds_every_photograph_and_says_which_could_be_read(labelled):
+    table = pyarrow.parquet.read_table(
+        io.BytesIO(label_files.parquet(labelled, labelling.chosen(labelled, HALF)))
+    ).to_pydict()
+    assert table["path"] == list(labelled.images.paths)
+    assert table["status"] == ["labelled", "labelled", "unreadable", "labelled"]
+    assert table["labels"] == [["cat", 'a "b" <c>'], ["dog"], [], []]
+    assert table["cat"] == pytest.approx([0.9, 0.2, 0.0, 0.1])
+
+
+def test_coco_s_json_has_an_annotation_a_label_on_the_upright_photograph(labelled):
+    content = json.loads(label_files.coco(labelled, labelling.chosen(labelled, HALF)))
+    sizes = {image["file_name"]: (image["width"], image["height"]) for image in content["images"]}
+    assert sizes == {"a b&c.jpg": (60, 40), "four.jpg": (40, 60), "two.jpg": (60, 40)}
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    by_id = {image["id"]: image["file_name"] for image in content["images"]}
+    told = [(by_id[a["image_id"]], names[a["category_id"]], a["bbox"], a["score"]) for a in content["annotations"]]
+    assert told == [
+        ("a b&c.jpg", "cat", [0, 0, 60, 40], 0.9),
+        ("a b&c.jpg", 'a "b" <c>', [0, 0, 60, 40], 0.6),
+        ("four.jpg", "dog", [0, 0, 40, 60], 0.8),
+    ]
+    assert len({a["id"] for a in content["annotations"]}) == 3
+
+
+def test_label_studio_s_tasks_fit_their_interface(labelled):
+    tasks = json.loads(label_files.label_studio(labelled, labelling.chosen(labelled, HALF)))
+    interface = ElementTree.fromstring(label_files.label_studio_config(labelled.images.class_names))
+    choices, image = interface.find("Choices"), interface.find("Image")
+    offered = {choice.get("value") for choice in choices}
+    assert offered == set(labelled.images.class_names)
+    assert tasks[0]["data"]["image"] == "/data/local-files/?d=a%20b%26c.jpg"
+    (result,) = tasks[0]["predictions"][0]["result"]
+    assert (result["from_name"], result["to_name"]) == (choices.get("name"), image.get("name"))
+    assert result["to_name"] == choices.get("toName")
+    assert result["value"]["choices"] == ["cat", 'a "b" <c>']
+    assert tasks[2]["predictions"][0]["result"] == []
+    assert [Path(task["data"]["image"]).suffix for task in tasks] == [".jpg"] * 3

@@ -1,0 +1,114 @@
+import pytest
+
+from ccd_fast.errors import UserError
+from ccd_fast.recipes import config
+
+
+@pytest.mark.parametrize("name", config.built_in())
+def test_every_built_in_recipe_is_valid_and_survives_a_round_trip(name, tmp_path):
+    recipe = config.load(name)
+    (tmp_path / "copy.toml").write_text(recipe.dumps())
+    assert config.load(tmp_path / "copy.toml", base="") == recipe
+
+
+def test_the_paper_s_reference_values_stand_in_its_recipe():
+    recipe = config.load("paper-voc12")
+    assert (recipe.labels.max_entropy, recipe.labels.floor) == (2.0, 1 / 20)
+    assert (recipe.relabel.ema, recipe.relabel.k, recipe.relabel.epochs) == (0.2, 4, 1)
+    assert (recipe.relabel.cam_threshold, recipe.relabel.margin) == (0.95, 80 / 640)
+    assert (recipe.student.alpha, recipe.student.backbone, recipe.student.image_size) == (3.0, "resnet101", 448)
+    assert (recipe.train.epochs, recipe.train.batch_size, recipe.train.warmup_epochs) == (10, 16, 2)
+    assert (recipe.train.backbone_learning_rate, recipe.train.head_learning_rate) == (1e-5, 1e-4)
+    assert (recipe.consistency.mu, recipe.consistency.omega, recipe.consistency.color_jitter) == (1.0, 1.0, 0.5)
+    assert recipe.consistency.hue_jitter == 0.5
+    assert (recipe.teacher.model, recipe.teacher.image_size) == ("RN50x64-quickgelu/openai", 640)
+    assert recipe.teacher.templates == ["a photo of the {}"]
+    assert (recipe.student.relabel_image_size, recipe.student.weights) == (640, "imagenet")
+    assert (recipe.bias.debias, recipe.bias.again) == (True, False)
+    assert (recipe.relabel.min_tau, recipe.relabel.tau, recipe.relabel.average) == (0.05, "once", "moving")
+    assert (recipe.relabel.whole, recipe.relabel.settle, recipe.relabel.cache_grid) == (False, 0, 0)
+    assert (recipe.views.choice, recipe.views.per_class, recipe.views.jitter) == ("cam", 1, 0)
+    assert recipe.train.choose == "label-free"
+
+
+@pytest.mark.parametrize("name", ["voc07", "coco", "nus"])
+def test_the_other_data_sets_of_the_paper_take_the_values_of_voc12_but_for_a_steadier_bias(name):
+    own, reference = config.load(f"paper-{name}").model_dump(), config.load("paper-voc12").model_dump()
+    assert own.pop("bias") == {**reference.pop("bias"), "min_count": 1 if name == "voc07" else 10}
+    assert own == reference
+
+
+@pytest.mark.parametrize("name", config.built_in())
+def test_a_class_is_predicted_from_one_half_on_unless_a_recipe_says_otherwise(name):
+    assert config.load(name).evaluate.threshold == 0.5
+
+
+def test_a_folder_is_relabelled_at_every_epoch():
+    assert config.load("folder").relabel.epochs == "every"
+
+
+def test_a_file_needs_to_say_only_what_differs(tmp_path):
+    (tmp_path / "mine.toml").write_text("[train]\nepochs = 3\n")
+    recipe = config.load(tmp_path / "mine.toml", base="paper-voc12")
+    assert recipe.train.epochs == 3
+    assert recipe.student == config.load("paper-voc12").student
+
+
+def test_a_file_may_extend_another_recipe_than_the_data_set_s(tmp_path):
+    (tmp_path / "mine.toml").write_text('extends = "paper-coco"\nseed = 5\n')
+    recipe = config.load(tmp_path / "mine.toml")
+    assert recipe == config.load("paper-coco", ["seed=5"])
+
+
+def test_overrides_win_over_the_file():
+    assert config.load("folder", ["train.epochs=4", "student.weights=none"]).train.epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.epoch=4", ["unknown key 'train.epoch'", "'train.epochs'"]),
+        ("trian.epochs=4", ["unknown key 'trian'", "'train'"]),
+        ("train.ema=0.5", ["unknown key 'train.ema'", "'relabel.ema'"]),
+        ("train.epochs=0", ["train.epochs = 0", "a whole number >= 1"]),
+        ("train.epochs=2.5", ["train.epochs = 2.5", "a whole number >= 1"]),
+        ("relabel.ema=1.5", ["relabel.ema = 1.5", ">= 0 and <= 1"]),
+        ("relabel.ema=nan", ["relabel.ema = nan", ">= 0 and <= 1"]),
+        ("student.alpha=inf", ["student.alpha = inf", "a number > 0"]),
+        ("train.choose=lasst", ["one of 'label-free', 'last'", "did you mean 'last'"]),
+        ("relabel.epochs=some", ["a whole number >= 0 or 'every'"]),
+        ("bias.debias=1", ["true or false"]),
+        ('teacher.templates=["a photo"]', ["must hold {} once"]),
+        ("train=4", ["train = 4", "a table"]),
+    ],
+)
+def test_a_mistake_gets_one_line_with_the_key_what_it_allows_and_the_nearest_name(override, said):
+    with pytest.raises(UserError) as caught:
+        config.load("folder", [override])
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in said:
+        assert part in message
+
+
+def test_an_override_without_a_value_is_refused():
+    with pytest.raises(UserError, match=r"section\.knob=value"):
+        config.load("folder", ["train.epochs"])
+
+
+def test_an_unknown_recipe_names_the_built_in_ones():
+    with pytest.raises(UserError, match=r"did you mean 'paper-voc12'"):
+        config.load("paper-voc-12")
+
+
+@pytest.mark.parametrize("text", ["train: epochs", "deep = " + 3000 * "["])
+def test_rubbish_is_not_toml(text, tmp_path):
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(UserError, match="not valid TOML"):
+        config.load(tmp_path / "bad.toml")
+
+
+def test_every_knob_says_what_it_means_and_allows():
+    knobs = config.knobs()
+    assert "relabel.ema" in knobs
+    assert all(text.split(":")[0] and "a table" not in text for text in knobs.values())

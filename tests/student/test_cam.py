@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from ccd_fast.student.cam import activity_threshold, boxes_of_active_classes
+
+
+@pytest.mark.parametrize("k", [0, 1, 4])
+def test_tau_is_the_smallest_value_with_at_most_k_plus_two_active_classes_on_average(k):
+    probabilities = torch.rand(200, 12, generator=torch.Generator().manual_seed(k))
+    tau = activity_threshold(probabilities, k, min_tau=0.05)
+    assert (probabilities >= tau).sum() <= 200 * (k + 2)
+    below = torch.nextafter(torch.tensor(tau), torch.tensor(0.0))
+    assert (probabilities >= below).sum() > 200 * (k + 2)
+
+
+def test_tau_is_not_below_its_minimum():
+    assert activity_threshold(torch.full((10, 12), 0.01), 4, min_tau=0.05) == 0.05
+
+
+def test_few_classes_may_all_be_active():
+    assert activity_threshold(torch.rand(10, 5), 4, min_tau=0.05) == 0.05
+
+
+def test_ties_never_let_too_many_in():
+    tau = activity_threshold(torch.full((10, 12), 0.5), 4, min_tau=0.05)
+    assert tau > 0.5
+
+
+def test_each_active_class_gets_the_box_of_its_own_map():
+    cam = torch.zeros(2, 3, 4, 4)
+    cam[0, 1, 0, 0] = 1.0
+    cam[1, 0, 3, 3] = 1.0
+    cam[1, 2, 0, 3] = 1.0
+    logits = torch.tensor([[-5.0, 3.0, -5.0], [3.0, -5.0, 3.0]])
+    found = boxes_of_active_classes(logits, cam, tau=0.5, view_size=4, threshold=0.95, margin=0.0)
+    assert found.owner.tolist() == [0, 1, 1]
+    assert found.classes.tolist() == [1, 0, 2]
+    assert found.boxes.tolist() == [[0, 0, 1, 1], [3, 3, 4, 4], [3, 0, 4, 1]]
+
+
+def test_a_class_is_active_at_tau_itself():
+    logits = torch.tensor([[0.0, -1.0]])
+    found = boxes_of_active_classes(logits, torch.randn(1, 2, 3, 3), 0.5, 8, 0.95, 0.0)
+    assert found.classes.tolist() == [0]
+
+
+def test_no_active_class_gives_no_box():
+    found = boxes_of_active_classes(torch.full((2, 3), -9.0), torch.randn(2, 3, 4, 4), 0.5, 8, 0.95, 0.1)
+    assert found.boxes.shape == (0, 4)

@@ -1,0 +1,49 @@
+"""The passes of a run as the method describes them: which views the student sees, and which images count."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from ccd_fast.datasets import load
+from ccd_fast.labels.relabel import relabel_image_size
+from ccd_fast.machine.ranks import ALONE
+from ccd_fast.recipes import config
+from ccd_fast.runs.progress import Stage
+from ccd_fast.student import network as student
+from ccd_fast.student.cam import activity_threshold
+from ccd_fast.training.passes import StandardPasses
+from ccd_fast.views.pillow import PillowViews
+
+KNOBS = ("student.image_size=64", "student.relabel_image_size=96", "relabel.k=0", "relabel.min_tau=0.01")
+
+
+@pytest.fixture(scope="module")
+def images(photo_folder):
+    whole = load("folder", photo_folder, "train", photo_folder / "classes.txt", photo_folder / "labels.csv")
+    return dataclasses.replace(whole, paths=("images/gone.jpg", *whole.paths[1:]))
+
+
+def passes_of(recipe):
+    """The passes without a teacher."""
+    passes = StandardPasses.__new__(StandardPasses)
+    passes.recipe, passes.backend, passes.ranks, passes.student_runtime = recipe, PillowViews(), ALONE, "torch"
+    return passes
+
+
+def test_tau_is_set_on_the_relabel_views_of_the_images_that_can_be_read(images):
+    recipe, net = config.load("folder", KNOBS), student.build("test_resnet", 4, 3.0, "none").train()
+    tau = passes_of(recipe).activity_threshold(net, images, 2, Stage("test", len(images), lambda _: None))
+    backend, rows = PillowViews(), np.arange(1, len(images))
+    views = backend.whole(backend.decode(images.files(rows), rows), 96, "bilinear")
+    with torch.inference_mode():
+        probabilities = torch.sigmoid(net.eval()(views)[0])
+    assert tau == pytest.approx(activity_threshold(probabilities, 0, 0.01), abs=1e-6)
+    with_a_row_of_zeros = torch.cat([probabilities, torch.zeros(1, 4)])
+    assert abs(tau - activity_threshold(with_a_row_of_zeros, 0, 0.01)) > 1e-5
+
+
+def test_relabel_views_may_have_a_size_of_their_own():
+    assert relabel_image_size(config.load("folder", KNOBS)) == 96
+    assert relabel_image_size(config.load("folder", [*KNOBS, "student.relabel_image_size=same"])) == 64
