@@ -30,7 +30,7 @@ from ccd_fast.demo import story
 from ccd_fast.outputs import trained
 from ccd_fast.recipes import config
 from ccd_fast.runs.progress import Stage, Stages
-from ccd_fast.student.prediction import predict
+from ccd_fast.student import Reading, predict
 from ccd_fast.studies import cells
 from ccd_fast.studies.cells import Cell
 from ccd_fast.studies.variants import FROZEN, slug
@@ -111,7 +111,7 @@ def test_scores(folder: Path) -> Scored:
     images = trained.origin(folder)[0].load("test")
     backend, _ = evaluation_conditions(model.recipe)
     stage = Stage("test", len(images), lambda _: None)
-    seen = predict(model.student, images.files_of_all(), backend, model.recipe.student.image_size, stage)
+    seen = predict(model.student, images.files_of_all(), Reading(backend), model.recipe.student.image_size, stage)
     if images.truth is None:
         raise ValueError("the truth of the test images is not known")
     rows = seen.readable.numpy() & images.known

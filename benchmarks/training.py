@@ -30,11 +30,14 @@ from ccd_fast.bench import measure
 from ccd_fast.bench.measure import Timing, ratio
 from ccd_fast.datasets import ImageSet
 from ccd_fast.datasets.folder import find_images
+from ccd_fast.machine import ALONE
 from ccd_fast.recipes import config
 from ccd_fast.runs.progress import Stage
 from ccd_fast.student import network as student
+from ccd_fast.student.losses import CcdLoss
 from ccd_fast.student.network import Student
-from ccd_fast.training.epoch import TrainingViews, batches
+from ccd_fast.student.training_views import TrainingViews
+from ccd_fast.training.epoch import batches
 from ccd_fast.training.steps import Trainer
 from ccd_fast.views import open_backend, prefetched
 
@@ -48,7 +51,7 @@ IN_USE = "in use (channels_last, fused Adam, eager, fp32)"
 
 def trainer(net: Student, *knobs: str, **adam: bool) -> Trainer:
     """Make a trainer with a student of its own; ``adam`` chooses another form of the optimiser."""
-    made = Trainer(deepcopy(net), config.load("folder", knobs))
+    made = Trainer(deepcopy(net), config.load("folder", knobs).train, 224)
     if adam:
         groups = [{"params": group["params"], "lr": group["lr"]} for group in made.optimizer.param_groups]
         made.optimizer = torch.optim.Adam(groups, **adam)
@@ -57,9 +60,9 @@ def trainer(net: Student, *knobs: str, **adam: bool) -> Trainer:
 
 def steps(trainers: dict[str, Trainer], pixels: torch.Tensor, rounds: int) -> dict[str, Timing]:
     """Time one step of each, in turn, with one view an image."""
-    labels = torch.rand(len(pixels), CLASSES)
+    rows, loss = torch.arange(len(pixels)), CcdLoss(torch.rand(len(pixels), CLASSES))
     calls: dict[str, Callable[[], object]] = {
-        name: partial(made.step, pixels, None, labels, None) for name, made in trainers.items()
+        name: partial(made.step, pixels, None, rows, loss) for name, made in trainers.items()
     }
     return measure.in_turn(calls, rounds)
 
@@ -78,7 +81,7 @@ def compare(backbone: str, size: int, batch: int) -> dict[str, Any]:
     for name in ways.keys() - {"contiguous"}:
         ways[name].student.to(memory_format=torch.channels_last)
     start = time.perf_counter()
-    ways["compiled"].step(pixels, None, torch.rand(batch, CLASSES), None)
+    ways["compiled"].step(pixels, None, torch.arange(batch), CcdLoss(torch.rand(batch, CLASSES)))
     ready_s = time.perf_counter() - start
     timings = steps(ways, pixels, ROUNDS)
     net.to(memory_format=torch.channels_last)
@@ -123,17 +126,18 @@ def ahead(root: Path, backbone: str, size: int, batch: int) -> dict[str, Any]:
     names = tuple(f"class {c}" for c in range(CLASSES))
     images = ImageSet("folder", "train", root, paths, names, names, None, np.zeros(len(paths), dtype=bool))
     recipe = config.load("folder", [f"student.image_size={size}", f"train.batch_size={batch}"])
-    views = TrainingViews(recipe, 2, len(images), open_backend("auto", torch.get_num_threads()))
-    made = Trainer(student.build(backbone, CLASSES, 3.0, "none").train(), recipe)
-    labels, readable = torch.rand(len(images), CLASSES), torch.ones(len(images), dtype=torch.bool)
+    backend = open_backend("auto", torch.get_num_threads())
+    views = TrainingViews(backend, size, recipe.consistency, recipe.seed, 2, len(images))
+    made = Trainer(student.build(backbone, CLASSES, 3.0, "none").train(), recipe.train, size)
+    loss = CcdLoss(torch.rand(len(images), CLASSES), mu=recipe.consistency.mu)
     shares: list[float] = []
 
     def epoch(depth: int) -> None:
         stage = Stage("train", len(images), lambda _: None)
-        made_views = batches(images, readable, views, True, recipe, 2, stage)
+        made_views = batches(images, views.order, views, True, batch, stage, ALONE)
         with closing(prefetched(made_views, depth) if depth else made_views) as source:
             for part in source:
-                made.step(part.first, part.second, labels[torch.from_numpy(part.rows)], None)
+                made.step(part.first, part.second, torch.from_numpy(part.rows), loss)
         stage.stop()
         if not depth:
             shares.append(sum(stage.parts.values()) / stage.seconds)

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from ccd_fast import doctor, engines
+from ccd_fast import doctor
+from ccd_fast.engines import runtimes
 
 
 def found(part: str) -> doctor.Finding:
@@ -35,8 +36,8 @@ def test_an_installed_library_that_does_not_import_is_broken(monkeypatch):
 
 
 def test_it_says_why_no_runtime_works(monkeypatch):
-    for name in engines.RUNTIMES:
-        monkeypatch.setitem(engines.RUNTIMES, name, engines.Runtime(lambda d, p: "no card", None, None))
+    for name in runtimes.RUNTIMES:
+        monkeypatch.setitem(runtimes.RUNTIMES, name, runtimes.Runtime(lambda d, p: "no card", None, None))
     assert found("teacher on a GPU").state == "missing"
     assert "tensorrt: no card" in found("teacher on a GPU").detail
 

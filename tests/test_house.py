@@ -24,7 +24,7 @@ FLOORS = (
     "cli",  #                               one file a command
     "__main__",
 )
-"""From the ground up: a room imports only from floors below its own. ``ccd_fast`` itself, its version, lies below all."""
+"""From the ground up: a room imports only from floors below its own. ``ccd_fast`` itself, its version, is below all."""
 
 AT_THE_ROOT = {"__init__", "__main__", "api", "doctor", "errors", "prompts", "randomness"}
 BAGS = {"utils", "util", "helpers", "common", "misc", "shared", "base", "core"}

@@ -18,7 +18,7 @@ from ccd_fast.errors import UserError
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import Stage
 from ccd_fast.student import Student
-from ccd_fast.student.losses import CcdLoss
+from ccd_fast.student.losses import CcdLoss, confidence_weights
 from ccd_fast.student.training_views import TrainingViews
 from ccd_fast.training.epoch import fit_epoch
 from ccd_fast.training.steps import Trainer
@@ -58,7 +58,10 @@ class Epochs:
         views = TrainingViews(
             self.load.backend, recipe.student.image_size, recipe.consistency, recipe.seed, EPOCH, len(images)
         )
-        loss = CcdLoss(labels.table, labels.confident, recipe.consistency if name == CONSISTENT else None)
+        loss = CcdLoss(labels.table)
+        if name == CONSISTENT:
+            weights = confidence_weights(labels.confident, recipe.consistency.omega)
+            loss = CcdLoss(labels.table, weights, recipe.consistency.mu)
         fit_epoch(self.trainer, images, labels.readable, views, loss, stage)
         stage.stop()
         self.stages[name].append(stage)

@@ -5,8 +5,6 @@ from typing import Protocol
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ccd_fast.recipes.knobs import ConsistencyKnobs
-
 
 def label_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """Compute the mean over images of w_i BCE(z_i, y_i), BCE being the mean over classes.
@@ -74,12 +72,10 @@ class CcdLoss:
         compares_views: whether it asks for the second view of section 5.
     """
 
-    def __init__(self, table: torch.Tensor, confident: torch.Tensor, consistency: ConsistencyKnobs | None) -> None:
-        """Take y, (N, C) float32, and the confident flags, (N,) bool; without ``consistency`` it is the plain BCE."""
-        self.compares_views = consistency is not None
-        self._table = table
-        self._weights = confidence_weights(confident, consistency.omega) if consistency else None
-        self._mu = consistency.mu if consistency else 0.0
+    def __init__(self, table: torch.Tensor, weights: torch.Tensor | None = None, mu: float = 0.0) -> None:
+        """Take y, (N, C) float32; w, (N,) float32, or None for ones; and mu, of which 0 leaves section 5 out."""
+        self.compares_views = mu > 0
+        self._table, self._weights, self._mu = table, weights, mu
 
     def __call__(self, rows: torch.Tensor, logits: torch.Tensor, others: torch.Tensor | None) -> torch.Tensor:
         """Compute mean_i w_i BCE(z_i, y_i) + mu mean BCE(z'_i, sigmoid(z_i)), a scalar.

@@ -3,7 +3,7 @@
 from ccd_fast.labels import on_disk
 from ccd_fast.labels.bias import bias_by_class
 from ccd_fast.runs.folder import BIAS
-from ccd_fast.student.losses import CcdLoss
+from ccd_fast.student.losses import CcdLoss, confidence_weights
 from ccd_fast.training.measures import FIRST, TEACHER, UPDATED, measure
 from ccd_fast.training.state import Parts, State
 
@@ -70,6 +70,7 @@ class Ccd:
 
     def loss(self, state: State, epoch: int) -> CcdLoss:
         """Give the BCE on the pseudo-labels, with the consistency loss after the warm-up (sections 3 and 5)."""
-        recipe = self.parts.recipe
-        consistency = recipe.consistency if recipe.is_consistent(epoch) else None
-        return CcdLoss(state.labels.table, state.labels.confident, consistency)
+        knobs, labels = self.parts.recipe.consistency, state.labels
+        if not self.parts.recipe.is_consistent(epoch):
+            return CcdLoss(labels.table)
+        return CcdLoss(labels.table, confidence_weights(labels.confident, knobs.omega), knobs.mu)

@@ -6,7 +6,8 @@ import torch
 
 from ccd_fast.compat import quirks
 from ccd_fast.compat.passes import PublishedFirstLabels
-from ccd_fast.labels.table import PseudoLabels, update_labels
+from ccd_fast.labels.table import PseudoLabels, Update, update_labels
+from ccd_fast.recipes.official import start_of_search
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_first_labels_bias_and_flags(golden):
 
 def test_the_search_of_the_threshold_stops_where_the_published_one_did(golden):
     rows = iter(torch.from_numpy(golden["threshold_scores"]))
-    start = quirks.start_of_search(float(golden["floor"]))
+    start = start_of_search(float(golden["floor"]))
     assert quirks.searched_threshold(rows, start, int(golden["bound"])) == pytest.approx(
         float(golden["threshold"]), abs=1e-12
     )
@@ -55,6 +56,6 @@ def test_the_table_after_one_update(golden):
     rows, scores = quirks.with_nothing_seen(
         torch.from_numpy(golden["box_owner"]), torch.from_numpy(golden["crop_scores"]), labels.readable
     )
-    update_labels(labels, rows, scores, float(golden["floor"]), float(golden["ratio"]))
+    update_labels(labels, rows, scores, Update(float(golden["floor"]), float(golden["ratio"])))
     np.testing.assert_allclose(labels.table, golden["updated_labels"], rtol=0, atol=1e-5)
     assert isinstance(labels, PseudoLabels)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ccd_fast import randomness
 from ccd_fast.compat import quirks
+from ccd_fast.compat.passes import PublishedPasses
 from ccd_fast.compat.teacher import PublishedTeacher
 from ccd_fast.compat.views import PublishedViews
 from ccd_fast.datasets import Source
@@ -26,8 +27,9 @@ from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stage, Stages
 from ccd_fast.student.network import build
 from ccd_fast.teacher import clip as teacher
-from ccd_fast.training.passes import PublishedPasses, StandardPasses, evaluation_conditions, settled
+from ccd_fast.training.passes import evaluation_conditions
 from ccd_fast.training.run import train
+from ccd_fast.training.standard import StandardPasses
 
 VIEW = 256
 NAMES = quirks.VOC_PROMPT_NAMES
@@ -150,7 +152,7 @@ def test_the_teacher_reads_crops_of_any_shape_and_stays_as_it_was(resnet_clip, h
 def test_an_update_is_what_a_plain_loop_over_the_quirks_gives(source, recipe):
     images = source.load("train")
     images = dataclasses.replace(images, paths=images.paths[:8], truth=None, known=images.known[:8])
-    knobs = settled(recipe("relabel.ema=0.3"))
+    knobs = recipe("relabel.ema=0.3")
     passes = PublishedPasses(knobs, images)
     passes.teacher.scale = 2e3  # so that no score is near 1, and each crop counts
     net = build("test_resnet", 20, 3.0, "none").eval()
@@ -159,8 +161,8 @@ def test_an_update_is_what_a_plain_loop_over_the_quirks_gives(source, recipe):
     first = torch.rand(size, 20, generator=torch.Generator().manual_seed(1))
     bias = torch.linspace(0.3, 0.9, 20)
     labels = PseudoLabels(first.clone(), bias, torch.ones(20, dtype=torch.int64), flags, flags)
-    views = [passes.backend.decode([file], np.array([0])) for file in images.files_of_all()]
-    views = [passes.backend.whole(photographs, VIEW, "bilinear") for photographs in views]
+    views = [passes.reading.backend.decode([file], np.array([0])) for file in images.files_of_all()]
+    views = [passes.reading.backend.whole(photographs, VIEW, "bilinear") for photographs in views]
     with torch.inference_mode():
         answers = [net(view) for view in views]
     tau = float(torch.stack([logits.sigmoid().max() for logits, _ in answers]).median())
@@ -193,19 +195,19 @@ def stage():
 def test_the_whole_image_is_a_square_of_the_relabel_size_normalised_for_the_student(source, recipe):
     images = few(source)
     images = dataclasses.replace(images, paths=(*images.paths[:3], "gone.png", *images.paths[4:]))
-    passes = PublishedPasses(settled(recipe()), images)
+    passes = PublishedPasses(recipe(), images)
     gathered, unreadable = passes.whole_images(images, stage())
     assert unreadable == {3: "no such file"}
     assert gathered.readable.tolist() == [True, True, True, False, True, True]
     for row, file in enumerate(images.files_of_all()):
-        photographs = passes.backend.decode([file], np.array([row]))
+        photographs = passes.reading.backend.decode([file], np.array([row]))
         if len(photographs):
-            view = passes.backend.whole(photographs, VIEW, "bilinear")
+            view = passes.reading.backend.whole(photographs, VIEW, "bilinear")
             torch.testing.assert_close(gathered.scores[row], passes.teacher.scores(quirks.normalised(view))[0])
 
 
 def test_the_search_of_tau_sees_the_training_views_in_their_order_in_evaluation_mode(source, recipe, monkeypatch):
-    images, knobs = few(source), settled(recipe("relabel.k=2", "seed=3"))
+    images, knobs = few(source), recipe("relabel.k=2", "seed=3")
     passes, net = PublishedPasses(knobs, images), build("test_resnet", 20, 3.0, "none")
     searched = {}
 
@@ -221,7 +223,9 @@ def test_the_search_of_tau_sees_the_training_views_in_their_order_in_evaluation_
     assert 0 < flips.sum() < len(images)
     assert order.tolist() != sorted(order)
     for row, probabilities in zip(order, searched["rows"], strict=True):
-        view = passes.backend.whole(passes.backend.decode(images.files([row]), np.array([row])), 64, "bilinear")
+        view = passes.reading.backend.whole(
+            passes.reading.backend.decode(images.files([row]), np.array([row])), 64, "bilinear"
+        )
         with torch.inference_mode():
             expected = torch.sigmoid(net.eval()(view.flip(2) if flips[row] else view)[0][0])
         torch.testing.assert_close(probabilities, expected)
@@ -229,7 +233,7 @@ def test_the_search_of_tau_sees_the_training_views_in_their_order_in_evaluation_
 
 def test_the_teacher_reads_the_names_of_voc_whatever_the_data_set_would_say(source, recipe):
     images = dataclasses.replace(few(source), prompt_names=tuple(f"{name} | thing" for name in NAMES))
-    classes = PublishedPasses(settled(recipe()), images).teacher.classes
+    classes = PublishedPasses(recipe(), images).teacher.classes
     clip = teacher.load_clip(recipe().teacher.model)
     torch.testing.assert_close(classes, teacher.class_embeddings(clip, NAMES, ["a photo of the {}"]))
 

@@ -4,12 +4,14 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from ccd_fast.compat import quirks, rules
+from ccd_fast.compat import quirks
 from ccd_fast.compat.views import PublishedViews
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.evaluation.metrics import mean_average_precision
+from ccd_fast.labels import Update
 from ccd_fast.labels.table import PseudoLabels, update_labels
 from ccd_fast.recipes import config
+from ccd_fast.recipes.official import settled, start_of_search
 from ccd_fast.views.pillow import PillowViews
 
 
@@ -115,7 +117,7 @@ def test_a_class_that_is_never_on_top_has_no_bias_and_is_named():
 
 
 def test_the_search_starts_lower_without_the_floor():
-    assert (quirks.start_of_search(0.05), quirks.start_of_search(0.0)) == (0.05, 0.001)
+    assert (start_of_search(0.05), start_of_search(0.0)) == (0.05, 0.001)
 
 
 def active(number, probability=0.0605):
@@ -182,7 +184,7 @@ def test_the_labels_of_an_image_where_nothing_is_active_decay():
     flags = torch.ones(4, dtype=torch.bool)
     labels = PseudoLabels(torch.ones(4, 2), torch.tensor([0.5, 1.0]), torch.ones(2, dtype=torch.int64), flags, readable)
     for _ in range(60):
-        update_labels(labels, rows, scores, floor=0.05, ema=0.5)
+        update_labels(labels, rows, scores, Update(floor=0.05, weight=0.5))
     np.testing.assert_allclose(labels.table[0], [0.05 / 0.5, 0.05 / 1.0], rtol=1e-5)
     assert labels.table[2].tolist() == [1, 1]
 
@@ -198,39 +200,36 @@ def official(*overrides):
 
 
 def test_the_student_is_a_resnet50_whatever_was_asked_for():
-    assert rules.settled(official("student.backbone=resnet101")).student.backbone == "resnet50"
+    assert official("student.backbone=resnet101").student.backbone == "resnet50"
     assert config.load("paper-voc12-official").student.backbone == "resnet50"
 
 
 def test_a_settled_recipe_stays_as_it_is_and_goes_the_one_way_for_the_pixels():
-    settled = rules.settled(official())
-    assert (settled.teacher.runtime, settled.views.backend) == ("torch", "pillow")
-    assert rules.settled(settled) == settled
-    assert (settled.train.precision, settled.train.compile) == ("fp32", False)
-    assert settled.train.model_copy(update={"precision": "auto"}) == official().train
-    same = {"student", "teacher", "views", "train"}
-    for section in type(settled).model_fields.keys() - same:
-        assert getattr(settled, section) == getattr(official(), section)
+    recipe, plain = official(), config.load("paper-voc12")
+    assert (recipe.teacher.runtime, recipe.views.backend) == ("torch", "pillow")
+    assert settled(recipe) == recipe
+    assert (recipe.train.precision, recipe.train.compile) == ("fp32", False)
+    assert recipe.train.model_copy(update={"precision": "auto"}) == plain.train
 
 
 def test_knobs_that_the_published_code_does_not_heed_are_refused_together():
     with pytest.raises(UserError) as caught:
-        rules.settled(config.load("folder", ["compat=official", "views.jitter=0.1", "teacher.runtime=onnxruntime"]))
+        config.load("folder", ["compat=official", "views.jitter=0.1", "teacher.runtime=onnxruntime"])
     for knob in ("teacher.image_size=224", "bias.min_count=1", "views.jitter=0.0", "teacher.runtime=torch"):
         assert knob in str(caught.value)
     assert "views.backend" not in str(caught.value)  # auto leaves it open
     for knob, wanted in (("train.precision=bf16", "train.precision=fp32"), ("train.compile=true", "compile=False")):
         with pytest.raises(UserError, match=wanted):
-            rules.settled(official(knob))
+            official(knob)
     with pytest.raises(UserError, match=r"set relabel\.min_tau=0\.001"):
-        rules.settled(official("labels.floor=0"))
+        official("labels.floor=0")
 
 
 def test_crops_too_narrow_for_the_attention_pool_are_refused():
     small = ("student.relabel_image_size=240", "teacher.image_size=240")
     with pytest.raises(UserError, match="as narrow as the margin, 30 pixels here"):
-        rules.settled(official(*small))
-    rules.settled(official(*(knob.replace("240", "248") for knob in small)))
+        official(*small)
+    official(*(knob.replace("240", "248") for knob in small))
 
 
 def test_positions_are_resampled_bilinearly_and_the_mean_token_s_stays():

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 from ccd_fast import engines
 from ccd_fast.engines import Store
+from ccd_fast.errors import RunError, UserError
 from ccd_fast.teacher import clip as teacher
 from ccd_fast.views import open_backend
 
@@ -104,18 +105,18 @@ def test_on_photographs_with_a_trained_clip(number, shared, cache):
 
 
 def test_an_unknown_runtime_is_refused(tiny, cache):
-    with pytest.raises(engines.UserError, match="did you mean 'onnxruntime'"):
+    with pytest.raises(UserError, match="did you mean 'onnxruntime'"):
         engines.open_engine(tiny.tower, engines.EngineSettings("onnx-runtime", batch_size=16, threads=2), Store(cache))
 
 
 def test_auto_passes_over_what_fails_here_and_says_so(tiny, pixels, cache, monkeypatch, capsys):
     def refuse(*_):
-        raise engines.RunError("not on this card")
+        raise RunError("not on this card")
 
     broken = dataclasses.replace(engines.RUNTIMES["onnxruntime"], open=refuse)
     monkeypatch.setitem(engines.RUNTIMES, "onnxruntime", broken)
     engine = engines.open_engine(tiny.tower, engines.EngineSettings("auto", batch_size=4), Store(cache))
     assert engine.runtime == "torch"
     assert capsys.readouterr().err == "ccd-fast: onnxruntime does not run here, so torch is taken: not on this card\n"
-    with pytest.raises(engines.RunError, match="not on this card"):
+    with pytest.raises(RunError, match="not on this card"):
         engines.open_engine(tiny.tower, engines.EngineSettings("onnxruntime", batch_size=4), Store(cache))

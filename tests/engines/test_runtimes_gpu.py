@@ -7,7 +7,7 @@ import torch
 
 from ccd_fast import engines
 from ccd_fast.demo import tiny_clip as demo_clip
-from ccd_fast.engines import EngineSettings, Store
+from ccd_fast.engines import EngineSettings, Store, runtimes
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.machine.device_streams import on_stream_for
 from ccd_fast.teacher import clip as teacher
@@ -155,7 +155,7 @@ def test_auto_takes_what_works_here_and_keeps_its_parity(clip):
     classes = torch.nn.functional.normalize(
         torch.randn(5, parity.reference_embeddings(clip, pictures(clip, 1)).shape[1])
     )
-    for runtime in [r for r in engines.AUTO["cuda"] if not engines.RUNTIMES[r].problem("cuda", "fp16")]:
+    for runtime in [r for r in runtimes.AUTO["cuda"] if not engines.RUNTIMES[r].problem("cuda", "fp16")]:
         opened(clip.tower, runtime)  # skips with the reason where this card is refused
     _, found = open_checked(
         clip, replace(wanted), Store(), classes, lambda count: pictures(clip, count).cuda(), anew=True

@@ -11,6 +11,7 @@ from ccd_fast import engines
 from ccd_fast.demo import tiny_clip
 from ccd_fast.engines import EngineSettings, ImageTower, Store, onnx_export, tensorrt_runtime
 from ccd_fast.engines.precision import InFloat32, in_precision
+from ccd_fast.errors import UserError
 from ccd_fast.teacher import clip as teacher
 from ccd_fast.teacher import parity
 from tests.engines.random_towers import distinct, embed, pictures, random_model, tower_of, write_coca
@@ -131,7 +132,7 @@ def test_weights_above_the_limit_of_protobuf_go_into_a_file_of_their_own(cache, 
     pixels = pictures(4, 64)
     assert relative_error(engine.embed(pixels), parity.reference_embeddings(clip, pixels)) <= 1e-3
     (store.path(engine.key) / (onnx_export.FILE + ".data")).unlink()
-    with pytest.raises(engines.UserError, match="missing or cut short"):
+    with pytest.raises(UserError, match="missing or cut short"):
         engines.open_engine(clip.tower, EngineSettings("onnxruntime"), store)
 
 
@@ -140,10 +141,10 @@ def test_a_provider_that_was_not_given_is_an_error(monkeypatch, tiny_clip, cache
 
     clip = teacher.load_clip(str(tiny_clip))
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(engines.UserError, match="no CUDA provider"):
+    with pytest.raises(UserError, match="no CUDA provider"):
         engines.open_engine(clip.tower, EngineSettings("onnxruntime", "fp16", device="cuda"), Store(cache))
     file = onnx_export.build(clip.tower, "fp32", Store(cache))
-    with pytest.raises(engines.UserError, match="took CPUExecutionProvider instead of CUDAExecutionProvider"):
+    with pytest.raises(UserError, match="took CPUExecutionProvider instead of CUDAExecutionProvider"):
         from ccd_fast.engines import onnx_runtime
 
         onnx_runtime.open_session(file, "cuda", 1)
@@ -151,5 +152,5 @@ def test_a_provider_that_was_not_given_is_an_error(monkeypatch, tiny_clip, cache
 
 def test_onnx_runtime_on_the_cpu_refuses_half_precision(tiny_clip, cache):
     clip = teacher.load_clip(str(tiny_clip))
-    with pytest.raises(engines.UserError, match="onnxruntime, fp16 on cpu: its CPU provider"):
+    with pytest.raises(UserError, match="onnxruntime, fp16 on cpu: its CPU provider"):
         engines.open_engine(clip.tower, EngineSettings("onnxruntime", "fp16"), Store(cache))

@@ -39,10 +39,10 @@ def epochs(monkeypatch):
     """What each epoch was trained on, what it predicted meanwhile, and the student at its end."""
     seen, fit = [], training.fit_epoch
 
-    def watched(trainer, images, labels, *rest):
-        found = fit(trainer, images, labels, *rest)
+    def watched(trainer, images, readable, views, loss, stage):
+        found = fit(trainer, images, readable, views, loss, stage)
         weights = {name: value.clone() for name, value in trainer.student.state_dict().items()}
-        seen.append((labels.table.clone(), found[1], weights))
+        seen.append((loss._table.clone(), found.predicted, weights))
         return found
 
     monkeypatch.setattr(training, "fit_epoch", watched)

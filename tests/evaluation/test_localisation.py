@@ -45,7 +45,7 @@ def images(tmp_path):
 def run(images, *overrides):
     recipe = config.load("folder", [f"student.image_size={SIDE}", *overrides])
     stage = Stage("localise", 3, lambda _: None)
-    return localise(Lookout(), images, PillowViews(), recipe, stage), stage
+    return localise(Lookout(), images, PillowViews(), recipe.student.relabel_size, recipe.relabel, stage), stage
 
 
 def test_each_class_of_an_image_is_compared_with_its_best_object(images):

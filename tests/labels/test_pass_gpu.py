@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from one_pass import relabel
 from test_relabel import labels_of, recipe, stage
 
 from ccd_fast import engines
 from ccd_fast.datasets import load
 from ccd_fast.engines import EngineSettings, Store
 from ccd_fast.labels.crop_cache import CropCache
-from ccd_fast.labels.relabel import relabel, score_whole_images
+from ccd_fast.labels.whole_images import score_whole_images
 from ccd_fast.machine.device_streams import stream_for
 from ccd_fast.runs.progress import Stage
+from ccd_fast.student import Reading, prediction
 from ccd_fast.student import network as student
-from ccd_fast.student import prediction
 from ccd_fast.student.prediction import predict
 from ccd_fast.teacher import clip as teacher
 from ccd_fast.views import installed_backends, open_backend
@@ -60,8 +61,8 @@ def relabelled(images, backend, judge, net, counted=None, cache=None):
 @pytest.mark.parametrize("views", installed_backends())
 def test_labels_are_those_of_the_host(images, on, views):
     host, card = on("cpu", views), on("cuda", views)
-    first = [score_whole_images(images, *way[:2], 2.0, stage())[0].scores for way in (host, card)]
-    seen = [predict(way[2], images.files_of_all(), way[0], 64, stage()).probabilities for way in (host, card)]
+    first = [score_whole_images(images, Reading(way[0]), way[1], 2.0, stage())[0].scores for way in (host, card)]
+    seen = [predict(way[2], images.files_of_all(), Reading(way[0]), 64, stage()).probabilities for way in (host, card)]
     tables = [relabelled(images, *way) for way in (host, card)]
     for ours, theirs in (first, seen, tables):  # a box may move by a pixel, and a class cross tau: no maximum
         assert (ours - theirs).abs().mean() < TOLERANCE[views]
@@ -127,7 +128,7 @@ def test_the_teacher_works_beside_the_pass(images, on, monkeypatch):
 
 def test_views_on_the_card_have_a_place_for_every_image(images, on):
     backend, judge, _ = on("cuda", installed_backends()[0])
-    first, unreadable = score_whole_images(images, backend, judge, 2.0, stage())
+    first, unreadable = score_whole_images(images, Reading(backend), judge, 2.0, stage())
     assert not unreadable
     assert first.readable.all()
     assert np.isfinite(first.scores.numpy()).all()

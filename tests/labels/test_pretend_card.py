@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
+from one_pass import relabel
 from pretend_card import CARD, pretend_card
 from rich.console import Console
 from test_relabel import labels_of, recipe, stage
@@ -18,10 +19,11 @@ from ccd_fast.bench import train as bench_train
 from ccd_fast.datasets import Source, load
 from ccd_fast.engines import EngineSettings, Store
 from ccd_fast.labels.crop_cache import CropCache
-from ccd_fast.labels.relabel import relabel, score_whole_images
+from ccd_fast.labels.whole_images import score_whole_images
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stages
+from ccd_fast.student import Reading
 from ccd_fast.student import network as student
 from ccd_fast.student.prediction import predict
 from ccd_fast.teacher import clip as teacher
@@ -62,8 +64,8 @@ def opened(place, photo_folder, tiny_clip):
 
 def passes(place, photo_folder, tiny_clip):
     images, backend, judge, net = opened(place, photo_folder, tiny_clip)
-    first = score_whole_images(images, backend, judge, 2.0, stage())[0].finish(0.05, 2, True)
-    seen = predict(net, images.files_of_all(), backend, 64, stage())
+    first = score_whole_images(images, Reading(backend), judge, 2.0, stage())[0].finish(0.05, 2, True)
+    seen = predict(net, images.files_of_all(), Reading(backend), 64, stage())
     tables, cache = [first.table, seen.probabilities], CropCache(2**20)
     for epoch in (2, 3):
         labels = labels_of(images)
@@ -106,7 +108,7 @@ def test_an_engine_is_compared_with_open_clip_where_that_is(photo_folder, tiny_c
         clip = teacher.load_clip(str(tiny_clip))
         settings = EngineSettings("torch", precision, 8, "cuda", 2)
         from ccd_fast.teacher.checked_engines import open_checked
-        from ccd_fast.training.passes import first_views
+        from ccd_fast.training.standard import first_views
 
         engine, parity = open_checked(
             clip, settings, Store(), judge.classes.cpu(), lambda count: first_views(images, clip, backend, count), True

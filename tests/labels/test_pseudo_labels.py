@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccd_fast.errors import UserError
-from ccd_fast.labels.table import FirstLabels, PseudoLabels, bias_of_crops, class_bias, debiased_labels, update_labels
+from ccd_fast.labels.bias import bias_of_crops, class_bias
+from ccd_fast.labels.table import FirstLabels, PseudoLabels, Update, debiased_labels, update_labels
 from ccd_fast.machine.ranks import ALONE
 
 
@@ -93,7 +94,7 @@ def test_labels_stay_between_zero_and_one_through_any_update(seed, floor, ema):
     rng = np.random.default_rng(seed)
     labels = random_labels(rng, 6, 4)
     rows = torch.from_numpy(np.sort(rng.integers(0, 6, 10)))
-    update_labels(labels, rows, torch.from_numpy(rng.random((10, 4)).astype(np.float32)), floor, ema)
+    update_labels(labels, rows, torch.from_numpy(rng.random((10, 4)).astype(np.float32)), Update(floor, ema))
     assert labels.table.min() >= 0
     assert labels.table.max() <= 1
 
@@ -102,7 +103,7 @@ def test_repeated_updates_tend_to_the_debiased_crop_scores():
     labels = random_labels(np.random.default_rng(0), 1, 3)
     crops = torch.tensor([[0.1, 0.02, 0.3]])
     for _ in range(60):
-        update_labels(labels, torch.tensor([0]), crops, floor=0.05, ema=0.5)
+        update_labels(labels, torch.tensor([0]), crops, Update(floor=0.05, weight=0.5))
     np.testing.assert_allclose(labels.table, debiased_labels(crops, labels.bias, 0.05), rtol=1e-5)
 
 
@@ -126,7 +127,7 @@ def test_a_score_of_zero_does_no_harm_to_the_bias_of_crops():
 def test_an_image_without_crops_keeps_its_labels():
     labels = random_labels(np.random.default_rng(1), 3, 2)
     before = labels.table.clone()
-    update_labels(labels, torch.tensor([1]), torch.tensor([[0.9, 0.9]]), floor=0.05, ema=0.2)
+    update_labels(labels, torch.tensor([1]), torch.tensor([[0.9, 0.9]]), Update(floor=0.05, weight=0.2))
     assert torch.equal(labels.table[[0, 2]], before[[0, 2]])
     assert not torch.equal(labels.table[1], before[1])
 
@@ -136,9 +137,9 @@ def test_anchored_labels_start_each_update_from_the_first_ones():
     plain = copy.deepcopy(labels)
     labels.anchor()
     rows, last = torch.tensor([1]), torch.tensor([[0.3, 0.1]])
-    update_labels(plain, rows, last, floor=0.05, ema=0.4)
+    update_labels(plain, rows, last, Update(floor=0.05, weight=0.4))
     for crops in (torch.tensor([[0.9, 0.9]]), last):
-        update_labels(labels, rows, crops, floor=0.05, ema=0.4)
+        update_labels(labels, rows, crops, Update(floor=0.05, weight=0.4))
     assert torch.equal(labels.table, plain.table)  # as if the update between had never been
 
 
@@ -168,7 +169,8 @@ def test_an_update_agrees_with_the_published_code(shared):
     owner = torch.from_numpy(golden["box_owner"].astype(np.int64))
     labels = random_labels(np.random.default_rng(0), *first.shape)
     labels.table, labels.bias = first.clone(), torch.from_numpy(golden["bias"].astype(np.float32))
-    update_labels(labels, owner, torch.from_numpy(golden["crop_scores"].astype(np.float32)), floor=0.05, ema=0.2)
+    scores = torch.from_numpy(golden["crop_scores"].astype(np.float32))
+    update_labels(labels, owner, scores, Update(floor=0.05, weight=0.2))
     seen = torch.unique(owner)  # an image without an active class keeps its labels here, and decays there
     np.testing.assert_allclose(labels.table[seen], golden["updated_labels"][seen.numpy()], atol=1e-5)
 

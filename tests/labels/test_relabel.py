@@ -6,15 +6,18 @@ import time
 import numpy as np
 import pytest
 import torch
+from one_pass import relabel
 
 from ccd_fast import engines
 from ccd_fast.datasets import load
 from ccd_fast.engines import Store
 from ccd_fast.labels.crop_cache import CropCache
-from ccd_fast.labels.relabel import CropScorer, relabel, score_whole_images, weight_of_the_old
+from ccd_fast.labels.crop_scores import CropScorer
 from ccd_fast.labels.table import PseudoLabels
+from ccd_fast.labels.whole_images import score_whole_images
 from ccd_fast.recipes import config
 from ccd_fast.runs.progress import Stage
+from ccd_fast.student import Reading
 from ccd_fast.student import network as student
 from ccd_fast.student.cam import boxes_of_active_classes
 from ccd_fast.teacher import clip as teacher
@@ -103,12 +106,12 @@ def test_a_running_mean_counts_each_update_alike_and_the_first_is_the_paper_s(em
     first, updates = 0.7, [0.1, 0.9, 0.4, 0.3]
     label, weight_of_first = first, ema / (1 - ema)
     for number, fresh in enumerate(updates):
-        weight = weight_of_the_old(knobs, epoch=2 + number)
+        weight = knobs.weight_of_the_old(2 + number)
         label = weight * label + (1 - weight) * fresh
         seen = updates[: number + 1]
         assert label == pytest.approx((weight_of_first * first + sum(seen)) / (weight_of_first + len(seen)))
-    assert weight_of_the_old(knobs, epoch=2) == ema
-    assert weight_of_the_old(recipe(f"relabel.ema={ema}", "relabel.average=moving"), epoch=5) == ema
+    assert knobs.weight_of_the_old(2) == ema
+    assert recipe(f"relabel.ema={ema}", "relabel.average=moving").weight_of_the_old(5) == ema
 
 
 def test_a_pass_heeds_the_running_mean(images, judge, net):
@@ -133,7 +136,7 @@ def test_the_bias_measured_again_divides_the_crops_of_its_own_update_only(images
         assert torch.equal(labels.bias, before)
         return labels.table
 
-    monkeypatch.setattr("ccd_fast.labels.relabel.bias_of_crops", lambda scores, before, *_: 2 * before)
+    monkeypatch.setattr("ccd_fast.labels.table.bias_of_crops", lambda scores, before, *_: 2 * before)
     plain, again = table(), table("bias.again=true")
     inside = (again > 0) & (plain < 1)
     assert inside.any()
@@ -167,17 +170,17 @@ def test_both_backends_draw_nearly_the_same_labels(images, judge, net):
     pytest.importorskip("nvidia.dali")
     tables = []
     for backend in (PillowViews(), open_backend("dali", 2)):
-        gathered, _ = score_whole_images(images, backend, judge, 2.0, stage())
+        gathered, _ = score_whole_images(images, Reading(backend), judge, 2.0, stage())
         tables.append(gathered.scores)
     assert (tables[0] - tables[1]).abs().mean() < 2e-3
 
 
 def test_an_unreadable_image_is_reported_and_keeps_its_labels(images, judge, net):
     changed = dataclasses.replace(images, paths=(*images.paths[:5], "images/gone.jpg", *images.paths[6:]))
-    gathered, unreadable = score_whole_images(changed, PillowViews(), judge, 2.0, stage())
+    gathered, unreadable = score_whole_images(changed, Reading(PillowViews()), judge, 2.0, stage())
     assert unreadable == {5: "no such file"}
     assert not gathered.readable[5]
-    whole, _ = score_whole_images(images, PillowViews(), judge, 2.0, stage())
+    whole, _ = score_whole_images(images, Reading(PillowViews()), judge, 2.0, stage())
     others = [row for row in range(len(images)) if row != 5]
     torch.testing.assert_close(gathered.scores[others], whole.scores[others], atol=1e-6, rtol=0)
     labels = labels_of(images)
@@ -311,7 +314,7 @@ class BrokenStudent:
 def test_whatever_fails_the_pass_ends_with_that_error_and_leaves_labels_cache_and_threads(
     images, judge, net, part, monkeypatch
 ):
-    monkeypatch.setattr("ccd_fast.student.prediction.decoded.__defaults__", (8, None))  # three batches
+    monkeypatch.setattr("ccd_fast.student.reading.decoded.__defaults__", (8, None))  # three batches
     cache, labels = CropCache(2**20), labels_of(images)
     update(images, judge, net, "relabel.margin=0.1", cache=cache)  # other boxes: the teacher will be asked
     kept, before, threads = cache._keys.copy(), labels.table.clone(), set(threading.enumerate())
@@ -326,7 +329,7 @@ def test_whatever_fails_the_pass_ends_with_that_error_and_leaves_labels_cache_an
 
 
 def test_the_labels_do_not_depend_on_which_part_is_slow(images, judge, net, monkeypatch):
-    monkeypatch.setattr("ccd_fast.student.prediction.decoded.__defaults__", (4, None))
+    monkeypatch.setattr("ccd_fast.student.reading.decoded.__defaults__", (4, None))
     plain, _ = update(images, judge, net)
 
     class Dawdling(PillowViews):
@@ -345,7 +348,7 @@ def test_the_labels_do_not_depend_on_which_part_is_slow(images, judge, net, monk
 
 
 def test_photographs_are_decoded_ahead_but_no_more_than_a_few(images, judge, net, monkeypatch):
-    monkeypatch.setattr("ccd_fast.student.prediction.decoded.__defaults__", (4, None))
+    monkeypatch.setattr("ccd_fast.student.reading.decoded.__defaults__", (4, None))
     decoded, used, ahead = [], [], []
 
     class Watched(PillowViews):

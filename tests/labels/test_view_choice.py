@@ -8,7 +8,7 @@ from ccd_fast.datasets import load, object_boxes
 from ccd_fast.datasets.boxes import by_image
 from ccd_fast.datasets.object_boxes import ObjectBoxes
 from ccd_fast.errors import UserError
-from ccd_fast.labels.view_choice import ViewChoice, check, grid_boxes, random_boxes, snapped
+from ccd_fast.labels.view_choice import Cams, ViewChoice, check, grid_boxes, random_boxes, snapped
 from ccd_fast.recipes import config
 from ccd_fast.views import Photographs
 
@@ -17,6 +17,10 @@ SIZES = np.array([[60, 90], [80, 40], [100, 100]])  # height, width
 
 def recipe(*overrides):
     return config.load("folder", ["relabel.margin=0.125", "relabel.k=2", *overrides])
+
+
+def sections(knobs):
+    return knobs.views, knobs.relabel
 
 
 def photographs(*rows):
@@ -34,10 +38,10 @@ def seen(rows, active):
 
 def choose(*overrides, rows=(0, 1, 2), active=((0, 1), (2, 0), (2, 3)), epoch=2, objects=None):
     knobs = recipe(*overrides)
-    check(knobs, objects)
-    looks = ViewChoice(knobs, epoch, 3, 4, objects)
+    check(*sections(knobs), objects)
+    looks = ViewChoice(knobs.views, knobs.relabel, Cams(16, 0.5), (3, 4), (knobs.seed, epoch), objects)
     answer = seen(len(rows), active) if looks.asks_the_student else None
-    owner, boxes = looks.boxes(photographs(*rows), answer, 16, 0.5)
+    owner, boxes = looks.boxes(photographs(*rows), answer)
     return owner.tolist(), boxes
 
 
@@ -164,13 +168,13 @@ def test_per_class_repeats_each_cam_box_and_jitter_moves_each_side_in_shares_of_
 )
 def test_a_choice_that_would_not_heed_a_knob_or_lacks_boxes_is_refused(overrides, said):
     with pytest.raises(UserError, match=said):
-        check(recipe(*overrides), None)
+        check(*sections(recipe(*overrides)), None)
 
 
 def test_near_ground_truth_needs_to_know_how_near():
     objects = ObjectBoxes(np.array([0]), np.ones((1, 4)))
     with pytest.raises(UserError, match=r"needs views\.jitter above 0"):
-        check(recipe("views.choice=near-ground-truth"), objects)
+        check(*sections(recipe("views.choice=near-ground-truth")), objects)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from one_pass import step
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
@@ -42,9 +43,9 @@ def test_a_step_of_one_in_a_group_is_a_step_alone(place):
     labels = torch.rand(6, 4, generator=generator)
     trained = []
     for ranks in (Ranks(), Ranks(0, 2)):
-        trainer = Trainer(deepcopy(net), recipe, ranks)
+        trainer = Trainer(deepcopy(net), recipe.train, 64, ranks)
         trainer.begin_epoch()
-        losses = [trainer.step(first.to(place), second.to(place), labels, None)[0] for _ in range(3)]
+        losses = [step(trainer, first.to(place), second.to(place), labels)[0] for _ in range(3)]
         trained.append((trainer, losses))
     (_, alone), (shared, together) = trained
     assert isinstance(shared._network, DistributedDataParallel)

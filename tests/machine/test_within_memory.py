@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from one_pass import step
 
 from ccd_fast import engines
 from ccd_fast.engines import torch_runtime
@@ -48,13 +49,13 @@ def trained(limit, net="test_convnext"):
     lines = []
     recipe = config.load("folder", ["student.weights=none"])
     student = build(net, 3, 5.0, "none")
-    trainer = Trainer(student, recipe, say=lines.append)
+    trainer = Trainer(student, recipe.train, 32, say=lines.append)
     trainer._network.forward = out_of_memory_above(limit, trainer._network.forward)
     trainer.begin_epoch()
     generator = torch.Generator().manual_seed(0)
     first, second = torch.randint(0, 256, (2, 6, 32, 32, 3), dtype=torch.uint8, generator=generator)
     labels, weights = torch.rand((6, 3), generator=generator), torch.rand(6, generator=generator)
-    values = [trainer.step(first, second, labels, weights) for _ in range(2)]
+    values = [step(trainer, first, second, labels, weights) for _ in range(2)]
     return trainer, values, lines
 
 

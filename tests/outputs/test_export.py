@@ -19,10 +19,10 @@ from ccd_fast.outputs import export, model_card, trained
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stage
+from ccd_fast.student import Reading, predict
 from ccd_fast.student import engine as student_engine
 from ccd_fast.student import network as student
 from ccd_fast.student.network import piecewise_boost
-from ccd_fast.student.prediction import predict
 from ccd_fast.views import open_backend
 
 NAMES = ("cat", "dog", "traffic light", "boat")
@@ -66,7 +66,7 @@ def written(model, tmp_path_factory):
 
 def test_a_stranger_with_onnxruntime_numpy_and_pillow_gets_what_predict_gives(model, written, photo_folder):
     files = sorted((photo_folder / "images" / "part1").iterdir())[:3]
-    seen = predict(model.student, files, open_backend("pillow", 1), SIZE, Stage("test", 3, lambda _: None))
+    seen = predict(model.student, files, Reading(open_backend("pillow", 1)), SIZE, Stage("test", 3, lambda _: None))
     for file, expected in zip(files, seen.probabilities.numpy(), strict=True):
         command = [sys.executable, "-c", STRANGER, str(written[0]), str(file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from ccd_fast.student.losses import confidence_weights, consistency_loss, label_loss
+from ccd_fast.student.losses import CcdLoss, confidence_weights, consistency_loss, label_loss
 
 
 def bce(logit, target):
@@ -41,3 +41,14 @@ def test_the_consistency_loss_pulls_only_the_second_view():
     )
     np.testing.assert_allclose(loss.item(), expected, rtol=1e-5)
     np.testing.assert_allclose(second.grad, (second.sigmoid() - first.sigmoid()).detach() / 6, rtol=1e-4, atol=1e-7)
+
+
+def test_the_loss_of_an_epoch_looks_up_the_labels_and_weights_of_its_rows():
+    generator = torch.Generator().manual_seed(1)
+    table, weights, logits, others = (torch.rand(*size, generator=generator) for size in ((6, 4), (6,), (2, 4), (2, 4)))
+    rows = torch.tensor([4, 1])
+    own = label_loss(logits, table[rows], weights[rows])
+    assert torch.equal(CcdLoss(table, weights, 0.5)(rows, logits, others), own + 0.5 * consistency_loss(others, logits))
+    assert torch.equal(CcdLoss(table)(rows, logits, None), label_loss(logits, table[rows]))
+    assert CcdLoss(table, weights, 0.5).compares_views
+    assert not CcdLoss(table).compares_views

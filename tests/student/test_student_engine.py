@@ -2,14 +2,12 @@ import onnx
 import pytest
 import torch
 
-from ccd_fast.compat import rules
 from ccd_fast.engines import Store, onnx_runtime
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.recipes import config
 from ccd_fast.student import engine as student_engine
 from ccd_fast.student import network as student
 from ccd_fast.student.engine import BATCH_SIZE, OUTPUTS, PAYS_FROM, choose, eager, noise, refuse_beyond_limit
-from ccd_fast.training.passes import looks_of_the_student
 
 SIZE = 64
 BACKBONES = ["test_efficientnet", "test_resnet", "test_convnext"]
@@ -147,14 +145,14 @@ def test_auto_is_a_rule(monkeypatch):
 
 def test_the_label_updates_and_the_threshold_count_for_the_rule():
     every = config.load("folder", ["train.epochs=5", "train.warmup_epochs=2"])
-    assert looks_of_the_student(every, 100) == 400  # three updates, and tau
-    assert looks_of_the_student(config.load("folder", ["relabel.epochs=0"]), 100) == 0
+    assert every.looks_of_the_student(100) == 400  # three updates, and tau
+    assert config.load("folder", ["relabel.epochs=0"]).looks_of_the_student(100) == 0
 
 
 def test_compat_mode_runs_eager_and_refuses_another_runtime():
-    assert rules.settled(config.load("paper-voc12-official")).student.runtime == "torch"
+    assert config.load("paper-voc12-official").student.runtime == "torch"
     with pytest.raises(UserError, match=r"set student\.runtime=torch"):
-        rules.settled(config.load("paper-voc12-official", ["student.runtime=onnxruntime"]))
+        config.load("paper-voc12-official", ["student.runtime=onnxruntime"])
 
 
 def test_a_student_that_fits_no_onnx_file_is_refused(store, monkeypatch):

@@ -109,7 +109,8 @@ def other_root(plan, tmp_path):
 def other_boxes(plan, tmp_path):
     path = plan.source(0).load("train").paths[0]
     (tmp_path / "boxes.csv").write_text(f"path,class,x0,y0,x1,y1\n{path},cat,1,2,3,4\n")
-    return dataclasses.replace(plan, boxes=tmp_path / "boxes.csv")
+    source = dataclasses.replace(plan.source(0), boxes=tmp_path / "boxes.csv")
+    return dataclasses.replace(plan, source=lambda seed: source)
 
 
 @pytest.mark.parametrize(
@@ -190,10 +191,13 @@ def test_a_training_that_was_stopped_goes_on_from_its_last_epoch(plan, cache, tm
 
     fit = module.fit_epoch
 
-    def stop_at_three(trainer, images, labels, backend, epoch, *rest):
-        if epoch == 3:
+    fitted = []
+
+    def stop_at_three(*arguments):
+        if len(fitted) == 3:
             raise KeyboardInterrupt
-        return fit(trainer, images, labels, backend, epoch, *rest)
+        fitted.append(fit(*arguments))
+        return fitted[-1]
 
     monkeypatch.setattr(module, "fit_epoch", stop_at_three)
     with pytest.raises(KeyboardInterrupt):

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import normalize
 
 from ccd_fast import engines
-from ccd_fast.engines import EngineSettings, Store
+from ccd_fast.engines import EngineSettings, Store, runtimes
 from ccd_fast.errors import RunError
 from ccd_fast.teacher import clip as teacher
 from ccd_fast.teacher.checked_engines import kept_parity, open_checked
@@ -98,9 +98,9 @@ def test_a_wrong_engine_is_refused_by_how_much_and_removed(clip, tmp_path, monke
         def embed(self, pixels):
             return self.embed_right(pixels.flip(0))
 
-    real = engines.RUNTIMES["onnxruntime"]
-    wrong = engines.Runtime(real.problem, lambda *a: Wrong(real.open(*a)), real.build)
-    monkeypatch.setitem(engines.RUNTIMES, "onnxruntime", wrong)
+    real = runtimes.RUNTIMES["onnxruntime"]
+    wrong = runtimes.Runtime(real.problem, lambda *a: Wrong(real.open(*a)), real.build)
+    monkeypatch.setitem(runtimes.RUNTIMES, "onnxruntime", wrong)
     classes = reference_embeddings(clip, pictures(5, 64, seed=9))
     with pytest.raises(RunError, match=r"the smallest cosine is -?\d\.\d+, below 0.9999"):
         open_checked(clip, EngineSettings("onnxruntime"), Store(tmp_path), classes, lambda count: pictures(8, 64))

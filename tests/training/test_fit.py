@@ -6,11 +6,12 @@ import torch
 
 from ccd_fast import randomness
 from ccd_fast.datasets import Source
-from ccd_fast.labels.table import PseudoLabels
 from ccd_fast.randomness import Purpose
 from ccd_fast.recipes import config
 from ccd_fast.runs.progress import Stage
 from ccd_fast.student import network as student
+from ccd_fast.student.losses import CcdLoss
+from ccd_fast.student.training_views import TrainingViews
 from ccd_fast.training import epoch as fit
 from ccd_fast.training.steps import Trainer
 from ccd_fast.views import flipped, installed_backends, jitter_factors, open_backend
@@ -29,9 +30,10 @@ def epoch(images, backend):
     marks = torch.ones(len(images), dtype=torch.bool)
     marks[2] = False
     table = torch.rand(len(images), 4, generator=torch.Generator().manual_seed(0))
-    labels = PseudoLabels(table, torch.full((4,), 0.5), torch.ones(4, dtype=torch.int64), marks, marks)
     stage = Stage("train", len(images), lambda _: None)
-    found = fit.fit_epoch(Trainer(net, RECIPE), images, labels, backend, 3, True, RECIPE, stage)
+    views = TrainingViews(backend, 32, RECIPE.consistency, RECIPE.seed, 3, len(images))
+    loss = CcdLoss(table, marks.float(), 1.0)
+    found = fit.fit_epoch(Trainer(net, RECIPE.train, 32), images, marks, views, loss, stage)
     return net, found, stage
 
 
@@ -41,12 +43,12 @@ def test_work_ahead_changes_no_bit(images, monkeypatch, backend):
     real = fit.prefetched
     monkeypatch.setattr(fit, "prefetched", lambda items, depth, device: threads.append(depth) or real(items, depth))
     monkeypatch.setattr(fit, "works_ahead", lambda device: True)
-    net, (loss, probabilities, _), _ = epoch(images, open_backend(backend, 2))
+    net, found, _ = epoch(images, open_backend(backend, 2))
     assert threads == [fit.AHEAD]
     monkeypatch.undo()
-    plain, (plain_loss, plain_probabilities, _), _ = epoch(images, open_backend(backend, 2))
-    assert loss == plain_loss
-    assert torch.equal(probabilities, plain_probabilities)
+    plain, expected, _ = epoch(images, open_backend(backend, 2))
+    assert found.loss == expected.loss
+    assert torch.equal(found.predicted, expected.predicted)
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), plain.state_dict().values(), strict=True))
 
 
@@ -54,10 +56,10 @@ def test_an_epoch_decodes_each_readable_image_once_for_both_views(images, monkey
     backend, decoded = open_backend("pillow", 1), []
     real = backend.decode
     monkeypatch.setattr(backend, "decode", lambda files, rows: decoded.extend(rows.tolist()) or real(files, rows))
-    _, (_, probabilities, _), stage = epoch(images, backend)
+    _, found, stage = epoch(images, backend)
     assert sorted(decoded) == [row for row in range(len(images)) if row != 2]
     assert stage.done == len(images) - 1
-    assert np.flatnonzero((probabilities == 0).all(dim=1)).tolist() == [2]
+    assert np.flatnonzero((found.predicted == 0).all(dim=1)).tolist() == [2]
     assert set(stage.parts) == {"decode", "views", "student"}
 
 
@@ -68,33 +70,31 @@ class Watched(Trainer):
         super().__init__(*arguments)
         self.steps = []
 
-    def step(self, first, second, labels, weights, share=1.0):
-        self.steps.append((first, second, labels, weights))
+    def step(self, first, second, rows, loss, share=1.0):
+        self.steps.append((first, second, rows))
         return 0.0, torch.zeros(len(first), 4)
 
 
 @pytest.mark.parametrize("consistent", [True, False])
-def test_each_step_sees_the_views_labels_and_weights_of_its_own_images(images, consistent):
-    knobs = ["consistency.omega=0.25", "consistency.color_jitter=0.3", "consistency.hue_jitter=0.1", "seed=2"]
+def test_each_step_sees_the_views_of_its_own_images(images, consistent):
+    knobs = ["consistency.color_jitter=0.3", "consistency.hue_jitter=0.1", "seed=2"]
     recipe = config.load("folder", ["student.image_size=32", "train.batch_size=5", *knobs])
-    generator, size, backend = torch.Generator().manual_seed(1), len(images), open_backend("pillow", 1)
-    table, sure = torch.rand(size, 4, generator=generator), torch.rand(size, generator=generator) < 0.5
+    size, backend = len(images), open_backend("pillow", 1)
     all_of_them = torch.ones(size, dtype=torch.bool)
-    labels = PseudoLabels(table, torch.full((4,), 0.5), torch.ones(4, dtype=torch.int64), sure, all_of_them)
-    watched = Watched(student.build("test_resnet", 4, 3.0, "none"), recipe)
-    fit.fit_epoch(watched, images, labels, backend, 3, consistent, recipe, Stage("train", size, lambda _: None))
+    watched = Watched(student.build("test_resnet", 4, 3.0, "none"), recipe.train, 32)
+    views = TrainingViews(backend, 32, recipe.consistency, recipe.seed, 3, size)
+    loss = CcdLoss(torch.rand(size, 4), mu=1.0 if consistent else 0.0)
+    fit.fit_epoch(watched, images, all_of_them, views, loss, Stage("train", size, lambda _: None))
 
     order = randomness.order(2, 3, size)
     flips = randomness.uniform(2, 3, Purpose.FLIP, size, 2) < 0.5
     factors = jitter_factors(randomness.uniform(2, 3, Purpose.JITTER, size, 4), 0.3, 0.1)
     assert [len(step[0]) for step in watched.steps] == [5, 5, 5, 5, 4]
-    for rows, (first, second, wanted, weights) in zip(np.split(order, range(5, size, 5)), watched.steps, strict=True):
+    for rows, (first, second, own) in zip(np.split(order, range(5, size, 5)), watched.steps, strict=True):
         whole = backend.whole(backend.decode(images.files(rows), rows), 32, "bilinear")
         assert torch.equal(first, flipped(whole, flips[rows, 0]))
-        assert torch.equal(wanted, table[rows])
+        assert own.tolist() == rows.tolist()
         if consistent:
             assert torch.equal(second, backend.jitter(flipped(whole, flips[rows, 1]), factors[rows]))
-            assert torch.equal(weights, torch.where(sure[rows], 1.0, 0.25))
         else:
             assert second is None
-            assert weights is None

@@ -56,7 +56,7 @@ def go(source: Source, clip: Path, out: Path, knobs: tuple[str, ...], resume: bo
     folder = RunFolder(out, ranks)
     stages = Stages(Console(file=StringIO()), folder.add_metrics)
     with torch.random.fork_rng(devices=[]):
-        training.train(source, recipe, folder, stages, resume=resume, ranks=ranks)
+        training.train(source, recipe, folder, stages, resume=resume)
 
 
 def small_blocks() -> None:

@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from ccd_fast.datasets import load
-from ccd_fast.labels.relabel import relabel_image_size
-from ccd_fast.machine.ranks import ALONE
 from ccd_fast.recipes import config
 from ccd_fast.runs.progress import Stage
+from ccd_fast.student import Reading
 from ccd_fast.student import network as student
 from ccd_fast.student.cam import activity_threshold
-from ccd_fast.training.passes import StandardPasses
+from ccd_fast.training.standard import StandardPasses
 from ccd_fast.views.pillow import PillowViews
 
 KNOBS = ("student.image_size=64", "student.relabel_image_size=96", "relabel.k=0", "relabel.min_tau=0.01")
@@ -28,7 +27,7 @@ def images(photo_folder):
 def passes_of(recipe):
     """The passes without a teacher."""
     passes = StandardPasses.__new__(StandardPasses)
-    passes.recipe, passes.backend, passes.ranks, passes.student_runtime = recipe, PillowViews(), ALONE, "torch"
+    passes.recipe, passes.reading, passes.student_runtime = recipe, Reading(PillowViews()), "torch"
     return passes
 
 
@@ -45,5 +44,5 @@ def test_tau_is_set_on_the_relabel_views_of_the_images_that_can_be_read(images):
 
 
 def test_relabel_views_may_have_a_size_of_their_own():
-    assert relabel_image_size(config.load("folder", KNOBS)) == 96
-    assert relabel_image_size(config.load("folder", [*KNOBS, "student.relabel_image_size=same"])) == 64
+    assert config.load("folder", KNOBS).student.relabel_size == 96
+    assert config.load("folder", [*KNOBS, "student.relabel_image_size=same"]).student.relabel_size == 64

@@ -4,6 +4,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from one_pass import step
 
 from ccd_fast.engines import torch_runtime
 from ccd_fast.errors import UserError
@@ -21,7 +22,7 @@ def net():
 
 
 def trainer(net, *knobs):
-    return Trainer(deepcopy(net), config.load("folder", knobs))
+    return Trainer(deepcopy(net), config.load("folder", knobs).train, 64)
 
 
 def batch(count=6, size=64):
@@ -62,7 +63,7 @@ def test_in_bf16_the_network_computes_in_it_and_weights_logits_and_loss_are_floa
     ours, reference = trainer(net, "train.precision=bf16"), trainer(net)
     seen = []
     ours.student.head.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
-    (loss, logits), (exact, exact_logits) = ours.step(*batch()), reference.step(*batch())
+    (loss, logits), (exact, exact_logits) = step(ours, *batch()), step(reference, *batch())
     assert seen == [torch.bfloat16] * 2
     assert logits.dtype == torch.float32
     assert {p.dtype for p in ours.student.parameters()} == {torch.float32}
@@ -78,8 +79,8 @@ def test_a_step_is_that_of_plain_adam_with_a_learning_rate_for_each_part(net):
     groups = [{"params": list(part.parameters()), "lr": rate} for part, rate in rates]
     plain.optimizer = torch.optim.Adam(groups, foreach=False)
     for _ in range(2):
-        ours.step(*batch())
-        plain.step(*batch())
+        step(ours, *batch())
+        step(plain, *batch())
     assert not same(ours.student, net)
     for a, b in zip(ours.student.parameters(), plain.student.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-5)
@@ -87,17 +88,17 @@ def test_a_step_is_that_of_plain_adam_with_a_learning_rate_for_each_part(net):
 
 def test_the_loss_is_that_of_the_labels_and_mu_times_that_of_the_second_view(net):
     first, second, labels, weights = batch()
-    alone = trainer(net).step(first, None, labels, weights)[0]
-    losses = [trainer(net, f"consistency.mu={mu}").step(first, second, labels, weights)[0] for mu in (1.0, 3.0)]
+    alone = step(trainer(net), first, None, labels, weights)[0]
+    losses = [step(trainer(net), first, second, labels, weights, mu=mu)[0] for mu in (1.0, 3.0)]
     assert losses[1] - alone == pytest.approx(3 * (losses[0] - alone), rel=1e-4)
     assert losses[0] > alone
-    assert trainer(net).step(first, None, labels, torch.full((6,), 0.5))[0] == pytest.approx(alone / 2)
+    assert step(trainer(net), first, None, labels, torch.full((6,), 0.5))[0] == pytest.approx(alone / 2)
 
 
 def test_the_second_view_is_drawn_to_the_first_and_not_the_first_to_the_second(net):
-    ours, own = trainer(net, "consistency.mu=2"), deepcopy(net)
+    ours, own = trainer(net), deepcopy(net)
     first, second, labels, _ = batch()
-    loss, _ = ours.step(first, second, labels, None)
+    loss, _ = step(ours, first, second, labels, mu=2.0)
     z, other = (own(view)[0] for view in (first, second))
     expected = label_loss(z, labels) + 2 * consistency_loss(other, z)
     expected.backward()
@@ -111,7 +112,7 @@ def test_a_trainer_read_back_goes_on_with_the_same_bits(net, precision, tmp_path
     knob = f"train.precision={precision}"
     whole, stopped = trainer(net, knob), trainer(net, knob)
     for made in (whole, stopped):
-        made.step(*batch())
+        step(made, *batch())
     torch.save({"trainer": stopped.state_dict(), "student": stopped.student.state_dict()}, tmp_path / "state.pt")
     stored = torch.load(tmp_path / "state.pt", weights_only=True)
     resumed, forgetful = trainer(net, knob), trainer(net, knob)
@@ -119,7 +120,7 @@ def test_a_trainer_read_back_goes_on_with_the_same_bits(net, precision, tmp_path
         made.student.load_state_dict(stored["student"])
     resumed.load_state_dict(stored["trainer"])
     for made in (whole, resumed, forgetful):
-        made.step(*batch())
+        step(made, *batch())
     assert same(resumed.student, whole.student)
     assert not same(forgetful.student, whole.student)  # without Adam's moments
 
@@ -129,7 +130,7 @@ def test_a_loss_that_is_not_finite_takes_no_step(net):
     weights = {name: p.clone() for name, p in ours.student.named_parameters()}
     first, second, labels, _ = batch()
     with pytest.raises(NotFiniteError, match="nan"):
-        ours.step(first, second, labels * float("nan"), None)
+        step(ours, first, second, labels * float("nan"))
     assert all(torch.equal(weights[name], p) for name, p in ours.student.named_parameters())
     assert not ours.optimizer.state
 
@@ -139,7 +140,7 @@ def test_a_gradient_that_is_not_finite_takes_no_step(net):
     weights = {name: p.clone() for name, p in ours.student.named_parameters()}
     ours.student.head.weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(NotFiniteError, match="gradients"):
-        ours.step(*batch())
+        step(ours, *batch())
     assert all(torch.equal(weights[name], p) for name, p in ours.student.named_parameters())
 
 
@@ -157,7 +158,7 @@ def test_weights_that_get_no_gradient_are_known_and_looking_for_them_leaves_noth
 def test_a_compiled_step_is_nearly_that_of_eager_pytorch(net):
     ours, eager = trainer(net, "train.compile=true"), trainer(net)
     for count in (6, 6, 3):
-        (loss, logits), (exact, exact_logits) = ours.step(*batch(count)), eager.step(*batch(count))
+        (loss, logits), (exact, exact_logits) = step(ours, *batch(count)), step(eager, *batch(count))
         assert loss == pytest.approx(exact, abs=1e-3)
         torch.testing.assert_close(logits, exact_logits, rtol=1e-2, atol=5e-3)
 
@@ -167,10 +168,11 @@ def test_a_compiled_step_is_nearly_that_of_eager_pytorch(net):
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_a_gpu_takes_steps_in_half_precision(net, precision):
     ours, reference = (
-        Trainer(deepcopy(net).cuda(), config.load("folder", [f"train.precision={p}"])) for p in (precision, "fp32")
+        Trainer(deepcopy(net).cuda(), config.load("folder", [f"train.precision={p}"]).train, 64)
+        for p in (precision, "fp32")
     )
     first, second, labels, _ = batch()
     views = (first.cuda(), second.cuda(), labels.cuda(), None)
     for _ in range(3):
-        assert ours.step(*views)[0] == pytest.approx(reference.step(*views)[0], abs=0.02)
+        assert step(ours, *views)[0] == pytest.approx(step(reference, *views)[0], abs=0.02)
     assert (ours.scaler.get_scale() != 1) == (precision == "fp16")

@@ -19,9 +19,9 @@ from ccd_fast.outputs import trained
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stage, Stages
+from ccd_fast.student import Reading, predict
 from ccd_fast.student.network import build
-from ccd_fast.student.prediction import predict
-from ccd_fast.training.run import is_consistent, train, updates_labels
+from ccd_fast.training.run import train
 from ccd_fast.views import open_backend
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -117,10 +117,13 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_end(source, recipe, tm
 
     fit = module.fit_epoch
 
-    def stop_at_three(trainer, images, labels, backend, epoch, *rest):
-        if epoch == 3:
+    fitted = []
+
+    def stop_at_three(*arguments):
+        if len(fitted) == 3:
             raise KeyboardInterrupt
-        return fit(trainer, images, labels, backend, epoch, *rest)
+        fitted.append(fit(*arguments))
+        return fitted[-1]
 
     monkeypatch.setattr(module, "fit_epoch", stop_at_three)
     with pytest.raises(KeyboardInterrupt):
@@ -221,7 +224,7 @@ def test_a_trained_student_predicts_as_it_did_at_the_end_of_the_run(source, reci
     model = trained.load(tmp_path / "run", "best")
     test = model.source.load("test")
     stage = Stage("test", len(test), lambda _: None)
-    seen = predict(model.student, test.files_of_all(), open_backend("auto", 2), 64, stage)
+    seen = predict(model.student, test.files_of_all(), Reading(open_backend("auto", 2)), 64, stage)
     from ccd_fast.evaluation.metrics import mean_average_precision
 
     again = mean_average_precision(seen.probabilities, torch.from_numpy(test.truth))
@@ -289,7 +292,7 @@ def test_the_teacher_may_look_at_the_boxes_that_people_drew(source, recipe, tmp_
     with pytest.raises(UserError, match="needs boxes of the objects: give them with --boxes"):
         run(source, knobs, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    summary = run(source, knobs, tmp_path / "run", boxes=tmp_path / "boxes.csv")
+    summary = run(dataclasses.replace(source, boxes=tmp_path / "boxes.csv"), knobs, tmp_path / "run")
     assert summary["stages"]["relabel"]["crops"] == 20
     first, second = (label_table(tmp_path / "run", epoch)[1] for epoch in (0, 2))
     changed = (first != second).any(axis=1)
@@ -307,7 +310,7 @@ def test_the_boxes_that_the_data_set_comes_with_need_no_file(photo_folder, recip
     knobs = recipe("train.epochs=3", "views.choice=ground-truth")
     assert run(source, knobs, tmp_path / "own")["stages"]["relabel"]["crops"] == 7
     (tmp_path / "other.csv").write_text(f"path,class,x0,y0,x1,y1\n{paths[0]},cat,5,5,40,40\n")
-    other = run(source, knobs, tmp_path / "other", boxes=tmp_path / "other.csv")
+    other = run(dataclasses.replace(source, boxes=tmp_path / "other.csv"), knobs, tmp_path / "other")
     assert other["stages"]["relabel"]["crops"] == 1  # a file that is named goes before
 
 
@@ -371,10 +374,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(source
 
 def test_the_paper_updates_once_and_a_folder_at_every_epoch():
     paper, folder = config.load("paper-voc12"), config.load("folder")
-    assert [updates_labels(paper, epoch) for epoch in range(5)] == [False, False, True, False, False]
-    assert [updates_labels(folder, epoch) for epoch in range(5)] == [False, False, True, True, True]
-    assert [is_consistent(paper, epoch) for epoch in range(4)] == [False, False, True, True]
-    assert not is_consistent(config.load("paper-voc12", ["consistency.mu=0"]), 3)
+    assert [paper.updates_labels(epoch) for epoch in range(5)] == [False, False, True, False, False]
+    assert [folder.updates_labels(epoch) for epoch in range(5)] == [False, False, True, True, True]
+    assert [paper.is_consistent(epoch) for epoch in range(4)] == [False, False, True, True]
+    assert not config.load("paper-voc12", ["consistency.mu=0"]).is_consistent(3)
 
 
 def test_each_way_to_average_begins_alike_and_then_differs(source, recipe, tmp_path):
