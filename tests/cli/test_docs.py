@@ -1,4 +1,4 @@
-"""What README and docs/ say can be done, done: commands, examples, names of functions, links.
+"""What README and docs/ say can be done, done: commands, examples, names of functions and files, the rooms, links.
 
 Commands stand in ``sh`` blocks. What CONTRIBUTING.md says of them holds here: ``ccd-fast`` is run in a small world, but
 for what takes minutes, which is checked against the command line and the recipes.
@@ -19,9 +19,10 @@ from typing import NamedTuple
 
 import pytest
 import typer
+from test_house import FLOORS
 
 import ccd_fast
-from ccd_fast.cli import app
+from ccd_fast.cli.app import app
 from ccd_fast.datasets import DATASETS, load
 from ccd_fast.recipes import config
 
@@ -263,48 +264,87 @@ def test_the_data_set_of_the_example_is_read(tmp_path):
     assert test.truth.tolist() == [[True, False, False]]
 
 
-NAME = re.compile(r"[a-z_]+(?:\.\w+)+")
-
-
 PACKAGE = ROOT / "ccd_fast"
-FILES = (".py", ".json", ".csv", ".toml", ".md", ".txt", ".jsonl", ".npy", ".html", ".safetensors", ".pt", ".onnx")
+NAME = re.compile(r"[a-z_]+(?:\.\w+)+")
+DATA = (".json", ".csv", ".toml", ".md", ".txt", ".jsonl", ".npy", ".html", ".safetensors", ".pt", ".onnx")
+"""Endings of files that a run writes, or that a person has."""
+CODE = (".py", ".cu")
+FOREIGN = ("torch",)
+"""Other packages whose names look alike."""
 
 
-def resolves(name: str) -> bool:
-    """Tell whether a dotted name is a knob, a file, or something in the code: in a module of that name anywhere."""
-    if name in config.knobs() or name.endswith(FILES):
-        return True
+def place(name: str) -> tuple[str, list[str]]:
+    """Split a dotted name into its module, as far as there are files for it, and what is to be found in there."""
     parts = name.removeprefix("ccd_fast.").split(".")
-    if parts[0] in ccd_fast.__all__:
-        return len(parts) == 1
-    for first in range(1, len(parts) + 1):
-        inner = "/".join(parts[:first])
-        for file in (*PACKAGE.rglob(f"{inner}.py"), *PACKAGE.rglob(f"{inner}/__init__.py")):
-            module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            if has(importlib.import_module(module), parts[first:]):
-                return True
-    return False
+    for last in range(len(parts), 0, -1):
+        path = PACKAGE.joinpath(*parts[:last])
+        if path.with_suffix(".py").is_file() or (path / "__init__.py").is_file():
+            return ".".join(["ccd_fast", *parts[:last]]), parts[last:]
+    return "ccd_fast", parts
 
 
-def has(found: object, parts: list[str]) -> bool:
+def found(name: str) -> object:
+    """Find what a name means, at that very place; None where there is nothing."""
+    module, parts = place(name)
+    here = importlib.import_module(module)
     for part in parts:
-        if not (hasattr(found, part) or part in getattr(found, "__annotations__", {})):
-            return False
-        found = getattr(found, part, None)
-    return True
+        here = getattr(here, part, getattr(here, "__annotations__", {}).get(part))  # a field has no value in its class
+    return here
 
 
-def test_each_equation_of_the_method_names_its_function():
-    text = (ROOT / "docs" / "METHOD.md").read_text(encoding="utf-8")
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if re.match(r"\| \d \|", line)]
+def is_defined_there(name: str) -> bool:
+    """Tell whether a class or function is written in the file that its name says, and is not handed on from another."""
+    return getattr(found(name), "__module__", "") == place(name)[0]
+
+
+def exists(name: str) -> bool:
+    return name in config.knobs() or name.endswith(DATA) or found(name) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "written_there"),
+    [
+        ("labels.bias.class_bias", True, True),
+        ("ccd_fast.labels.bias.class_bias", True, True),
+        ("teacher.clip.Teacher.similarities", True, True),
+        ("kernels.score", True, False),  # handed on
+        ("labels.table.class_bias", True, False),  # imported
+        ("losses.label_loss", False, False),  # the room is missing
+        ("labels.bias.class_bia", False, False),
+        ("bias.class_bias", False, False),
+        ("train.class_bias", False, False),
+    ],
+)
+def test_a_name_is_looked_for_at_its_full_place_only(name, there, written_there):
+    assert (exists(name), is_defined_there(name)) == (there, written_there)
+
+
+def rows_of(text: str, start: str) -> list[list[str]]:
+    """Give the cells of each row of the table whose head starts so."""
+    table = text[text.index(start) :].partition("\n\n")[0]
+    return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+
+
+def test_each_equation_of_the_method_names_the_function_that_computes_it():
+    rows = rows_of((ROOT / "docs" / "METHOD.md").read_text(encoding="utf-8"), "| § | what |")
     assert len(rows) > 20
     for row in rows:
         code = re.findall(r"`([^`]+)`", row[3])
         assert code, f"no function for {row[1]!r}"
         for name in code:
-            assert resolves(name) and name not in config.knobs(), name
+            assert is_defined_there(name), name
         for knob in re.findall(r"`([^`]+)`", row[4] if len(row) > 4 else ""):
             check_knob(knob)
+
+
+def test_each_difference_of_the_published_code_names_its_function():
+    rows = rows_of((ROOT / "docs" / "METHOD.md").read_text(encoding="utf-8"), "| difference | code |")
+    assert len(rows) > 10
+    for difference, code in rows:
+        names = re.findall(r"`([^`]+)`", code)
+        assert names, difference
+        for name in names:
+            assert found(name if "." in name else f"compat.quirks.{name}") is not None, name
 
 
 def check_knob(name: str) -> None:
@@ -314,17 +354,31 @@ def check_knob(name: str) -> None:
         assert name in config.knobs(), name
 
 
-@pytest.mark.parametrize("document", DOCUMENTS[:-1], ids=lambda d: d.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
 def test_names_of_code_exist(document):
     text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
     for said in re.findall(r"`([^`\s]+)`", text):
         name = said.partition("=")[0].partition("(")[0]
-        if NAME.fullmatch(name) and name.split(".")[0] not in FOREIGN:
-            assert resolves(name), f"{document.name}: {name}"
+        if NAME.fullmatch(name) and not name.endswith(CODE) and name.split(".")[0] not in FOREIGN:
+            assert exists(name), f"{document.name}: {name}"
 
 
-FOREIGN = ("torch", "tree", "classes", "labels")
-"""Beginnings of names of other packages, and of files, that look alike."""
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_files_of_code_are_where_they_are_said_to_be(document):
+    for name in re.findall(r"[\w./-]+\.(?:py|cu)\b", document.read_text(encoding="utf-8")):
+        assert any((folder / name).is_file() for folder in (ROOT, PACKAGE, document.parent)), f"{document.name}: {name}"
+
+
+def test_the_map_of_the_rooms_is_the_house():
+    (drawn,) = (b.text for b in blocks(ROOT / "CONTRIBUTING.md") if b.text.startswith("floor  room"))
+    rooms: dict[int, list[str]] = {}
+    for line in drawn.splitlines()[1:]:
+        number, room = re.match(r"\s*(\d*)\s+(\w+)\s{2,}\S", line).groups()
+        rooms.setdefault(int(number) if number else min(rooms), []).append(room)
+    assert list(rooms) == sorted(rooms, reverse=True), "the roof stands on top"
+    assert {number: sorted(names) for number, names in rooms.items()} == {
+        number: sorted(names.split()) for number, names in enumerate(FLOORS)
+    }
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
@@ -341,10 +395,10 @@ def test_links_lead_somewhere(document):
             assert anchor in [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads], link
 
 
-def test_the_files_that_the_readme_names_are_there():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = text[text.index("| part | file |") :].partition("\n\n")[0]
-    named = [name for cell in re.findall(r"`([^`]+)`", table) for name in cell.split()]
-    assert len(named) > 20
+def test_the_readme_names_every_room_and_nothing_that_is_not_there():
+    rows = rows_of((ROOT / "README.md").read_text(encoding="utf-8"), "| part | place |")
+    named = [name for _, places in rows for cell in re.findall(r"`([^`]+)`", places) for name in cell.split()]
     for name in named:
-        assert (ROOT / "ccd_fast" / name).exists(), name
+        assert (PACKAGE / name).exists(), name
+    rooms = {name for floor in FLOORS for name in floor.split()}
+    assert sorted(name.removesuffix("/").removesuffix(".py") for name in named) == sorted(rooms - {"__main__"})
