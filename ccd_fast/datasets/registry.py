@@ -1,18 +1,15 @@
-"""Data sets: each adapter turns what lies on disk into an ImageSet; the registry finds it by name."""
+"""The data sets by name, and where one of them lies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ccd_fast.datasets import coco, folder, imagefolder, nuswide, object_boxes, voc, webdataset
-from ccd_fast.datasets.boxes import Boxes
-from ccd_fast.datasets.description import Description, Form
+from ccd_fast.datasets.description import Description
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.object_boxes import ObjectBoxes
 from ccd_fast.errors import UserError, nearest
 from ccd_fast.views.shards import ENDING, place
-
-__all__ = ["DATASETS", "Boxes", "Description", "Form", "ImageSet", "Source", "everything", "load", "photographs"]
 
 DATASETS: dict[str, Description] = {
     described.name: described

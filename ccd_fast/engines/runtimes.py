@@ -1,4 +1,4 @@
-"""Engines: the teacher's image tower, compiled for the machine that it runs on.
+"""The runtimes by name, and which of them runs a teacher here.
 
 Every runtime keeps one contract: uint8 RGB pixels in, unit embeddings out. The cast, the normalisation and the
 L2 norm are inside the graph.
@@ -14,25 +14,11 @@ from typing import Literal
 import torch
 
 from ccd_fast.engines import onnx_export, onnx_runtime, tensorrt_runtime, torch_runtime
-from ccd_fast.engines.precision import PRECISIONS, Precision
+from ccd_fast.engines.precision import Precision
 from ccd_fast.engines.store import Store, key_of
 from ccd_fast.engines.tower import EngineSettings, ImageEngine, ImageTower
 from ccd_fast.errors import RunError, UserError, nearest
 from ccd_fast.machine import say_on_stderr
-
-__all__ = [
-    "PRECISIONS",
-    "RUNTIMES",
-    "EngineSettings",
-    "ImageEngine",
-    "ImageTower",
-    "Precision",
-    "Store",
-    "build",
-    "open_engine",
-    "resolve",
-    "settings",
-]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ import torch
 from ccd_fast.errors import UserError
 from ccd_fast.kernels import cupy_kernels, numpy_twins
 
-__all__ = ["FIXED_POINT", "cam_boxes", "score", "update"]
-
 FIXED_POINT = numpy_twins.FIXED_POINT
 MAX_VIEW_SIZE = 4096
 """Pixels. Far beyond it, positions on the view would no longer be exact in 32-bit integers."""

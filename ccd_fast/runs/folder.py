@@ -20,8 +20,7 @@ import torch
 from safetensors import SafetensorError
 
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.machine import ALONE
-from ccd_fast.machine import Ranks
+from ccd_fast.machine import ALONE, Ranks
 
 STATE = "checkpoints/state.pt"
 PARTIAL = "checkpoints/partial.pt"

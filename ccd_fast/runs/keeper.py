@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from ccd_fast.machine import ALONE
-from ccd_fast.machine import Ranks
+from ccd_fast.machine import ALONE, Ranks
 from ccd_fast.runs.folder import RunFolder
 
 KEEP, STOP = 1, 2

@@ -1,35 +1,13 @@
-"""Views: files become square uint8 pictures, whole, cropped, or changed for training.
-
-Two backends do the same work behind one Protocol: DALI (fast; Linux) and Pillow (everywhere; the reference
-that DALI is tested against).
-"""
+"""Which backend makes the views here: DALI (fast; Linux) or Pillow (everywhere)."""
 
 import importlib.util
 
 import torch
 
 from ccd_fast.errors import UserError
-from ccd_fast.views.backend import Interpolation, Photographs, ViewBackend
-from ccd_fast.views.boxes import to_image_boxes
-from ccd_fast.views.files import EncodedCache, Reader, read_bytes
+from ccd_fast.views.backend import ViewBackend
+from ccd_fast.views.files import Reader, read_bytes
 from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS
-from ccd_fast.views.prefetch import prefetched, works_ahead
-from ccd_fast.views.training import flipped, jitter_factors
-
-__all__ = [
-    "EncodedCache",
-    "Interpolation",
-    "Photographs",
-    "ViewBackend",
-    "flipped",
-    "installed_backends",
-    "jitter_factors",
-    "open_backend",
-    "prefetched",
-    "read_bytes",
-    "to_image_boxes",
-    "works_ahead",
-]
 
 
 def installed_backends() -> list[str]:

@@ -7,9 +7,7 @@ import pytest
 import torch
 
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.runs.folder import PARTIAL
-from ccd_fast.runs.folder import STATE
-from ccd_fast.runs.folder import RunFolder
+from ccd_fast.runs.folder import PARTIAL, STATE, RunFolder
 
 
 @pytest.fixture

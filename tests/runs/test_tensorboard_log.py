@@ -4,12 +4,10 @@ import importlib.util
 
 import pytest
 
-from ccd_fast.runs import tensorboard as tensorboard_log
 from ccd_fast.errors import UserError
+from ccd_fast.runs import tensorboard as tensorboard_log
 from ccd_fast.runs.folder import RunFolder
-from ccd_fast.runs.tensorboard import TensorBoardLog
-from ccd_fast.runs.tensorboard import open_log
-from ccd_fast.runs.tensorboard import scalars
+from ccd_fast.runs.tensorboard import TensorBoardLog, open_log, scalars
 
 accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
