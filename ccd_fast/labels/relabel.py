@@ -10,8 +10,7 @@ from ccd_fast.labels.crop_scores import ScoredCrops
 from ccd_fast.labels.table import PseudoLabels, Update, update_labels
 from ccd_fast.labels.view_choice import ViewChoice
 from ccd_fast.runs import Stage
-from ccd_fast.student import STUDENT_FILTER, PixelClassifier
-from ccd_fast.student.reading import LOAD_BATCH, Reading
+from ccd_fast.student import STUDENT_FILTER, PixelClassifier, Reading
 from ccd_fast.teacher import Teacher
 
 
@@ -84,6 +83,6 @@ def relabel(
             rows, crop_scores = scored.finish()
         with stage.part("update"):
             update_labels(labels, torch.from_numpy(rows), crop_scores, update, reading.ranks)
-            reading.ranks.put_together(labels.table, LOAD_BATCH)
+            reading.put_together(labels.table)
     stage.advance(len(images) - len(reading.share(len(images))))
     return reading.ranks.merged(unreadable)

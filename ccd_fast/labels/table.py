@@ -10,6 +10,7 @@ from ccd_fast import kernels
 from ccd_fast.errors import UserError
 from ccd_fast.labels.bias import bias_of_crops, class_bias
 from ccd_fast.machine import ALONE, Ranks
+from ccd_fast.student import Reading
 
 
 @dataclass
@@ -63,13 +64,13 @@ class FirstLabels:
         )
         self.readable[rows] = True
 
-    def put_together(self, ranks: Ranks, block: int) -> None:
-        """Bring everything to the host, and to all processes: rows by :meth:`Ranks.share`, sums as integers."""
+    def put_together(self, reading: Reading) -> None:
+        """Bring everything to the host, and to all processes: rows by their share, sums as integers."""
         self._move(torch.device("cpu"))
         for table in (self.scores, self.confident, self.readable):
-            ranks.put_together(table, block)
+            reading.put_together(table)
         for sums in (self.bias_sums, self.bias_counts):
-            ranks.total(sums)
+            reading.ranks.total(sums)
 
     def _move(self, device: torch.device) -> None:
         vars(self).update({name: tensor.to(device) for name, tensor in self._tensors().items()})

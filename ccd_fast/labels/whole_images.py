@@ -7,7 +7,7 @@ import torch
 from ccd_fast.datasets import ImageSet
 from ccd_fast.labels.table import FirstLabels
 from ccd_fast.runs import Stage
-from ccd_fast.student.reading import LOAD_BATCH, Reading
+from ccd_fast.student import Reading
 from ccd_fast.teacher import Teacher
 
 
@@ -45,6 +45,6 @@ def score_whole_images(
                     stage.saw("teacher", len(photographs))
             stage.advance(len(photographs) + len(photographs.unreadable))
             stage.keeper.keep(so_far)
-        gathered.put_together(reading.ranks, LOAD_BATCH)
+        gathered.put_together(reading)
     stage.advance(len(images) - len(reading.share(len(images))))
     return gathered, reading.ranks.merged(unreadable)

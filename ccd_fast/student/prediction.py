@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ccd_fast.runs import Stage
 from ccd_fast.student.network import PixelClassifier
-from ccd_fast.student.reading import LOAD_BATCH, STUDENT_FILTER, Reading
+from ccd_fast.student.reading import STUDENT_FILTER, Reading
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def predict(
                     stage.saw("student", len(photographs))
             stage.advance(len(photographs) + len(photographs.unreadable))
     for table in (probabilities, readable):
-        reading.ranks.put_together(table, LOAD_BATCH)
+        reading.put_together(table)
     unreadable = reading.ranks.merged(unreadable)
     stage.advance(len(files) - len(reading.share(len(files))))
     return Predictions(probabilities, readable, unreadable)

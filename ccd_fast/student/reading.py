@@ -41,6 +41,10 @@ class Reading:
         """Give the rows of so many files that this process reads."""
         return self.ranks.share(files, LOAD_BATCH)
 
+    def put_together(self, table: torch.Tensor) -> None:
+        """Bring the rows that each process made of its share of N files to all, (N, ...), in place."""
+        self.ranks.put_together(table, LOAD_BATCH)
+
     @contextmanager
     def views(
         self, files: Sequence[Path], look: Look, stage: Stage

@@ -82,7 +82,7 @@ def test_ctrl_c_says_how_to_go_on(ccd, photo_folder, tiny_clip, tmp_path, monkey
     monkeypatch.setattr(doctor, "examine", interrupt)
     code, _, err = ccd("doctor")
     assert (code, err) == (130, "ccd-fast: interrupted\n")
-    monkeypatch.setattr("ccd_fast.training.run.train", interrupt_of_train)
+    monkeypatch.setattr("ccd_fast.training.train", interrupt_of_train)
     source = ["--data-root", photo_folder, "--classes", photo_folder / "classes.txt", "--teacher", tiny_clip]
     code, _, err = ccd("train", *source, "--out", tmp_path / "my run")
     assert (code, err) == (130, "ccd-fast: interrupted\n")  # before there is a run

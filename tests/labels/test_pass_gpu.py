@@ -13,9 +13,8 @@ from ccd_fast.labels.crop_cache import CropCache
 from ccd_fast.labels.whole_images import score_whole_images
 from ccd_fast.machine.device_streams import stream_for
 from ccd_fast.runs.progress import Stage
-from ccd_fast.student import Reading, prediction
+from ccd_fast.student import Reading, predict, reading
 from ccd_fast.student import network as student
-from ccd_fast.student.prediction import predict
 from ccd_fast.teacher import clip as teacher
 from ccd_fast.views import installed_backends, open_backend
 
@@ -103,7 +102,7 @@ def test_the_teacher_works_beside_the_pass(images, on, monkeypatch):
     """While the teacher is busy the pass goes on: the student sees the next pictures."""
     backend, judge, net = on("cuda", "pillow")
     relabelled(images, backend, judge, net)
-    monkeypatch.setattr(prediction.decoded, "__defaults__", (8, None))  # three batches
+    monkeypatch.setattr(reading.decoded, "__defaults__", (8, None))  # three batches
     idle, similarities, lane = [], judge.similarities, stream_for("teacher", torch.device("cuda"))
 
     def slow(pixels):

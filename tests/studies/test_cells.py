@@ -45,13 +45,13 @@ def trainings(monkeypatch):
     """Take the place of training: write what a finished run leaves; note row and seed, and stop where told."""
     done = []
 
-    def train(source, recipe, folder, stages, device, resume, overwrite, command, boxes, memory):
+    def train(source, recipe, folder, stages, device, resume, overwrite, command, memory):
         done.append((recipe.bias.debias, recipe.seed))
         if done[-1] == train.stops_at:
             raise KeyboardInterrupt
         folder.create(overwrite)
         folder.write_text("recipe.toml", recipe.dumps())
-        files = {"root": source.root, "classes": source.classes, "truth": source.truth, "boxes": boxes}
+        files = {"root": source.root, "classes": source.classes, "truth": source.truth, "boxes": source.boxes}
         images = source.load("train"), source.load("test")
         description = {name: str(file.resolve()) if file else None for name, file in files.items()}
         description |= {"dataset": source.dataset, "class_names": images[0].class_names}

@@ -20,7 +20,7 @@ from ccd_fast.errors import RunError, UserError
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import PARTIAL, RunFolder
 from ccd_fast.runs.progress import Stages
-from ccd_fast.student import prediction
+from ccd_fast.student import reading
 from ccd_fast.training import epoch as fit
 from ccd_fast.training import run as training
 from ccd_fast.training.passes import StandardPasses
@@ -36,7 +36,7 @@ MOMENTS: dict[str, Moment] = {
     "in the first labels": ("ccd_fast.labels.table:FirstLabels", "add", 2),
     "in a training epoch": ("ccd_fast.training.steps:Trainer", "step", 7),
     "before an evaluation": ("ccd_fast.training.run", "test_metrics", 2),
-    "in a relabel pass": ("ccd_fast.labels.relabel:_ScoredCrops", "add", 2),
+    "in a relabel pass": ("ccd_fast.labels.crop_scores:ScoredCrops", "add", 2),
     "while a checkpoint is written": ("os", "fsync", 23),
     "between two checkpoints": ("ccd_fast.runs.folder:RunFolder", "save_student", 3),
 }
@@ -70,7 +70,7 @@ def go_and_end(run: Callable[[bool], None], resume: bool, moment: Moment, number
             os.kill(os.getpid(), number)
         return original(*arguments, **options)
 
-    prediction.decoded.__defaults__ = (4, None)  # several batches, of few photographs
+    reading.decoded.__defaults__ = (4, None)  # several batches, of few photographs
     setattr(owner, name, counted)
     try:
         run(resume)

@@ -26,7 +26,7 @@ from ccd_fast.machine.ranks import ALONE, Ranks, join, lost
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stages
-from ccd_fast.student import prediction
+from ccd_fast.student import reading
 from ccd_fast.teacher.clip import Teacher
 from ccd_fast.training import run as training
 
@@ -61,9 +61,8 @@ def go(source: Source, clip: Path, out: Path, knobs: tuple[str, ...], resume: bo
 
 def small_blocks() -> None:
     """Decode few photographs at a time, so that each process has several batches."""
-    prediction.decoded.__defaults__ = (BLOCK, None)
-    for module in ("relabel", "prediction"):
-        vars(sys.modules[f"ccd_fast.{module}"])["LOAD_BATCH"] = BLOCK
+    reading.decoded.__defaults__ = (BLOCK, None)
+    reading.LOAD_BATCH = BLOCK
 
 
 def deadly(call, calls, last: int):
