@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Processes that share the tests; each takes up to 4 GB.
 WORKERS ?= 2
 
-.PHONY: setup test test-faults lint format demo wheel clean
+.PHONY: setup quick test test-faults lint format demo wheel clean
 
 setup: .venv/.ready
 
@@ -18,6 +18,13 @@ setup: .venv/.ready
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# What to run between two thoughts: lint, the house, the algebra of labels, the kernels on the host, one tiny run.
+QUICK := tests/test_house.py tests/labels/test_pseudo_labels.py tests/labels/test_view_choice.py \
+	tests/student/test_losses.py tests/student/test_cam.py tests/kernels/test_on_the_host.py tests/training/test_old_run.py
+
+quick: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(QUICK)
 
 test-faults: setup
 	$(BIN)/python -m pytest -m faults -s tests/training

@@ -19,7 +19,7 @@ SHARED = Path(os.environ.get("CCD_SHARED", Path(__file__).parents[2] / "shared")
 
 
 def pytest_configure() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -6,46 +6,29 @@ from numpy.typing import NDArray
 
 from ccd_fast.datasets import ImageSet
 from ccd_fast.labels.crop_cache import NOT_KEPT, CropCache
-from ccd_fast.machine import Lane
+from ccd_fast.labels.full_batches import FullBatches
 from ccd_fast.teacher import Teacher
 
 
 class CropScorer:
-    """Scores crops in full batches of the engine, whatever number comes from each batch of images.
-
-    On a GPU the teacher has a stream of its own: the next crops are made while it works on the last ones.
-    """
+    """Scores crops in full batches of the engine, whatever number comes from each batch of images."""
 
     def __init__(self, teacher: Teacher) -> None:
         """Start with no crop waiting."""
         self.teacher = teacher
-        self._lane = Lane("teacher", teacher.classes.device)
-        self._waiting: list[torch.Tensor] = []
+        self._batches = FullBatches(teacher, lambda similarities: self._scores.append(similarities.softmax(dim=1)))
         self._scores: list[torch.Tensor] = []
 
     def add(self, crops: torch.Tensor) -> None:
         """Take crops, (M, S, S, 3) uint8, and score all full batches."""
-        self._waiting.append(crops)
-        ready = sum(map(len, self._waiting))
-        if ready >= self.teacher.batch_size:
-            pixels = torch.cat(self._waiting)
-            full = ready - ready % self.teacher.batch_size
-            self._score(pixels[:full])
-            self._waiting = [pixels[full:].clone()]  # a copy, so that the scored ones can go
+        self._batches.add(crops)
 
     def finish(self) -> torch.Tensor:
         """Score what waits, and give the scores of all crops in the order they came, (M, C) float32."""
-        if self._waiting and sum(map(len, self._waiting)):
-            self._score(torch.cat(self._waiting))
-        self._waiting = []
-        self._lane.join()
+        self._batches.flush()
         return (
             torch.cat(self._scores) if self._scores else self.teacher.classes.new_zeros((0, len(self.teacher.classes)))
         )
-
-    def _score(self, crops: torch.Tensor) -> None:
-        with self._lane.working_on(crops):
-            self._scores.append(torch.softmax(self.teacher.similarities(crops), dim=1))
 
 
 class ScoredCrops:

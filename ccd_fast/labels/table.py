@@ -10,6 +10,7 @@ from ccd_fast import kernels
 from ccd_fast.errors import UserError
 from ccd_fast.labels.bias import bias_of_crops, class_bias
 from ccd_fast.machine import ALONE, Ranks
+from ccd_fast.machine.copies import send
 from ccd_fast.student import Reading
 
 
@@ -58,7 +59,7 @@ class FirstLabels:
         """Take in the similarities, (M, C) float32, of some rows, (M,) int64, each once. All stays on their device."""
         if similarities.device != self.scores.device:
             self._move(similarities.device)
-        rows = rows.to(self.scores.device, non_blocking=True)  # else the host would wait for the teacher
+        rows = send(rows, self.scores.device)  # else the host would wait for the teacher
         self.scores[rows], self.confident[rows] = kernels.score(
             similarities, self.max_entropy, self.bias_sums, self.bias_counts
         )

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from ccd_fast.datasets import ImageSet
+from ccd_fast.labels.full_batches import FullBatches
 from ccd_fast.labels.table import FirstLabels
 from ccd_fast.runs import Stage
 from ccd_fast.student import Reading
@@ -33,7 +34,17 @@ def score_whole_images(
         unreadable |= left["unreadable"]
         stage.go_on(left["done"], seconds=left["seconds"])
 
+    rows: list[torch.Tensor] = []  # of the views that the teacher has not scored yet
+
+    def take(similarities: torch.Tensor) -> None:
+        waiting = torch.cat(rows)
+        gathered.add(waiting[: len(similarities)], similarities)
+        rows[:] = [waiting[len(similarities) :]]
+
+    scored = FullBatches(teacher, take)
+
     def so_far() -> dict[str, Any]:
+        scored.flush()
         return {"gathered": gathered.state(), "unreadable": unreadable, "done": stage.done, "seconds": stage.seconds}
 
     with reading.views(images.files_of_all(), (teacher.image_size, teacher.interpolation), stage) as batches:
@@ -41,10 +52,13 @@ def score_whole_images(
             unreadable |= photographs.unreadable
             with stage.part("teacher"):
                 if len(photographs):
-                    gathered.add(torch.from_numpy(photographs.rows), teacher.similarities(views))
+                    rows.append(torch.from_numpy(photographs.rows))
+                    scored.add(views)
                     stage.saw("teacher", len(photographs))
             stage.advance(len(photographs) + len(photographs.unreadable))
             stage.keeper.keep(so_far)
+        with stage.part("teacher"):
+            scored.flush()
         gathered.put_together(reading)
     stage.advance(len(images) - len(reading.share(len(images))))
     return gathered, reading.ranks.merged(unreadable)

@@ -5,6 +5,8 @@ from typing import Protocol
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ccd_fast.machine.copies import send
+
 
 def label_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """Compute the mean over images of w_i BCE(z_i, y_i), BCE being the mean over classes.
@@ -85,7 +87,7 @@ class CcdLoss:
             logits: z, (B, C) float32.
             others: z' of the second views, (B, C) float32, where section 5 applies.
         """
-        labels = self._table[rows].to(logits.device)
-        weights = None if self._weights is None else self._weights[rows].to(logits.device)
+        labels = send(self._table[rows], logits.device)
+        weights = None if self._weights is None else send(self._weights[rows], logits.device)
         loss = label_loss(logits, labels, weights)
         return loss if others is None else loss + self._mu * consistency_loss(others, logits)

@@ -18,7 +18,7 @@ from ccd_fast.student.losses import Loss
 from ccd_fast.student.reading import AHEAD
 from ccd_fast.student.training_views import TrainingViews
 from ccd_fast.training.steps import NotFiniteError, Trainer
-from ccd_fast.views import prefetched, works_ahead
+from ccd_fast.views import Photographs, prefetched, works_ahead
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Batch:
         second: the second views; None where section 5 does not apply.
         unreadable: the rows that could not be read, with the reason.
         images: how many images the batch has, on all processes.
+        photographs: what the views were made of, kept while the step is queued: on a GPU the views may still be in
+            the making.
     """
 
     rows: NDArray[np.int64]
@@ -38,6 +40,7 @@ class Batch:
     second: torch.Tensor | None
     unreadable: dict[int, str]
     images: int
+    photographs: Photographs
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def batches(
         with stage.part("views"):
             first = views.first(photographs)
             second = views.second(first, photographs.rows) if both and len(photographs) else None
-        yield Batch(photographs.rows, first, second, photographs.unreadable, len(every))
+        yield Batch(photographs.rows, first, second, photographs.unreadable, len(every), photographs)
 
 
 def fit_epoch(

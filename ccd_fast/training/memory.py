@@ -8,8 +8,10 @@ themselves are the key, so that nothing has to know where a view comes from.
 import hashlib
 import os
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from ccd_fast.engines import ImageEngine
 from ccd_fast.engines.batching import in_fixed_batches
@@ -64,7 +66,7 @@ class Memory:
             key: of the network.
             compute: maps (K, …) to (K, …).
         """
-        digests = [_digest(view, key) for view in views]
+        digests = [_digest(view, key) for view in views.contiguous().cpu().numpy()]  # one copy a batch, on a GPU
         known = [self._rows.get(digest) for digest in digests]
         new = [place for place, row in enumerate(known) if row is None]
         self.asked += len(known)
@@ -99,5 +101,5 @@ class RememberingEngine:
         return self._memory.rows(pixels, self.key.encode(), self._engine.embed)
 
 
-def _digest(view: torch.Tensor, key: bytes) -> bytes:
-    return hashlib.blake2b(view.contiguous().cpu().numpy().data, digest_size=16, key=key[:64]).digest()
+def _digest(view: NDArray[Any], key: bytes) -> bytes:
+    return hashlib.blake2b(view.data, digest_size=16, key=key[:64]).digest()

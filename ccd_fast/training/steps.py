@@ -20,6 +20,8 @@ from ccd_fast.student import Student
 from ccd_fast.student.losses import Loss
 
 EACH = "of each process"
+MOST_LEFT_OUT = 32
+"""Steps in a row that fp16 may leave out: its loss scale, 2**16 at first, has then been halved to nothing."""
 Wanted = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -131,6 +133,7 @@ class Trainer:
         if self.compiled and problem:
             raise UserError(f"train.compile: {problem}; install one, or use train.compile=false")
         self.parts = 1
+        self._left_out = 0
         self._say = say
         self.batch_norm = ""
         if ranks.size > 1 and not self.frozen and any(isinstance(m, _BatchNorm) for m in student.modules()):
@@ -179,13 +182,30 @@ class Trainer:
         """
         while (done := self._gradients(first, second, rows, loss, share)) is None:
             self._cut(len(first))
-        if not self.scaler.is_enabled():  # which leaves such steps out itself
-            norm = float(get_total_norm([p.grad for p in self.student.parameters() if p.grad is not None]))
-            if not math.isfinite(norm):
-                raise NotFiniteError(f"the norm of the gradients is {norm}")
+        value, logits = done
+        norm = get_total_norm([p.grad for p in self.student.parameters() if p.grad is not None])
+        if self.optimizer.defaults["fused"] and not self.scaler.is_enabled():
+            # The optimiser itself leaves the step out, as it does for a scaler: the host need not look first.
+            self.optimizer.found_inf = (~torch.isfinite(norm + value)).float()  # type: ignore[attr-defined]
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return done
+        return self._read(value, norm, logits)
+
+    def _read(self, value: torch.Tensor, norm: torch.Tensor, logits: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """Bring loss, norm and logits to the host, in one copy: the one moment at which a step waits for the device."""
+        numbers = torch.cat([logits.flatten(), value.view(1), norm.view(1).to(value.dtype)]).cpu()
+        loss, size = float(numbers[-2]), float(numbers[-1])
+        if not math.isfinite(loss):
+            raise NotFiniteError(f"the loss is {loss}")
+        if math.isfinite(size):
+            self._left_out = 0
+        elif not self.scaler.is_enabled():
+            raise NotFiniteError(f"the norm of the gradients is {size}")
+        else:  # the scaler left the step out, and halves its scale
+            self._left_out += 1
+            if self._left_out > MOST_LEFT_OUT:
+                raise NotFiniteError(f"{self._left_out} steps in a row had gradients that overflow in fp16")
+        return loss, numbers[:-2].view_as(logits)
 
     def _gradients(
         self,
@@ -194,25 +214,24 @@ class Trainer:
         rows: torch.Tensor,
         loss: Loss,
         share: float,
-    ) -> tuple[float, torch.Tensor] | None:
-        """Compute the gradients of a batch, in parts; give loss and logits, or None where memory ran out."""
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Compute the gradients of a batch, in parts; give loss and logits, on the device; None without the memory."""
         self.optimizer.zero_grad(set_to_none=True)
-        value, seen = 0.0, []
+        values, seen = [], []
         try:
-            for places in torch.arange(len(first)).chunk(self.parts):
-                part = slice(int(places[0]), int(places[-1]) + 1)
+            size = math.ceil(len(first) / self.parts)
+            for start in range(0, len(first), size):
+                part = slice(start, start + size)
                 logits, others = self._logits(first[part], None if second is None else second[part])
                 of_part = loss(rows[part], logits, others)
-                of_batch = len(places) / len(first)
-                value += of_batch * float(of_part.detach())
-                if not math.isfinite(value):
-                    raise NotFiniteError(f"the loss is {value}")
+                of_batch = len(logits) / len(first)
+                values.append(of_batch * of_part.detach())
                 scale = share * of_batch
                 self.scaler.scale(of_part if scale == 1 else scale * of_part).backward()  # type: ignore[no-untyped-call]
-                seen.append(logits.detach().cpu())
+                seen.append(logits.detach())
         except torch.OutOfMemoryError:
             return None
-        return value, seen[0] if len(seen) == 1 else torch.cat(seen)
+        return torch.stack(values).sum(), torch.cat(seen)
 
     def _cut(self, batch: int) -> None:
         """Cut batches into twice as many parts, and say so."""

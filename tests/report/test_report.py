@@ -15,9 +15,10 @@ from ccd_fast import report
 from ccd_fast.datasets import Source
 from ccd_fast.errors import UserError
 from ccd_fast.recipes import config
+from ccd_fast.report import page as page_of
 from ccd_fast.report.charts import Bar, Curve, bars, lines
 from ccd_fast.report.facts import read
-from ccd_fast.report.gallery import Box, Corrected, Label, names_above
+from ccd_fast.report.gallery import Box, Corrected, Label, corrections, names_above
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stages
 from ccd_fast.training.run import train
@@ -60,7 +61,7 @@ def test_the_page_tells_what_the_folder_holds(run, page):
 
 
 def test_the_gallery_shows_the_largest_corrections_first(run):
-    shown, why_not = report.corrections(run, read(run), 5)
+    shown, why_not = corrections(run, read(run), 5)
     assert why_not == ""
     assert len(shown) == 5
     changes = [max(abs(label.after - label.before) for label in photo.labels) for photo in shown]
@@ -77,12 +78,12 @@ def test_names_of_boxes_that_begin_at_one_place_stand_below_each_other():
 
 def test_a_label_that_reads_the_same_is_no_change_and_no_box_is_said(run):
     labels = [Label("cat", 0.16601, 0.16604, True), Label("dog", 0.1, 0.9, True), Label("cow", 0.2, 0.8, False)]
-    page = report.render(read(run), [Corrected("a.jpg", "data:,", [], labels)])
+    page = page_of.render(read(run), [Corrected("a.jpg", "data:,", [], labels)])
     assert '16.6 → <b class="">16.6</b>' in page
     assert '10.0 → <b class="better">90.0</b>' in page
     assert '20.0 → <b class="worse">80.0</b>' in page
     assert "What the updates corrected" in page
-    page = report.render(read(run), [Corrected("a.jpg", "data:,", [], [Label("dog", 0.1, 0.9, None)])])
+    page = page_of.render(read(run), [Corrected("a.jpg", "data:,", [], [Label("dog", 0.1, 0.9, None)])])
     assert '10.0 → <b class="">90.0</b>' in page
     assert "What the updates changed" in page
     assert "No box: the student is sure enough of no class here" in page
@@ -90,7 +91,7 @@ def test_a_label_that_reads_the_same_is_no_change_and_no_box_is_said(run):
 
 def test_classes_that_are_never_on_top_are_named_and_have_no_bar(run):
     bias = [Bar("cat", {"score": 0.5, "label": 0.9}), Bar("axolotl", {"score": None, "label": None})]
-    page = report.render(dataclasses.replace(read(run), bias=bias, by_class=[], counts=[]), [])
+    page = page_of.render(dataclasses.replace(read(run), bias=bias, by_class=[], counts=[]), [])
     assert "they take the mean of the others: axolotl." in page
     assert "–" not in page[page.index("The teacher's bias") : page.index("The labels")]
 
@@ -134,7 +135,7 @@ def test_hostile_names_are_shown_and_never_run(run):
         knobs={"teacher.model": SCRIPT},
     )
     photo = Corrected(SCRIPT, "data:,", [Box(SCRIPT, 0.5, "left:0%", "data:,")], [Label(SCRIPT, 0.1, 0.9, None)])
-    page = report.render(hostile, [photo])
+    page = page_of.render(hostile, [photo])
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 12
 

@@ -163,7 +163,8 @@ def test_every_row_is_a_valid_recipe_that_heeds_its_knobs():
     mine = ["relabel.cache_grid=8", "views.per_class=2", "views.jitter=0.1"]
     rows = variants(config.load("folder", mine), ["components", "classes", "views"], has_boxes=True)
     for overrides in rows.values():
-        check(config.load("folder", [*mine, *overrides]), ObjectBoxes(None, None))
+        recipe = config.load("folder", [*mine, *overrides])
+        check(recipe.views, recipe.relabel, ObjectBoxes(None, None))
     near = config.load("folder", [*mine, *rows[VIEWS["near-ground-truth"]]])
     assert (near.views.jitter, near.views.per_class) == (0.1, 2)  # the recipe's own go before
     assert len({slug(row) for row in rows}) == len(rows)

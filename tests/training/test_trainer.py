@@ -1,17 +1,19 @@
 """What takes the training steps: precision, optimiser, compilation, and what a checkpoint keeps of it."""
 
+import types
 from copy import deepcopy
 
 import pytest
 import torch
 from one_pass import step
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ccd_fast.engines import torch_runtime
 from ccd_fast.errors import UserError
 from ccd_fast.recipes import config
 from ccd_fast.student import network as student
 from ccd_fast.student.losses import consistency_loss, label_loss
-from ccd_fast.training.steps import NotFiniteError, Trainer, choose_precision, has_idle_weights
+from ccd_fast.training.steps import MOST_LEFT_OUT, NotFiniteError, Trainer, choose_precision, has_idle_weights
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -132,7 +134,7 @@ def test_a_loss_that_is_not_finite_takes_no_step(net):
     with pytest.raises(NotFiniteError, match="nan"):
         step(ours, first, second, labels * float("nan"))
     assert all(torch.equal(weights[name], p) for name, p in ours.student.named_parameters())
-    assert not ours.optimizer.state
+    assert all(float(state["step"]) == 0 for state in ours.optimizer.state.values())
 
 
 def test_a_gradient_that_is_not_finite_takes_no_step(net):
@@ -176,3 +178,31 @@ def test_a_gpu_takes_steps_in_half_precision(net, precision):
     for _ in range(3):
         assert step(ours, *views)[0] == pytest.approx(step(reference, *views)[0], abs=0.02)
     assert (ours.scaler.get_scale() != 1) == (precision == "fp16")
+
+
+def test_a_step_asks_the_device_for_numbers_once_and_only_after_the_optimiser(net):
+    ours, events = trainer(net), []
+    take = ours.optimizer.step
+    ours.optimizer.step = lambda *a, **k: events.append("optimiser") or take(*a, **k)
+
+    class Watched(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, arguments=(), options=None):
+            if function is torch.ops.aten._local_scalar_dense.default:  # the host waits for a number
+                events.append("wait")
+            return function(*arguments, **(options or {}))
+
+    with Watched():
+        step(ours, *batch())
+    assert events.index("optimiser") == 0
+    assert events.count("wait") == 2  # the loss and the norm, from the one copy on the host
+
+
+def test_fp16_that_leaves_out_one_step_after_another_is_an_error(net):
+    ours = trainer(net)
+    ours.scaler = types.SimpleNamespace(
+        is_enabled=lambda: True, scale=lambda loss: loss * float("inf"), step=lambda _: None, update=lambda: None
+    )
+    for _ in range(MOST_LEFT_OUT):
+        step(ours, *batch())
+    with pytest.raises(NotFiniteError, match="33 steps in a row had gradients that overflow in fp16"):
+        step(ours, *batch())
