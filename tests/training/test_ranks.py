@@ -179,10 +179,9 @@ def test_where_one_dies_all_end_and_the_run_goes_on_with_as_many_or_fewer(source
 
 
 def test_the_published_behaviour_is_for_one_process(source, tiny_clip, tmp_path):
-    settled = ("teacher.image_size=64", "bias.min_count=1", "relabel.min_tau=0.05", "relabel.average=moving")
     with pytest.raises(UserError, match="one process"):
         training.open_passes(
-            config.load("folder", ["compat=official", *settled]),
+            config.load("paper-voc12-official"),
             source.load("train"),
             None,
             "cpu",

@@ -298,7 +298,7 @@ def test_the_teacher_may_look_at_the_boxes_that_people_drew(source, recipe, tmp_
     changed = (first != second).any(axis=1)
     assert not changed[20:].any()  # no box, no crop: the labels stay
     assert changed[:20].sum() > 10
-    assert trained.boxes(tmp_path / "run") == (tmp_path / "boxes.csv").resolve()
+    assert trained.origin(tmp_path / "run")[0].boxes == (tmp_path / "boxes.csv").resolve()
 
 
 def test_the_boxes_that_the_data_set_comes_with_need_no_file(photo_folder, recipe, tmp_path):
@@ -364,7 +364,7 @@ def test_other_images_than_the_run_began_with_are_refused(photo_folder, recipe, 
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(source, recipe, tmp_path, monkeypatch):
-    import ccd_fast.training.steps as module
+    import ccd_fast.student.losses as module
 
     monkeypatch.setattr(module, "label_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(RunError, match="the loss is nan at a batch with images/"):
@@ -416,7 +416,7 @@ def test_updates_end_once_the_labels_settle_and_a_resumed_run_remembers(source, 
 
 
 def test_other_images_are_refused_before_the_first_labels_are_there_too(photo_folder, recipe, tmp_path, monkeypatch):
-    import ccd_fast.training.run as module
+    from ccd_fast.training.ccd import Ccd
 
     shutil.copytree(photo_folder, tmp_path / "photos")
     source = Source("folder", tmp_path / "photos", tmp_path / "photos/classes.txt", tmp_path / "photos/labels.csv")
@@ -425,7 +425,7 @@ def test_other_images_are_refused_before_the_first_labels_are_there_too(photo_fo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "_first_labels", killed)
+        patched.setattr(Ccd, "first_labels", killed)
         with pytest.raises(KeyboardInterrupt):
             run(source, recipe("train.epochs=1"), tmp_path / "run")
     labels = tmp_path / "photos" / "labels.csv"
@@ -490,7 +490,7 @@ def test_another_process_that_stopped_first_is_no_fault_where_all_were_asked_to(
 ):
     import ccd_fast.training.run as module
 
-    def lost(parts, until):
+    def lost(parts, method, until):
         parts.stop.requested = asked
         raise RunError("process 1 of this run has ended")
 
