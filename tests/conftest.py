@@ -19,7 +19,14 @@ SHARED = Path(os.environ.get("CCD_SHARED", Path(__file__).parents[2] / "shared")
 
 
 def pytest_configure() -> None:
+    """Tests share the cores by processes: threads of one that wait for a core would spin."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody pulls the plug here: what tests write need not reach the disk; processes of their own wait for it."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def by_teacher(
     names = read_class_names(Path(classes)) if isinstance(classes, str | PathLike) else tuple(classes)
     images = everything(dataset, root, names)
     passes = open_passes(recipe, images, None, device, stages.say)
-    stages.least = least_seconds(passes, recipe.student, device)
+    stages.least = least_seconds(passes, len(images), recipe.student, device)
     labels, unreadable = _whole(passes, images, recipe, stages, None)
     return Labelled(images, labels.table, labels.readable, unreadable, recipe.teacher.model)
 
@@ -114,7 +114,7 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
     images = everything(dataset, root, described.get("prompt_names", described["class_names"]))
     passes = open_passes(recipe, images, object_boxes.of(images), device, stages.say)
     passes.prepare(model.student)
-    stages.least = least_seconds(passes, recipe.student, device, model.student)
+    stages.least = least_seconds(passes, len(images), recipe.student, device, model.student)
     bias = PseudoLabels(**folder.load_state()["labels"]).bias
     labels, unreadable = _whole(passes, images, recipe, stages, bias)
     with stages.stage("relabel", len(images)) as stage:

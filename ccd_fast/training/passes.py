@@ -131,8 +131,17 @@ def open_passes(
     return StandardPasses(recipe, images, objects, device, say, memory, ranks)
 
 
+LASTS = 100
+"""Images from which on a stage lasts long enough for its rate to be held against the device's."""
+
+
 def least_seconds(
-    passes: Passes, knobs: StudentKnobs, device: str, student: Student | None = None, training: Precision = "fp32"
+    passes: Passes,
+    images: int,
+    knobs: StudentKnobs,
+    device: str,
+    student: Student | None = None,
+    training: Precision = "fp32",
 ) -> dict[str, dict[str, float]]:
     """Give the seconds that a view takes each network at least, by the stage of a run.
 
@@ -140,15 +149,16 @@ def least_seconds(
 
     Args:
         passes: of the run.
+        images: of the run; the ceiling is not measured for a few of them.
         knobs: of the student: the sides of its views.
         device: where it runs.
         student: None where there is none.
         training: precision of its training.
 
     Returns:
-        Nothing where the passes do not send every view through a tower.
+        Nothing for a few images, or where the passes do not send every view through a tower.
     """
-    if passes.tower is None:
+    if passes.tower is None or images < LASTS:
         return {}
     tower = EmbedPixels(passes.tower)
     whole = {"teacher": ceilings.least_seconds(tower, passes.tower.image_size, passes.precision, device)}

@@ -162,7 +162,7 @@ def _open(
     with ranks.leader_first():
         passes = open_passes(recipe, images, objects, device, stages.say, memory, ranks)
         passes.prepare(student)
-    stages.least = least_seconds(passes, knobs, device, student, trainer.precision)
+    stages.least = least_seconds(passes, len(images), knobs, device, student, trainer.precision)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
         stages.say(warning)

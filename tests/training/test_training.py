@@ -47,6 +47,21 @@ def run(source, recipe, out, **options):
     return train(source, recipe, folder, Stages(Console(file=io.StringIO()), folder.add_metrics), **options)
 
 
+@pytest.fixture(scope="module")
+def finished(source, tiny_clip, tmp_path_factory):
+    """Folder and summary of a run that several tests read and none changes, by what it changes in the recipe."""
+    done = {}
+
+    def give(*overrides):
+        if overrides not in done:
+            out = tmp_path_factory.mktemp("finished") / "run"
+            own = config.load("folder", [f"teacher.model='{tiny_clip}'", "teacher.batch_size=8", *SMALL, *overrides])
+            done[overrides] = out, run(source, own, out, command="ccd-fast train …")
+        return done[overrides]
+
+    return give
+
+
 def label_table(out, epoch):
     columns = pyarrow.parquet.read_table(out / "labels" / f"epoch-{epoch:03d}.parquet").to_pydict()
     return columns, np.array([columns[name] for name in ("cat", "dog", "traffic light", "boat")]).T
@@ -56,9 +71,8 @@ def lines(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_leaves_behind_what_it_promises(source, recipe, tmp_path):
-    out = tmp_path / "run"
-    summary = run(source, recipe("train.epochs=4"), out, command="ccd-fast train …")
+def test_a_run_leaves_behind_what_it_promises(finished, recipe):
+    out, summary = finished("train.epochs=4")
     found = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
     checkpoints = {f"checkpoints/{name}" for name in ("best.safetensors", "last.safetensors", "state.pt")}
     labels = {"labels/bias.json", *(f"labels/epoch-{epoch:03d}.parquet" for epoch in (0, 2, 3))}
@@ -81,11 +95,11 @@ def test_a_run_leaves_behind_what_it_promises(source, recipe, tmp_path):
     assert 0 <= summary["chosen_epoch"] <= 3
 
 
-def test_labels_are_updated_after_the_warm_up_and_stay_in_range(source, recipe, tmp_path):
-    run(source, recipe("train.epochs=4"), tmp_path / "run")
-    columns, first = label_table(tmp_path / "run", 0)
-    _, second = label_table(tmp_path / "run", 2)
-    _, third = label_table(tmp_path / "run", 3)
+def test_labels_are_updated_after_the_warm_up_and_stay_in_range(finished):
+    out, _ = finished("train.epochs=4")
+    columns, first = label_table(out, 0)
+    _, second = label_table(out, 2)
+    _, third = label_table(out, 3)
     assert columns["status"] == ["labelled"] * 24
     assert not np.array_equal(first, second)
     assert not np.array_equal(second, third)
@@ -218,10 +232,13 @@ def test_test_images_that_cannot_be_read_are_told_of_and_too_many_stop_the_run(p
         run(source, recipe("train.epochs=1"), tmp_path / "other")
 
 
-def test_a_trained_student_predicts_as_it_did_at_the_end_of_the_run(source, recipe, tmp_path):
-    run(source, recipe("train.epochs=3", "train.choose=last"), tmp_path / "run")
-    last = next(line for line in reversed(lines(tmp_path / "run")) if "test" in line)
-    model = trained.load(tmp_path / "run", "best")
+SHORT = ("train.epochs=3", "train.choose=last", "evaluate.threshold=0.3")
+
+
+def test_a_trained_student_predicts_as_it_did_at_the_end_of_the_run(finished):
+    out, _ = finished(*SHORT)
+    last = next(line for line in reversed(lines(out)) if "test" in line)
+    model = trained.load(out, "best")
     test = model.source.load("test")
     stage = Stage("test", len(test), lambda _: None)
     seen = predict(model.student, test.files_of_all(), Reading(open_backend("auto", 2)), 64, stage)
@@ -231,9 +248,9 @@ def test_a_trained_student_predicts_as_it_did_at_the_end_of_the_run(source, reci
     assert again == pytest.approx(last["test"]["mean_average_precision"])
 
 
-def test_the_summary_sets_the_chosen_epoch_beside_the_one_that_the_truth_would_choose(source, recipe, tmp_path):
-    summary = run(source, recipe("train.epochs=3", "train.choose=last"), tmp_path / "run")
-    test_maps = [line["test"]["mean_average_precision"] for line in lines(tmp_path / "run") if "test" in line]
+def test_the_summary_sets_the_chosen_epoch_beside_the_one_that_the_truth_would_choose(finished):
+    out, summary = finished(*SHORT)
+    test_maps = [line["test"]["mean_average_precision"] for line in lines(out) if "test" in line]
     oracle = summary["oracle_epoch"]
     assert test_maps[oracle] == max(test_maps)
     results = summary["results"]
@@ -242,9 +259,9 @@ def test_the_summary_sets_the_chosen_epoch_beside_the_one_that_the_truth_would_c
     assert summary["choice"] == "the last, as asked"
 
 
-def test_the_summary_holds_every_metric_of_teacher_labels_and_student(source, recipe, tmp_path):
-    run(source, recipe("train.epochs=3", "evaluate.threshold=0.3"), tmp_path / "run")
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+def test_the_summary_holds_every_metric_of_teacher_labels_and_student(source, finished):
+    out, _ = finished(*SHORT)
+    summary = json.loads((out / "summary.json").read_text())
     assert {
         "zero-shot teacher, train",
         "zero-shot teacher, test",
@@ -259,7 +276,7 @@ def test_the_summary_holds_every_metric_of_teacher_labels_and_student(source, re
         assert record["threshold"] == 0.3
         assert record["images"] == (12 if name.endswith("test") else 24)
         assert {"class_f1", "overall_f1", "class_precision", "class_recall", "overall_precision"} < set(record)
-    table = torch.from_numpy(label_table(tmp_path / "run", 2)[1])
+    table = torch.from_numpy(label_table(out, 2)[1])
     again = evaluate_images(table, source.load("train"), torch.ones(24, dtype=torch.bool), 0.3)
     assert again.record() == summary["metrics"]["pseudo-labels after the updates, train"]
 
