@@ -65,6 +65,11 @@ class Load:
         name = self.clip.name
         return name.rstrip("/").rsplit("/", 1)[-1] if Path(name).is_dir() else name
 
+    def first(self, count: int) -> "Load":
+        """Give the same load with the first images only."""
+        images = replace(self.images, paths=self.images.paths[:count], known=self.images.known[:count])
+        return replace(self, images=images)
+
     def labels(self) -> PseudoLabels:
         """Give labels to update: the same at every call."""
         size = (len(self.images), len(self.images.class_names))

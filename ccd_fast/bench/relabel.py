@@ -4,6 +4,7 @@ Everything is timed in one run, in turn, and a ratio is the median of the ratios
 down slows both sides of it.
 """
 
+import statistics
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,10 @@ from ccd_fast.views import Photographs
 __all__ = ["STAGES", "Alone", "Load", "measure_relabel", "open_load"]
 
 STAGES = ("decode", "views", "student", "boxes", "crops", "teacher", "update")
-RELABEL_PASS, UNMOVED, ENGINE = "pass", "pass, boxes unmoved", "engine"
+RELABEL_PASS, PART, UNMOVED = "pass", "pass over the first images", "pass, boxes unmoved"
+ENGINE, BOTH = "engine", "student, then engine"
+SHORT = 4
+"""The short pass has this share of the images, one in so many."""
 
 
 def looking(load: Load) -> int:
@@ -111,6 +115,22 @@ class Alone:
         return {stage: call for stage, call in calls.items() if call is not None}
 
 
+def steady(whole: Timing, part: Timing, images: int, crops: int) -> dict[str, float] | None:
+    """Give the rates between a short pass and the whole one, without what begins and ends a pass.
+
+    Args:
+        whole: of all images.
+        part: of the first ones.
+        images: that the whole pass has more.
+        crops: likewise, distinct ones.
+
+    Returns:
+        Images and crops a second; None where the pass is too short for its beginning and end to be told apart.
+    """
+    seconds = statistics.median(a - b for a, b in zip(whole.seconds, part.seconds, strict=True))
+    return {"images_per_s": images / seconds, "crops_per_s": crops / seconds} if images and seconds > 0 else None
+
+
 def total(timings: list[Timing]) -> Timing:
     """Add timings round by round."""
     return Timing(tuple(sum(seconds) for seconds in zip(*(t.seconds for t in timings), strict=True)))
@@ -134,16 +154,19 @@ def measure_relabel(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any
 
 
 def _measured(load: Load, repeats: int) -> dict[str, Any]:
-    alone, cache = Alone(load), CropCache(2**62)
+    alone, cache, few = Alone(load), CropCache(2**62), load.first(max(len(load.images) // SHORT, 1))
     table, counted = load.update(cache)
     again, hits = load.update(cache)
+    _, of_few = few.update()
     apart = float((table - again).abs().max())
     if apart and load.device == "cpu":
         raise RuntimeError("the pass with the cache gave another table than the pass without it")
     calls: dict[str, bare.Call] = {
         RELABEL_PASS: load.update,
+        PART: few.update,
         UNMOVED: lambda: load.update(cache),
         ENGINE: lambda: load.teacher.engine.embed(alone.pixels),
+        BOTH: lambda: (alone.run_student(), load.teacher.engine.embed(alone.pixels)),
         **{f"stage {name}": call for name, call in alone.calls().items()},
         **{f"bare {name}": call for name, call in alone.bare_calls().items()},
     }
@@ -189,6 +212,11 @@ def _measured(load: Load, repeats: int) -> dict[str, Any]:
         },
         "engine_alone": {**timings[ENGINE].record(), "crops_per_s": crops / timings[ENGINE].median},
         "efficiency": 1 / ratio(whole, timings[ENGINE]),
+        "engine_and_student_alone": timings[BOTH].record(),
+        "efficiency_of_both": 1 / ratio(whole, timings[BOTH]),
+        "steady": steady(
+            whole, timings[PART], len(load.images) - len(few.images), crops - (of_few.crops - of_few.repeats)
+        ),
         "boxes_unmoved": {
             **timings[UNMOVED].record(),
             "images_per_s": len(load.images) / timings[UNMOVED].median,

@@ -97,9 +97,23 @@ def show(result: dict[str, Any]) -> None:
         f"{result['student_runtime']}",
         f"engine alone ({engine['runtime']}, {engine['precision']}): {result['engine_alone']['crops_per_s']:.1f} "
         f"crops/s, {result['flops']['engine'] / 1e9:.0f} GFLOP/s, {result['of_matmul']['engine']:.0%} of a matrix "
-        f"product; the pass runs at {result['efficiency']:.0%} of it",
+        f"product; the pass runs at {result['efficiency']:.0%} of it, and at {result['efficiency_of_both']:.0%} of "
+        "engine and student one after the other",
+        *_steadily(result),
         f"pass over the sum of its stages alone: {result['pass_over_sum']:.2f}",
         f"boxes unmoved, all scores in the cache: {unmoved['images_per_s']:.1f} images/s, "
         f"{unmoved['times_as_fast']:.2f} times as fast",
     ):
         console.print(line, markup=False, soft_wrap=True)
+
+
+def _steadily(result: dict[str, Any]) -> list[str]:
+    """Say the rate between a short pass and the whole one, where the passes are long enough for it."""
+    steady = result["steady"]
+    if steady is None:
+        return []
+    near = steady["crops_per_s"] / result["engine_alone"]["crops_per_s"]
+    return [
+        f"without what begins and ends a pass: {steady['images_per_s']:.1f} images/s, {steady['crops_per_s']:.1f} "
+        f"distinct crops/s, {near:.0%} of the engine alone"
+    ]

@@ -24,6 +24,12 @@ def opened(photo_folder, tiny_clip, views="pillow", images=12):
     return bench.open_load(photo_folder, images, NAMES, str(tiny_clip), 8, "test_resnet", "none", 64, views)
 
 
+@pytest.fixture(autouse=True)
+def a_device_of_known_speed(monkeypatch):
+    """The speed of a matrix product takes seconds to measure, and has tests of its own."""
+    monkeypatch.setattr(bench.measure, "matmul_rate", lambda *_: 1e12)
+
+
 @pytest.fixture(scope="module")
 def load(photo_folder, tiny_clip, cache):
     return opened(photo_folder, tiny_clip)
@@ -41,6 +47,8 @@ def test_everything_is_measured_and_the_ratios_are_of_the_same_rounds(photo_fold
     assert found["sum_of_stages_s"] == pytest.approx(sum(row["median_s"] for row in stages.values()))
     assert found["pass_over_sum"] == pytest.approx(found["pass"]["median_s"] / found["sum_of_stages_s"])
     assert found["efficiency"] == pytest.approx(found["engine_alone"]["median_s"] / found["pass"]["median_s"])
+    both = found["engine_and_student_alone"]["median_s"]
+    assert found["efficiency_of_both"] == pytest.approx(both / found["pass"]["median_s"])
     assert found["boxes_unmoved"]["cache_hits"] == 1
     assert (found["images"], found["views"]) == (12, views)
     assert 0 < found["distinct_crops"] <= found["crops"]
@@ -51,6 +59,12 @@ def test_the_stages_alone_hand_on_what_the_pass_computes(load):
     alone = bench.Alone(load)
     alone.update()
     assert torch.equal(alone.labels.table, load.update()[0])
+
+
+def test_the_steady_rate_is_the_slope_between_two_passes():
+    whole, part = Timing((5.0, 6.0, 5.0)), Timing((2.0, 2.0, 3.0))  # a second each is the pass's beginning and end
+    assert bench.steady(whole, part, images=30, crops=90) == {"images_per_s": 10.0, "crops_per_s": 30.0}
+    assert bench.steady(part, whole, images=30, crops=90) is None
 
 
 def test_a_ratio_is_the_median_of_the_rounds():
