@@ -44,8 +44,6 @@ class FixedCall:
         execution context of a TensorRT plan, and does not hold it itself.
         """
         graph = torch.cuda.CUDAGraph()
-        if self.stream is not None:
-            self.stream.synchronize()
         with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             self.launch()
         self._captured, self.launch = self.launch, graph.replay

@@ -2,11 +2,12 @@
 
 import gc
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
+from pretend_card import CARD, pretend_card
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -36,7 +37,7 @@ class Card:
 
     def stream(self, name):
         wait = lambda other: self.said.append(f"{name} waits for {other.name}")  # noqa: E731
-        return SimpleNamespace(name=name, cuda_stream=7, wait_stream=wait, synchronize=lambda: None)
+        return SimpleNamespace(name=name, cuda_stream=7, wait_stream=wait)
 
     @contextmanager
     def on(self, stream):
@@ -184,3 +185,21 @@ def test_a_compiled_tower_that_runs_out_of_memory_goes_on_with_smaller_batches(c
     assert capsys.readouterr().err == (
         "ccd-fast: out of memory: the teacher on torch-compiled takes 2 pictures at a time from here on\n"
     )
+
+
+@pytest.mark.parametrize("cuda_graph", [True, False])
+def test_everything_of_a_compiled_tower_is_on_its_card(cuda_graph, monkeypatch, capsys):
+    replayed = [lambda: None]
+    monkeypatch.setattr(torch, "compile", lambda module, **how: module)
+    pixels, settings = pictures(6), EngineSettings("torch-compiled", "fp16", 4, "cuda", cuda_graph=cuda_graph)
+    expected = opened("torch").embed(pixels)
+    with pretend_card():
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: replayed[0]()))
+        monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream, capture_error_mode: nullcontext())
+        engine = engines.open_engine(tower(), settings, Store())
+        replayed[0] = engine.compiled.call._captured
+        ours = engine.embed(pixels.to("cuda"))
+        assert ours.device == CARD
+    assert engine.compiled.call.replays == cuda_graph
+    torch.testing.assert_close(ours.host, expected, atol=1e-2, rtol=0)
+    assert not capsys.readouterr().err
