@@ -7,7 +7,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ccd_fast.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 ENOUGH_DISK = 10 * 2**30
 """Free bytes below which a large teacher's engines and a run may not fit."""
@@ -38,6 +43,8 @@ def _guarded(part: str, look: Callable[[], tuple[str, str]]) -> Finding:
     """A part whose look itself fails is broken, and the report goes on."""
     try:
         state, detail = look()
+    except UserError as error:
+        state, detail = "missing", str(error)
     except Exception as error:  # noqa: BLE001  a broken library may raise anything at import
         lines = str(error).strip().splitlines()
         state, detail = "broken", f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
@@ -147,6 +154,54 @@ def _runtimes(device: str, precision: str) -> Callable[[], tuple[str, str]]:
     return look
 
 
+def _auto_device() -> tuple[str, str]:
+    place, line = _auto()
+    unused = place.type == "cpu" and "not used" in line
+    return "partly" if unused else "works", line.removeprefix("device: ")
+
+
+def _auto() -> tuple["torch.device", str]:
+    """Give the device that ``--device auto`` takes, and what it says of it."""
+    from ccd_fast import machine
+
+    return machine.choose_device("auto")
+
+
+def _auto_teacher() -> tuple[str, str]:
+    from ccd_fast import engines
+
+    settled = engines.resolve(engines.settings("auto", "auto", 1, str(_auto()[0])))
+    return "works", f"{settled.runtime} in {settled.precision}, on {settled.device}"
+
+
+def _auto_student() -> tuple[str, str]:
+    from ccd_fast.student import engine
+
+    place = _auto()[0]
+    few, many = (engine.choose("auto", passes, place.type) for passes in (0, engine.PAYS_FROM))
+    below = "" if few == many else f" for {engine.PAYS_FROM:,} views and more, {few} for fewer"
+    return "works", f"{many}{below}, on {place}; training is by torch"
+
+
+def _auto_views() -> tuple[str, str]:
+    from ccd_fast.views import open_backend
+
+    place = _auto()[0]
+    return "works", f"{open_backend('auto', 1, str(place)).name}, for {place}"
+
+
+def _auto_kernels() -> tuple[str, str]:
+    import torch
+
+    from ccd_fast import kernels
+
+    place = _auto()[0]
+    sums, counts = torch.zeros((2, 3), dtype=torch.int64, device=place)
+    scores, _ = kernels.score(torch.zeros((1, 3), device=place), 2.0, sums, counts)
+    state = "works" if torch.allclose(scores.cpu(), torch.full((1, 3), 1 / 3)) else "broken"
+    return state, f"{'CUDA, by CuPy' if place.type == 'cuda' else 'their NumPy twins'}, on {place}"
+
+
 def _cache() -> tuple[str, str]:
     from ccd_fast.engines import Store
 
@@ -179,6 +234,11 @@ PARTS: dict[str, Callable[[], tuple[str, str]]] = {
     "CuPy": _cupy,
     "teacher on a CPU": _runtimes("cpu", "fp32"),
     "teacher on a GPU": _runtimes("cuda", "fp16"),
+    "auto: device": _auto_device,
+    "auto: teacher": _auto_teacher,
+    "auto: student": _auto_student,
+    "auto: views": _auto_views,
+    "auto: kernels": _auto_kernels,
     "engine store": _cache,
 }
 

@@ -178,6 +178,7 @@ def pretend_card() -> Iterator[None]:
         "is_available": lambda: True,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
+        "set_device": lambda _: None,
         "get_device_name": lambda _=None: facts.name,
         "get_device_capability": lambda _=None: (facts.major, facts.minor),
         "get_device_properties": lambda _=None: facts,

@@ -5,9 +5,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from pretend_card import pretend_card
 
-from ccd_fast import doctor
+from ccd_fast import doctor, machine
 from ccd_fast.engines import runtimes
+from ccd_fast.kernels import cupy_kernels
 
 
 def found(part: str) -> doctor.Finding:
@@ -33,6 +36,30 @@ def test_a_part_that_raises_is_broken_and_the_rest_is_still_looked_at(monkeypatc
 def test_an_installed_library_that_does_not_import_is_broken(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     assert found("timm").state == "broken"
+
+
+def test_it_says_what_auto_would_take_here():
+    place = machine.choose_device("auto")[0]
+    taken = {f.part: f for f in doctor.examine() if f.part.startswith("auto: ")}
+    assert [part.removeprefix("auto: ") for part in taken] == ["device", "teacher", "student", "views", "kernels"]
+    assert {f.state for f in taken.values()} == {"works"}
+    for part in ("teacher", "student", "views", "kernels"):
+        assert str(place) in taken[f"auto: {part}"].detail
+    assert taken["auto: teacher"].detail.split(" in ")[0] in runtimes.AUTO[place.type]
+
+
+def test_a_gpu_that_is_not_used_and_what_a_gpu_lacks_are_told(monkeypatch):
+    line = "device: cpu; a GPU, or its driver, is here and is not used: it is asleep"
+    monkeypatch.setattr(machine, "choose_device", lambda _: (torch.device("cpu"), line))
+    assert found("auto: device") == doctor.Finding("auto: device", "partly", line.removeprefix("device: "))
+    with pretend_card():
+        monkeypatch.setattr(machine, "choose_device", lambda _: (torch.device("cuda", 0), "device: cuda:0, no card"))
+        assert found("auto: device") == doctor.Finding("auto: device", "works", "cuda:0, no card")
+        assert found("auto: student").detail == "torch, on cuda:0; training is by torch"
+        assert found("auto: kernels").detail == "CUDA, by CuPy, on cuda:0"
+        monkeypatch.setattr(cupy_kernels, "available", lambda: False)
+        assert found("auto: kernels").state == "missing"
+        assert "pip install 'ccd_fast[cuda]'" in found("auto: kernels").detail
 
 
 def test_it_says_why_no_runtime_works(monkeypatch):

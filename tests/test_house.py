@@ -13,8 +13,8 @@ FLOORS = (
     "prompts randomness",  #                the ground
     "kernels machine",  #                   fused operations; devices, memory, processes
     "engines views runs recipes",  #        networks compiled; pixels; what a run leaves; knobs
-    "doctor",  #                            what works here
     "teacher student datasets",  #          who looks, who learns, at what
+    "doctor",  #                            what works here
     "labels evaluation",  #                 the table and its updates; how good it is
     "compat",  #                            the published code's behaviour
     "training",  #                          a run

@@ -1,7 +1,8 @@
 """What a device's arithmetic can do at most, and what a network asks of it: how near a stage is to the hardware.
 
-The ceiling is the rate of a matrix product, measured on the device itself. It bounds all that is made of products and
-convolutions; a convolution that takes fewer operations than are counted (Winograd) can exceed it.
+The ceiling is the rate of a matrix product, measured on the device itself, in the arithmetic that is in use. It bounds
+all that is made of products and convolutions; a convolution that takes fewer operations than are counted (Winograd) can
+exceed it.
 """
 
 import math
@@ -9,7 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -17,6 +18,10 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from ccd_fast.engines.precision import DTYPES, Precision
+from ccd_fast.engines.tower import EmbedPixels
+
+Arithmetic = Precision | Literal["tf32"]
+"""TF32 is what a GPU's convolutions of float32 are done in, unless that is switched off: 10 bits behind the comma."""
 
 REPEATS = 5
 MATMUL_SIDE = {"cpu": 2048, "cuda": 8192}
@@ -48,9 +53,16 @@ def matmul_rate(device: str = "cpu", dtype: torch.dtype = torch.float32, repeats
 
 
 @lru_cache
-def ceiling(device: str, precision: Precision) -> float:
+def ceiling(device: str, arithmetic: Arithmetic) -> float:
     """Give :func:`matmul_rate` of three repeats, measured once in a process."""
-    return matmul_rate(device, DTYPES[precision], repeats=3)
+    if arithmetic != "tf32":
+        return matmul_rate(device, DTYPES[arithmetic], repeats=3)
+    flags = torch.backends.cuda.matmul
+    before, flags.allow_tf32 = flags.allow_tf32, True
+    try:
+        return matmul_rate(device, repeats=3)
+    finally:
+        flags.allow_tf32 = before
 
 
 def _backward_operations(
@@ -64,6 +76,7 @@ def _backward_operations(
 
 CONVOLUTION_BACKWARD: dict[Any, Any] = {torch.ops.aten.convolution_backward: _backward_operations}
 """For torch's counter, whose own formula leaves the groups of a depthwise convolution out of account."""
+CONVOLUTIONS = (torch.ops.aten.convolution, torch.ops.aten.convolution_backward)
 
 
 def operations(network: nn.Module, image_size: int, training: bool = False) -> int:
@@ -76,6 +89,11 @@ def operations(network: nn.Module, image_size: int, training: bool = False) -> i
         image_size: S, in pixels.
         training: count the backward pass too; parameters without gradients get none.
     """
+    return sum(_counted(network, image_size, training))
+
+
+def _counted(network: nn.Module, image_size: int, training: bool) -> tuple[int, int]:
+    """Count the operations of convolutions, and those of products; arguments as of :func:`operations`."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     state = {
         name: torch.empty_like(tensor, device="meta").requires_grad_(tensor.requires_grad and training)
@@ -92,11 +110,22 @@ def operations(network: nn.Module, image_size: int, training: bool = False) -> i
                 out[0].sum().backward()
     finally:
         network.train(was_training)
-    return int(counter.get_total_flops()) // COUNTED
+    found = counter.get_flop_counts()["Global"]
+    convolutions = sum(int(found.get(operator, 0)) for operator in CONVOLUTIONS)
+    return convolutions // COUNTED, (int(counter.get_total_flops()) - convolutions) // COUNTED
 
 
 def least_seconds(
     network: nn.Module, image_size: int, precision: Precision, device: str, training: bool = False
 ) -> float:
     """Give the seconds that a view takes at the ceiling of the device; arguments as of :func:`operations`."""
-    return operations(network, image_size, training) / ceiling(torch.device(device).type, precision)
+    kind = torch.device(device).type
+    convolutions, products = _counted(network, image_size, training)
+    each = ((convolutions, _of_convolutions(network, precision, kind)), (products, precision))
+    return sum(count / ceiling(kind, arithmetic) for count, arithmetic in each if count)
+
+
+def _of_convolutions(network: nn.Module, precision: Precision, kind: str) -> Arithmetic:
+    """Say what a network's convolutions are done in; of a teacher, whose engines do without it, never TF32."""
+    tf32 = kind == "cuda" and torch.backends.cudnn.allow_tf32 and not isinstance(network, EmbedPixels)
+    return "tf32" if precision == "fp32" and tf32 else precision

@@ -16,10 +16,17 @@ from ccd_fast.engines.store import Store
 from ccd_fast.engines.streams import FixedCall, replaying
 from ccd_fast.engines.tower import EngineSettings, ImageTower
 from ccd_fast.errors import UserError
+from ccd_fast.machine import say_on_stderr
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 WARM_RUNS = 3
 """On a GPU the first run allocates, the second one may be captured, and the third one is as all others will be."""
+REPLAYS_WITHOUT_WAITING = (1, 28)
+"""The first release that was branched off after its pull request 28686: before it the host waits for every replay of a
+CUDA graph, whatever the run's options say."""
+LAUNCHES_HIDDEN_FROM = 32
+"""Views in a call from which on a GPU takes longer to run the kernels than the host to launch them one by one: a graph
+gains nothing there, and a host that waits for it cannot prepare what comes next."""
 
 
 def installed() -> bool:
@@ -41,6 +48,12 @@ def problem(device: str, precision: str) -> str:
     if not torch.cuda.is_available():
         return "torch sees no NVIDIA GPU"
     return ""
+
+
+def graph_pays(version: str, batch_size: int) -> bool:
+    """Tell whether a release's CUDA graph makes calls of so many views faster, and the pass around them no slower."""
+    release = tuple(int(part) for part in version.split(".")[:2])
+    return release >= REPLAYS_WITHOUT_WAITING or batch_size < LAUNCHES_HIDDEN_FROM
 
 
 def open_engine(tower: ImageTower, settings: EngineSettings, store: Store) -> "OnnxRuntimeEngine":
@@ -96,13 +109,19 @@ def _load_cuda_libraries() -> str:
 
     if not hasattr(onnxruntime, "preload_dlls"):
         return ""
-    beside_torch = sorted(Path(torch.__file__).parents[1].glob("nvidia/cu*/lib"))
     printed = io.StringIO()
-    for folder in (*map(str, beside_torch[-1:]), None):
+    for folder in (*_beside_torch(), None):
         printed = io.StringIO()  # it prints what it cannot find; the last word counts
         with contextlib.redirect_stdout(printed):
             onnxruntime.preload_dlls(directory=folder)
     return (printed.getvalue().strip().splitlines() or [""])[0]
+
+
+def _beside_torch() -> list[str]:
+    """Give the folder of the CUDA libraries that came with torch, where its wheels keep them in one (from CUDA 13)."""
+    major = (torch.version.cuda or "").split(".")[0]
+    folder = Path(torch.__file__).parents[1] / "nvidia" / f"cu{major}" / "lib"
+    return [str(folder)] if major and folder.is_dir() else []
 
 
 class OnnxRuntimeEngine:
@@ -115,16 +134,16 @@ class OnnxRuntimeEngine:
         self.key = file.parent.name
         self.image_size = image_size
         self.batch_size = settings.batch_size
-        self._run: Callable[[torch.Tensor], torch.Tensor]
+        self._call: Callable[[torch.Tensor], torch.Tensor]
         if settings.device.startswith("cuda"):
-            self._run = self._bound(file, settings)
+            self._call = self._bound(file, settings)
         else:
             self.session = open_session(file, "cpu", settings.threads)
-            self._run = self._run_on_the_cpu
+            self._call = self._run_on_the_cpu
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         """Embed views; see :class:`ccd_fast.engines.ImageEngine`."""
-        return in_fixed_batches(pixels, self.batch_size, self._run)
+        return in_fixed_batches(pixels, self.batch_size, self._call)
 
     def _run_on_the_cpu(self, pixels: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(self.session.run(["embeddings"], {"pixels": pixels.numpy()})[0])
@@ -132,17 +151,23 @@ class OnnxRuntimeEngine:
     def _bound(self, file: Path, settings: EngineSettings) -> FixedCall:
         """Bind input and output to fixed buffers on the GPU; ONNX Runtime captures its CUDA graph itself."""
         import onnx
+        import onnxruntime
 
         graph = onnx.load(file, load_external_data=False).graph
         width = graph.output[0].type.tensor_type.shape.dim[1].dim_value
-        what = f"onnxruntime, {settings.precision}"
-        return replaying(lambda wanted: self._open_call(file, width, settings, wanted), settings.cuda_graph, what)
+        what, version = f"onnxruntime, {settings.precision}", onnxruntime.__version__
+        wanted = settings.cuda_graph
+        if wanted and not graph_pays(version, settings.batch_size):
+            wanted = False
+            first = ".".join(map(str, REPLAYS_WITHOUT_WAITING))
+            say_on_stderr(f"{what} runs without a CUDA graph: {version} would wait for each replay, {first} does not")
+        return replaying(lambda replay: self._open_call(file, width, settings, replay), wanted, what)
 
     def _open_call(self, file: Path, width: int, settings: EngineSettings, cuda_graph: bool) -> FixedCall:
         import onnxruntime
 
         call = FixedCall(settings.batch_size, self.image_size, width, settings.device)
-        stream = call.stream.cuda_stream
+        stream = 0 if call.stream is None else call.stream.cuda_stream
         session = open_session(file, settings.device, 1, stream, cuda_graph, settings.batch_size)
         binding = session.io_binding()
         index = call.device.index or 0

@@ -46,10 +46,11 @@ RUNTIMES: dict[str, Runtime] = {
     "torch-compiled": Runtime(torch_runtime.compiled_problem, torch_runtime.open_compiled, None),
     "torch": Runtime(torch_runtime.problem, torch_runtime.open_eager, None),
 }
-"""By name, the fastest first."""
+"""By name."""
 
-AUTO = {"cpu": ("onnxruntime", "torch"), "cuda": ("tensorrt", "onnxruntime", "torch-compiled")}
-"""What ``"auto"`` tries on each kind of device; compiling for a CPU costs minutes and gains little."""
+AUTO = {"cpu": ("onnxruntime", "torch"), "cuda": ("tensorrt", "torch-compiled", "onnxruntime", "torch")}
+"""What ``"auto"`` tries on each kind of device. Compiling for a CPU costs minutes and gains little. On a GPU the order
+is not measured yet: compiled PyTorch has flash attention, to which ONNX Runtime fuses what it recognises of a graph."""
 
 
 def settings(runtime: str, precision: Precision | Literal["auto"], batch_size: int, device: str) -> EngineSettings:
@@ -83,8 +84,8 @@ def resolve(wanted: EngineSettings) -> EngineSettings:
 def open_engine(tower: ImageTower, wanted: EngineSettings, store: Store) -> ImageEngine:
     """Open a tower's engine, building it first if the store has none that fits.
 
-    With the runtime ``"auto"`` one that fails here is passed over, in words on stderr, for the next: TensorRT-RTX, say,
-    refuses cards that it is not made for only when it builds. ``runtime`` of the engine says which it became.
+    With the runtime ``"auto"`` one that fails here, whatever it raises, is passed over for the next, in words on
+    stderr. ``runtime`` of the engine says which it became.
 
     Args:
         tower: the image tower of a CLIP.
@@ -95,17 +96,26 @@ def open_engine(tower: ImageTower, wanted: EngineSettings, store: Store) -> Imag
         UserError: the runtime is unknown or cannot run here, or the store holds something that is not what it says.
     """
     resolved = resolve(wanted)
-    if wanted.runtime == "auto":
-        device = wanted.device
-        choices = AUTO[device.split(":")[0]]
-        works = [choice for choice in choices if not RUNTIMES[choice].problem(device, wanted.precision)]
-        for choice, after in pairwise(works):
-            try:
-                return RUNTIMES[choice].open(tower, dataclasses.replace(wanted, runtime=choice), store)
-            except (RunError, UserError) as refused:  # noqa: PERF203 - two or three runtimes
-                say_on_stderr(f"{choice} does not run here, so {after} is taken: {refused}")
-                resolved = dataclasses.replace(wanted, runtime=after)
-    return RUNTIMES[resolved.runtime].open(tower, resolved, store)
+    if wanted.runtime != "auto":
+        return RUNTIMES[resolved.runtime].open(tower, resolved, store)
+    choices = AUTO[wanted.device.split(":")[0]]
+    problems = {choice: RUNTIMES[choice].problem(wanted.device, wanted.precision) for choice in choices}
+    works = [choice for choice, why in problems.items() if not why] or [resolved.runtime]
+    for choice, after in pairwise(works):
+        try:
+            return RUNTIMES[choice].open(tower, dataclasses.replace(wanted, runtime=choice), store)
+        except Exception as refused:  # noqa: BLE001, PERF203 - libraries have errors of their own; a few runtimes
+            say_on_stderr(f"{choice} does not run here, so {after} is taken: {_in_a_line(refused)}")
+    if wanted.device.startswith("cuda") and works == ["torch"]:
+        reasons = "; ".join(f"{choice}: {why}" for choice, why in problems.items() if why)
+        say_on_stderr(f"the teacher runs on {wanted.device} the slow way, by torch: {reasons}")
+    return RUNTIMES[works[-1]].open(tower, dataclasses.replace(wanted, runtime=works[-1]), store)
+
+
+def _in_a_line(error: Exception) -> str:
+    """Give an error's first line; of one that is not ours, with its type."""
+    lines = str(error).strip().splitlines() or ["no message"]
+    return lines[0] if isinstance(error, (RunError, UserError)) else f"{type(error).__name__}: {lines[0]}"
 
 
 def build(tower: ImageTower, wanted: EngineSettings, store: Store, force: bool = False) -> tuple[Path, bool]:

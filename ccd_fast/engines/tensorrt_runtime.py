@@ -17,7 +17,9 @@ from ccd_fast.errors import RunError, UserError
 
 FILE = "tower.plan"
 MODULES = ("tensorrt", "tensorrt_rtx")
-RTX_TARGETS = ("SM80", "SM86", "SM89", "SM120")
+RTX_CARDS = ("7.5", "8.6", "8.9", "12.0", "12.1")
+"""Compute capabilities that TensorRT-RTX serves: no data-centre card (8.0, 9.0, 10.0) is among them."""
+RTX_TARGETS = ("SM86", "SM89", "SM120")
 """What an RTX plan is built for where no card is there to say: Ampere to Blackwell. Turing has no fp32 products."""
 
 LONGEST_REASON = 200
@@ -51,7 +53,28 @@ def problem(device: str, precision: str) -> str:  # noqa: ARG001 - as the other 
         return why
     if not device.startswith("cuda"):
         return "it runs on an NVIDIA GPU only"
-    return "" if torch.cuda.is_available() else "torch sees no NVIDIA GPU"
+    if not torch.cuda.is_available():
+        return "torch sees no NVIDIA GPU"
+    if _serves(device):
+        return ""
+    card = f"{torch.cuda.get_device_name(device)} has {_capability(device)}"
+    return (
+        f"tensorrt_rtx serves cards of compute capability {', '.join(RTX_CARDS)}, and {card}: "
+        "pip install 'ccd_fast[tensorrt]'"
+    )
+
+
+def _capability(device: str) -> str:
+    """Give the compute capability of a GPU, ``"9.0"`` say; of the current one where the device is no GPU."""
+    major, minor = torch.cuda.get_device_capability(device if device.startswith("cuda") else None)
+    return f"{major}.{minor}"
+
+
+def _serves(device: str) -> bool:
+    """Tell whether a GPU is here that the module can build for and run on."""
+    if not torch.cuda.is_available():
+        return False
+    return module_name() == "tensorrt" or _capability(device) in RTX_CARDS
 
 
 def identity(tower: ImageTower, settings: EngineSettings) -> dict[str, Any]:
@@ -67,11 +90,10 @@ def identity(tower: ImageTower, settings: EngineSettings) -> dict[str, Any]:
 
 
 def _target(device: str) -> dict[str, Any]:
-    """Name the GPU that a plan is for, or the generations where none is there."""
-    if torch.cuda.is_available():
-        card = device if device.startswith("cuda") else "cuda"
-        major, minor = torch.cuda.get_device_capability(card)
-        return {"gpu": torch.cuda.get_device_name(card), "capability": f"{major}.{minor}"}
+    """Name the GPU that a plan is for, or the generations where none is there that the module serves."""
+    if _serves(device):
+        name = torch.cuda.get_device_name(device if device.startswith("cuda") else None)
+        return {"gpu": name, "capability": _capability(device)}
     return {"capabilities": list(RTX_TARGETS)}
 
 
@@ -127,7 +149,7 @@ def plan(
     profile.set_shape("pixels", *((count, image_size, image_size, 3) for count in batch_sizes))
     config.add_optimization_profile(profile)
     config.clear_flag(trt.BuilderFlag.TF32)  # fp32 means fp32
-    if module_name() == "tensorrt_rtx" and not torch.cuda.is_available():
+    if module_name() == "tensorrt_rtx" and not _serves("cuda"):
         config.num_compute_capabilities = len(RTX_TARGETS)
         for index, target in enumerate(RTX_TARGETS):
             config.set_compute_capability(getattr(trt.ComputeCapability, target), index)
@@ -201,8 +223,10 @@ class TensorRtEngine:
         context.set_tensor_address("pixels", call.pixels.data_ptr())
         context.set_tensor_address("embeddings", call.embeddings.data_ptr())
 
+        device = call.device  # and not the call itself, which would be kept by what it keeps
+
         def launch() -> None:
-            if not context.execute_async_v3(torch.cuda.current_stream(call.device).cuda_stream):
+            if not context.execute_async_v3(torch.cuda.current_stream(device).cuda_stream):
                 raise RunError(f"TensorRT could not run the plan {self.key}: {logger.last}")
 
         call.launch = launch

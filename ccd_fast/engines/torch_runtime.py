@@ -2,7 +2,7 @@
 
 import importlib.util
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 
@@ -11,11 +11,12 @@ import torch
 from ccd_fast.engines import onnx_export
 from ccd_fast.engines.batching import in_fixed_batches
 from ccd_fast.engines.store import Store
+from ccd_fast.engines.streams import FixedCall, replaying
 from ccd_fast.engines.tower import EmbedPixels, EngineSettings, ImageTower
 from ccd_fast.machine import WithinMemory
 
-WARM_RUNS = 3
-"""Of a compiled tower: the first run compiles, the second one captures a CUDA graph, the third one replays it."""
+WARM_RUNS = 2
+"""Of a compiled tower on a GPU: the first run compiles, and the second one is as all others will be."""
 
 
 def problem(device: str, precision: str) -> str:
@@ -52,7 +53,11 @@ def open_compiled(tower: ImageTower, settings: EngineSettings, store: Store) -> 
 
 
 class TorchEngine:
-    """Runs the tower with PyTorch; see :class:`ccd_fast.engines.ImageEngine`."""
+    """Runs the tower with PyTorch; see :class:`ccd_fast.engines.ImageEngine`.
+
+    Attributes:
+        compiled: the compiled form; None where the tower runs eagerly.
+    """
 
     def __init__(self, tower: ImageTower, settings: EngineSettings, compiled: bool) -> None:
         """Wrap the tower."""
@@ -60,33 +65,87 @@ class TorchEngine:
         self.key = onnx_export.key(tower, settings.precision)
         self.image_size = tower.image_size
         self.batch_size = settings.batch_size
-        self.device = torch.device(settings.device)
+        device = torch.device(settings.device)
         module = EmbedPixels(tower, settings.precision).eval()
-        if self.device.type != "cpu":  # a copy: what else is built from the tower wants it where it is
-            module = deepcopy(module).to(self.device)
-        if self.device.type == "cuda" or compiled:
+        if device.type != "cpu":  # a copy: what else is built from the tower wants it where it is
+            module = deepcopy(module).to(device)
+        if device.type == "cuda" or compiled:
             module = module.to(memory_format=torch.channels_last)  # what pixels are already
-        self.replays = compiled and settings.cuda_graph and self.device.type == "cuda"
-        mode = "reduce-overhead" if self.replays else None
-        run = torch.compile(module, mode=mode, dynamic=False) if compiled else module
-        self._exact = self.device.type == "cuda" and settings.precision == "fp32"
-        self._run = WithinMemory(lambda batch: run(batch).clone(), f"the teacher on {self.runtime}", None)
-        if compiled and self.device.type == "cuda":
-            self._warm_up()
+        eager = Eager(module, exact=device.type == "cuda" and settings.precision == "fp32")
+        self.compiled = Compiled(eager, self.image_size, settings) if compiled else None
+        self._run = WithinMemory(self.compiled or eager, f"the teacher on {self.runtime}", None)
+        if compiled and device.type == "cuda":  # before a pass begins in which other threads work on the same GPU
+            side = self.image_size
+            self.embed(torch.zeros((self.batch_size, side, side, 3), dtype=torch.uint8, device=device))
 
     @torch.inference_mode()
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         """Embed views; see :class:`ccd_fast.engines.ImageEngine`."""
-        with without_tf32(self._exact):
-            return in_fixed_batches(pixels, self.batch_size, self._run)
+        return in_fixed_batches(pixels, self.batch_size, self._run)
 
-    def _warm_up(self) -> None:
-        """Compile, and capture, before a pass begins in which other threads work on the same GPU."""
-        side = self.image_size
-        pixels = torch.zeros((self.batch_size, side, side, 3), dtype=torch.uint8, device=self.device)
-        for _ in range(WARM_RUNS):
-            self.embed(pixels)
-        torch.cuda.synchronize(self.device)
+
+class Eager:
+    """A tower as it is, run in inference mode."""
+
+    def __init__(self, module: Callable[[torch.Tensor], torch.Tensor], exact: bool) -> None:
+        """Wrap a module; ``exact`` keeps TF32 out of its convolutions."""
+        self.module = module
+        self.exact = exact
+
+    @torch.inference_mode()
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Embed (B, S, S, 3) uint8 on the module's device."""
+        with without_tf32(self.exact):
+            return self.module(pixels)
+
+
+class Compiled:
+    """A tower that ``torch.compile`` has compiled for one shape, replayed as a CUDA graph where there are such.
+
+    The graph is our own: torch's mode ``reduce-overhead`` keeps one for each thread, and copies into it. Nor is it
+    ``max-autotune``, which chooses kernels by timing them: two processes of one run could choose different ones.
+
+    Attributes:
+        call: what runs; None until the first batch has come, whose number of rows is that of every call. Where memory
+            runs out it is given up, and opened anew for the next batch, which is smaller.
+    """
+
+    def __init__(self, eager: Eager, image_size: int, settings: EngineSettings) -> None:
+        """Take a tower; nothing is compiled yet."""
+        self.call: FixedCall | None = None
+        self._eager = eager
+        self._compiled = Eager(torch.compile(eager.module, dynamic=False), eager.exact)
+        self._image_size = image_size
+        self._settings = settings
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Embed up to as many rows as the first call had."""
+        try:
+            if self.call is None:
+                self.call = self._open(len(pixels))
+            return self.call(pixels)
+        except torch.OutOfMemoryError:
+            self.call = None
+            raise
+
+    def _open(self, rows: int) -> FixedCall:
+        on_gpu = torch.device(self._settings.device).type == "cuda"
+        what = f"torch-compiled, {self._settings.precision}"
+        return replaying(lambda graph: self._open_call(rows, graph), self._settings.cuda_graph and on_gpu, what)
+
+    def _open_call(self, rows: int, cuda_graph: bool) -> FixedCall:
+        """Compile for a number of rows, and capture."""
+        side, device, compiled = self._image_size, self._settings.device, self._compiled
+        width = self._eager(torch.zeros((1, side, side, 3), dtype=torch.uint8, device=device)).shape[1]
+        call = FixedCall(rows, side, width, device)
+        pixels, embeddings = call.pixels, call.embeddings
+        call.launch = lambda: embeddings.copy_(compiled(pixels))
+        if call.stream is not None:
+            call.warm_up(WARM_RUNS)
+        if cuda_graph:
+            call.capture()
+            call.warm_up(1)
+        return call
 
 
 @contextmanager

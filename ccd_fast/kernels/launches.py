@@ -13,7 +13,9 @@ Argument = torch.Tensor | np.int32 | np.int64 | np.float32
 THREADS = 128
 """Threads of a block: four warps, so that many blocks share a multiprocessor and one that waits costs little."""
 BLOCKS_A_PROCESSOR = 16
-"""Blocks that a multiprocessor holds at once: 2,048 threads. More than that many go through the rows in strides."""
+"""Blocks in a launch, at most: those that a multiprocessor holds of a kernel with 32 registers a thread, 2,048 threads.
+Ours have up to 56 (NVRTC for sm_90): nine blocks or more run at once, and the rest follow. Blocks go through the rows
+in strides, so that their number changes no result."""
 WARP = 32
 WARPS = THREADS // WARP
 ROWS_A_WARP = 4

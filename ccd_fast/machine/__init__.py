@@ -4,7 +4,8 @@ Imports the ground only: errors, prompts, randomness.
 """
 
 from ccd_fast.machine.device_streams import Lane, Lent, on_stream_for, stream_for
-from ccd_fast.machine.facts import check_device, describe, keep_freed_memory
+from ccd_fast.machine.devices import check_device, choose_device
+from ccd_fast.machine.facts import describe, keep_freed_memory
 from ccd_fast.machine.ranks import ALONE, Ranks
 from ccd_fast.machine.within_memory import WithinMemory, free_cached, say_on_stderr
 
@@ -15,6 +16,7 @@ __all__ = [
     "Ranks",
     "WithinMemory",
     "check_device",
+    "choose_device",
     "describe",
     "free_cached",
     "keep_freed_memory",

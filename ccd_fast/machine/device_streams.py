@@ -25,6 +25,9 @@ PRIORITIES = {"ahead": -1, "pass": -1}
 def stream_for(work: str, device: torch.device) -> torch.cuda.Stream:
     """Give the stream for a kind of work on a GPU: the same one at every call, and never the default one.
 
+    Torch hands out 32 streams of a priority in turn: where many engines were opened in a process, each with a stream
+    of its own, two of all these may be one. That costs their overlap, and nothing else.
+
     Args:
         work: its name: ``"ahead"`` (pictures of the next batch), ``"pass"`` (the loop of a pass), ``"teacher"``.
         device: a GPU.
@@ -46,9 +49,11 @@ def on_stream_for(work: str, device: torch.device) -> Iterator[None]:
         return
     own, callers = stream_for(work, device), torch.cuda.current_stream(device)
     own.wait_stream(callers)
-    with torch.cuda.stream(own):
-        yield
-    callers.wait_stream(own)
+    try:
+        with torch.cuda.stream(own):
+            yield
+    finally:  # an error may be mended, and the caller go on: behind what was queued until then
+        callers.wait_stream(own)
 
 
 class Lent:
@@ -96,8 +101,10 @@ class Lane:
     def _working(self, item: Any, stream: torch.cuda.Stream) -> Iterator[None]:
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
-            yield
-            self._lent.keep(item)
+            try:
+                yield
+            finally:  # what was queued before an error reads the item too
+                self._lent.keep(item)
 
     def join(self) -> None:
         """Let the current stream go on behind all that the lane has queued, and wait until nothing is lent."""

@@ -11,34 +11,11 @@ from typing import Any
 import torch
 
 from ccd_fast import __version__
-from ccd_fast.errors import UserError
 
 PACKAGES = (
     *("torch", "torchvision", "timm", "open_clip_torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
     *("nvidia-dali-cuda130", "numpy", "pillow", "pyarrow", "safetensors", "torchmetrics"),
 )
-
-
-def check_device(device: str) -> torch.device:
-    """Give the torch device of a name.
-
-    Args:
-        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
-
-    Raises:
-        UserError: there is no such device here.
-    """
-    try:
-        place = torch.device(device)
-    except RuntimeError:
-        raise UserError(f"--device {device}: no such device; use cpu, cuda or cuda:N") from None
-    if place.type not in ("cpu", "cuda"):
-        raise UserError(f"--device {device}: not supported; use cpu, cuda or cuda:N")
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"--device {device}: torch finds no CUDA GPU here; use --device cpu")
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"--device {device}: this machine has {torch.cuda.device_count()} GPUs, counted from cuda:0")
-    return place
 
 
 def describe() -> dict[str, Any]:

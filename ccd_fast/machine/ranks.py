@@ -23,6 +23,10 @@ Value = TypeVar("Value")
 PATIENCE = timedelta(hours=2)
 """How long a process waits for the others before it gives up: long enough for the build of any engine."""
 
+GPU_PATIENCE = timedelta(minutes=10)
+"""How long NCCL waits, for gradients only: what takes longer, such as a build, is waited for on the host. NCCL does not
+notice that another process is gone; it then ends its own."""
+
 LOOKS = 2.0
 """Seconds in which a process that died is looked for, to name it."""
 
@@ -134,13 +138,13 @@ def join(device: str) -> tuple[Ranks, str]:
     beside, place = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     if device == "cuda":
         device = f"cuda:{place}"
-    backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(max(1, cores // beside))  # torchrun itself leaves each process one
     try:
-        if device != "cpu":
-            torch.cuda.set_device(device)
-        distributed.init_process_group(backend, timeout=PATIENCE)
+        if device == "cpu":
+            distributed.init_process_group("gloo", timeout=PATIENCE)
+        else:
+            _init_with_nccl(torch.device(device))
     except (RuntimeError, ValueError) as error:
         raise UserError(f"the {size} processes cannot meet: {_first_line(error)}") from error
     every: list[tuple[str, int]] = [("", 0)] * size
@@ -148,6 +152,15 @@ def join(device: str) -> tuple[Ranks, str]:
         distributed.all_gather_object(every, (platform.node(), os.getpid()))
     _places[:] = every
     return Ranks(distributed.get_rank(), size), device
+
+
+def _init_with_nccl(gpu: torch.device) -> None:
+    """Meet the others, and let NCCL connect now, on this process's own GPU, and be less patient than gloo."""
+    torch.cuda.set_device(gpu)
+    distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE, device_id=gpu)
+    group = distributed.group.WORLD
+    if group is not None:
+        group._get_backend(gpu)._set_default_timeout(GPU_PATIENCE)
 
 
 def leave() -> None:

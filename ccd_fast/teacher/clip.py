@@ -7,6 +7,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 RANDOM = "random"
 """Weights tag of a model as it is before training: good for measuring speed, and for nothing else."""
+
+TEXTS = 256
+"""That the text tower reads in a call."""
 
 TWIN_ODDS = 2.0
 """Two classes nearly coincide if the scores of a typical image differ by less than this factor. It parts synonyms from
@@ -142,16 +146,19 @@ def _created(identifier: str, known: dict[str, Any], size: int | None) -> Any:
     return model
 
 
-def class_embeddings(clip: Clip, prompt_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+def class_embeddings(
+    clip: Clip, prompt_names: Sequence[str], templates: Sequence[str], device: str | torch.device = "cpu"
+) -> torch.Tensor:
     """Embed class names: the mean over names and templates of unit text embeddings, made unit again (section 1).
 
     Args:
         clip: the teacher's CLIP.
         prompt_names: C names; several names of one class are joined by a bar.
         templates: prompts with one ``{}`` each.
+        device: where the texts are embedded, in float32; many templates of many classes take minutes on a CPU.
 
     Returns:
-        t, (C, D) float32, rows of length 1.
+        t, (C, D) float32, rows of length 1, on the CPU.
 
     Raises:
         UserError: a prompt is longer than the text tower reads.
@@ -161,10 +168,18 @@ def class_embeddings(clip: Clip, prompt_names: Sequence[str], templates: Sequenc
     context = int(getattr(clip.tokenize, "context_length", 77))
     tokens = clip.tokenize(prompts, context_length=context)
     _refuse_truncated(clip, prompts, context)
+    encode = _text_tower(clip, torch.device(device)).encode_text
     with torch.inference_mode():
-        embedded = [normalize(clip.model.encode_text(chunk).float(), dim=-1) for chunk in tokens.split(256)]  # type: ignore[operator]
+        embedded = [normalize(encode(chunk.to(device)).float(), dim=-1).cpu() for chunk in tokens.split(TEXTS)]
     means = [each.mean(dim=0) for each in torch.split(torch.cat(embedded), [len(p) for p in by_class])]
     return normalize(torch.stack(means), dim=-1).clone()
+
+
+def _text_tower(clip: Clip, device: torch.device) -> Any:
+    """Give what encodes texts on a device: on the CPU the model itself, elsewhere a copy of it without image tower."""
+    if device.type == "cpu":
+        return clip.model
+    return deepcopy(clip.model, {id(clip.model.visual): nn.Identity()}).to(device)
 
 
 @dataclass(frozen=True)

@@ -33,4 +33,4 @@ def test_kernels_are_measured_printed_and_written(monkeypatch, capfd, tmp_path):
 def test_an_unknown_device_is_one_line(monkeypatch, capfd):
     code, printed, err = call(monkeypatch, capfd, "kernels", "--device", "tpu")
     assert (code, printed) == (2, "")
-    assert err == "ccd-fast: --device tpu: no such device; use cpu, cuda or cuda:N\n"
+    assert err == "ccd-fast: --device tpu: no such device; use cpu, cuda, cuda:N or auto\n"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ccd_fast.engines import ceilings
+from ccd_fast.engines import EmbedPixels, ImageTower, ceilings
 from ccd_fast.runs.progress import Stage, Stages
 from ccd_fast.student.network import Student
 
@@ -52,6 +52,30 @@ def test_counting_leaves_the_network_as_it_was(student):
 def test_a_view_takes_at_least_its_operations_over_the_rate_of_a_product(student, monkeypatch):
     monkeypatch.setattr(ceilings, "ceiling", lambda device, precision: {("cpu", "fp32"): 1e6}[device, precision])
     assert ceilings.least_seconds(student, 32, "fp32", "cpu") == pytest.approx((FIRST + HEAD) / 1e6)
+
+
+def test_convolutions_of_float32_are_measured_by_what_a_card_does_them_in(student, monkeypatch):
+    rates = {("cuda", "tf32"): 4e6, ("cuda", "fp32"): 1e6, ("cuda", "bf16"): 8e6, ("cpu", "fp32"): 2e6}
+    monkeypatch.setattr(ceilings, "ceiling", lambda device, arithmetic: rates[device, arithmetic])
+    convolutions, products = ceilings._counted(student, 32, training=False)
+    assert convolutions >= FIRST
+    assert convolutions + products == FIRST + HEAD
+    least = lambda *how: ceilings.least_seconds(student, 32, *how)  # noqa: E731
+    assert least("fp32", "cuda") == pytest.approx(convolutions / 4e6 + products / 1e6)
+    assert least("bf16", "cuda:1") == pytest.approx((FIRST + HEAD) / 8e6)
+    assert least("fp32", "cpu") == pytest.approx((FIRST + HEAD) / 2e6)
+    teacher = EmbedPixels(ImageTower("small", nn.Conv2d(3, 2, 32), 32, (0.5,) * 3, (0.5,) * 3, "bicubic"))
+    assert ceilings.least_seconds(teacher, 32, "fp32", "cuda") == pytest.approx(2 * 2 * 3 * 32 * 32 / 1e6)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert least("fp32", "cuda") == pytest.approx((FIRST + HEAD) / 1e6)
+
+
+def test_the_rate_of_tf32_is_that_of_products_in_it_and_the_setting_comes_back(monkeypatch):
+    flags = torch.backends.cuda.matmul
+    monkeypatch.setattr(ceilings, "matmul_rate", lambda *_, **__: 2.0 if flags.allow_tf32 else 1.0)
+    assert ceilings.ceiling.__wrapped__("cuda", "tf32") == 2
+    assert ceilings.ceiling.__wrapped__("cuda", "fp32") == 1
+    assert not flags.allow_tf32
 
 
 def stage_of(least, clock, monkeypatch):

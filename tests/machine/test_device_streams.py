@@ -90,6 +90,15 @@ def test_a_block_has_a_stream_of_its_own_in_the_callers_order(card):
     assert card.said == ["pass waits for default", "default waits for pass"]
 
 
+def test_after_an_error_that_is_mended_the_caller_goes_on_behind_what_was_queued(card):
+    item, lane = object(), Lane("teacher", CARD)
+    with pytest.raises(torch.OutOfMemoryError), on_stream_for("pass", CARD), lane.working_on(item):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    assert card.current().name == "default"
+    assert card.said[-1] == "default waits for pass"
+    assert [kept for kept, _ in lane._lent._kept] == [item]  # what was queued until then may read it
+
+
 def test_what_is_lent_is_kept_until_its_work_is_done_and_bounds_what_is_queued(card):
     lent = Lent(CARD)
     for item in range(IN_FLIGHT + 1):

@@ -29,8 +29,9 @@ def place(request):
     if distributed.is_initialized():
         pytest.skip("another test is in a group")
     backend = "gloo" if request.param == "cpu" else "cpu:gloo,cuda:nccl"
+    place = None if request.param == "cpu" else torch.device("cuda", 0)
     store = distributed.HashStore()
-    distributed.init_process_group(backend, store=store, rank=0, world_size=1)
+    distributed.init_process_group(backend, store=store, rank=0, world_size=1, device_id=place)
     yield request.param
     distributed.destroy_process_group()
 

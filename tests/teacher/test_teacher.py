@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pretend_card import CARD, pretend_card
 
 from ccd_fast import engines
 from ccd_fast.engines import Store
@@ -55,6 +56,27 @@ def test_templates_are_averaged_and_made_unit_again(tiny_clip):
     each = torch.stack([teacher.class_embeddings(clip, ["cat", "dog"], [t]) for t in templates]).mean(dim=0)
     expected = each / each.norm(dim=1, keepdim=True)
     torch.testing.assert_close(teacher.class_embeddings(clip, ["cat", "dog"], templates), expected)
+
+
+def test_texts_are_embedded_on_the_card_in_batches_and_the_model_stays_on_the_host(tiny_clip, monkeypatch):
+    clip = teacher.load_clip(str(tiny_clip))
+    names, templates = ["cat", "dog | puppy", "boat"], ["a photo of the {}", "a drawing of a {}"]
+    expected, seen = teacher.class_embeddings(clip, names, templates), []
+    plain = type(clip.model).encode_text
+
+    def watched(self, tokens, *rest):
+        seen.append((tokens.device, len(tokens), {p.dtype for p in self.parameters()}, hasattr(self.visual, "conv1")))
+        return plain(self, tokens, *rest)
+
+    monkeypatch.setattr(type(clip.model), "encode_text", watched)
+    monkeypatch.setattr(teacher, "TEXTS", 5)
+    with pretend_card():
+        ours = teacher.class_embeddings(clip, names, templates, "cuda")
+    assert type(ours) is torch.Tensor
+    torch.testing.assert_close(ours, expected, atol=1e-6, rtol=0)
+    assert seen == [(CARD, count, {torch.float32}, False) for count in (5, 3)]
+    assert {type(p) for p in clip.model.parameters()} == {torch.nn.Parameter}
+    assert all(p.device.type == "cpu" for p in clip.model.parameters())
 
 
 def test_the_names_of_a_class_are_averaged_and_made_unit_again(tiny_clip):
