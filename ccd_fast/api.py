@@ -34,10 +34,12 @@ class Model:
     Attributes:
         folder: of its run.
         trained: student, recipe and classes.
+        device: where it predicts.
     """
 
     folder: Path
     trained: Trained
+    device: str = "cpu"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -73,8 +75,8 @@ class Model:
             UserError: one is not there or cannot be read; the line names it and the reason.
         """
         files = _files([photographs] if isinstance(photographs, str | PathLike) else photographs)
-        backend, _ = evaluation_conditions(self.trained.recipe)
-        student = trained.at_work(self.trained, len(files))
+        backend, _ = evaluation_conditions(self.trained.recipe, self.device)
+        student = trained.at_work(self.trained, len(files), self.device)
         seen = look(student, files, Reading(backend), self.image_size, Stage("predict", len(files), lambda _: None))
         for row, reason in seen.unreadable.items():
             raise UserError(f"{files[row]}: {reason}")
@@ -97,8 +99,8 @@ class Model:
         side = self.image_size
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3):
             raise UserError(f"pixels must be (B, {side}, {side}, 3) uint8, not {pixels.shape} {pixels.dtype}")
-        logits, _ = self.module(torch.from_numpy(np.ascontiguousarray(pixels)))
-        probabilities: NDArray[np.float32] = torch.sigmoid(logits).numpy()
+        logits, _ = self.module(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device))
+        probabilities: NDArray[np.float32] = torch.sigmoid(logits).cpu().numpy()
         return probabilities
 
 
@@ -113,7 +115,7 @@ def train(
     student: str | None = None,
     recipe: str | Path = "folder",
     knobs: Mapping[str, Any] | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     log: Literal["tensorboard"] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -131,7 +133,7 @@ def train(
         student: a CNN of timm; by default the recipe's.
         recipe: a built-in recipe's name, or a file.
         knobs: of the recipe, by full name: ``{"train.epochs": 8}``.
-        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+        device: ``"auto"`` (the first GPU that works, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         log: keep the figures for TensorBoard too, in the folder ``tensorboard`` of the run.
         resume: go on with the run in ``out``.
         overwrite: replace the run in ``out``.
@@ -151,7 +153,8 @@ def train(
     machine.keep_freed_memory()
     folder = RunFolder(Path(out), log=tensorboard_log.open_log(Path(out), log, resume))
     stages = Stages(Console(stderr=True, quiet=quiet), folder.add_metrics)
-    run(source, settled, folder, stages, device, resume, overwrite, command="ccd_fast.train(…)")
+    place = _settled_device(device, stages)
+    run(source, settled, folder, stages, place, resume, overwrite, command="ccd_fast.train(…)")
     return load(out)
 
 
@@ -164,7 +167,7 @@ def label(
     teacher: str | None = None,
     recipe: str | Path = "folder",
     knobs: Mapping[str, Any] | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     quiet: bool = False,
 ) -> Labelled:
     """Label photographs without a training, as ``ccd-fast label`` does.
@@ -190,35 +193,49 @@ def label(
     if run is not None:
         if classes is not None or teacher is not None or knobs:
             raise UserError("label: classes, teacher and knobs are the run's where run is given")
-        return labelling.by_run(Path(photographs), Path(run), stages, device, dataset)
+        return labelling.by_run(Path(photographs), Path(run), stages, _settled_device(device, stages), dataset)
     if classes is None:
         raise UserError("label: give classes, or the run that has them")
     settled = _recipe(recipe, knobs, teacher, None)
-    return labelling.by_teacher(Path(photographs), classes, settled, stages, device, dataset)
+    return labelling.by_teacher(Path(photographs), classes, settled, stages, _settled_device(device, stages), dataset)
 
 
-def predict(run: AnyPath, photographs: AnyPath | Sequence[AnyPath]) -> dict[str, dict[str, float]]:
+def predict(
+    run: AnyPath, photographs: AnyPath | Sequence[AnyPath], device: str = "auto"
+) -> dict[str, dict[str, float]]:
     """Give the probability of every class for each photograph; see :meth:`Model.predict`."""
-    return load(run).predict(photographs)
+    return load(run, device=device).predict(photographs)
 
 
-def load(run: AnyPath, checkpoint: str = "best") -> Model:
+def load(run: AnyPath, checkpoint: str = "best", device: str = "auto") -> Model:
     """Load what was trained.
 
     Args:
         run: folder of a run.
         checkpoint: ``"best"`` or ``"last"``.
+        device: where it predicts: as for :func:`train`.
 
     Raises:
         UserError: the folder is not a run, or has no such checkpoint.
     """
-    return Model(Path(run), trained.load(Path(run), checkpoint))
+    read = trained.load(Path(run), checkpoint)
+    place = torch.device("cpu") if read.recipe.compat == "official" else machine.check_device(device)
+    read.student.to(place)
+    return Model(Path(run), read, str(place))
 
 
 def _recipe(recipe: str | Path, knobs: Mapping[str, Any] | None, teacher: str | None, student: str | None) -> Recipe:
     named = {"teacher.model": teacher, "student.backbone": student}
     wanted = {**{name: value for name, value in named.items() if value is not None}, **(knobs or {})}
     return config.load(recipe, [f"{name}={_toml(value)}" for name, value in wanted.items()])
+
+
+def _settled_device(device: str, stages: Stages) -> str:
+    """Settle a device, and show in a line what ``"auto"`` has become, and why."""
+    place, line = machine.choose_device(device)
+    if line:
+        stages.say(line)
+    return str(place)
 
 
 def _toml(value: object) -> str:

@@ -197,6 +197,7 @@ def pretend_card() -> Iterator[None]:
         patch.setattr(cupy_kernels, "available", lambda: True)
         for kernel in ("score", "update", "cam_boxes"):
             patch.setattr(cupy_kernels, kernel, _by_twin(kernel))
+        patch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
         patch.setattr(torch.inference_mode, "__enter__", _without_gradients)
         overwrite = torch.__future__.get_overwrite_module_params_on_conversion()
         torch.__future__.set_overwrite_module_params_on_conversion(True)

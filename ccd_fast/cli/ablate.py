@@ -44,7 +44,7 @@ def ablate(
     student_weights: options.StudentWeights = None,
     recipe: options.Recipe = "folder",
     set_: options.Set = None,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -75,7 +75,7 @@ def ablate(
         seeds=options.seeds(seeds, set_),
         out=out,
         stages=Stages(Console(stderr=True)),
-        device=device,
+        device=options.where(device),
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     options.goes_on_with("the same command: finished runs are kept")

@@ -42,7 +42,7 @@ def engine(
         typer.Option(help="fp32, fp16 or bf16; may be repeated. fp32 on a CPU, all on a GPU, if none."),
     ] = None,
     batch_size: Annotated[list[int] | None, typer.Option(min=1, help="Views in a call; may be repeated.")] = None,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
     out: options.Out = None,
     json_: options.Json = False,
@@ -52,11 +52,11 @@ def engine(
 
     Example: `ccd-fast bench engine --teacher RN50/random --batch-size 1 --batch-size 16`
     """
-    from ccd_fast import engines, machine
+    from ccd_fast import engines
     from ccd_fast.bench import engine as library
     from ccd_fast.teacher import load_clip
 
-    machine.check_device(device)
+    device = options.where(device)
     clip = load_clip(teacher, image_size or "native")
     runtimes = options.each_of(runtime or list(engines.RUNTIMES), engines.RUNTIMES, "--runtime")
     default = ["fp32"] if device == "cpu" else list(engines.PRECISIONS)
@@ -116,7 +116,7 @@ def decode(
         list[str] | None,
         typer.Option(help="Backend to measure, dali or pillow; may be repeated. All that are installed, if none."),
     ] = None,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     out: options.Out = None,
     json_: options.Json = False,
     debug: options.Debug = False,
@@ -131,7 +131,6 @@ def decode(
     import numpy as np
     import torch
 
-    from ccd_fast import machine
     from ccd_fast.bench.decode import Load, measure_decode
     from ccd_fast.datasets.folder import find_images
     from ccd_fast.demo import drawing
@@ -139,7 +138,7 @@ def decode(
     from ccd_fast.runs import Stages
     from ccd_fast.views import installed_backends, open_backend
 
-    machine.check_device(device)
+    device = options.where(device)
     names = options.each_of(views or installed_backends(), installed_backends(), "--views")
     count = threads or torch.get_num_threads()
     backend = open_backend(names[0], count, device)
@@ -175,7 +174,7 @@ def show_decode(result: dict[str, Any]) -> None:
 
 @app.command("kernels")
 def kernels(
-    device: Annotated[str, typer.Option(help="cpu (the NumPy twins), or cuda or cuda:N (the CUDA kernels).")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu (the NumPy twins), cuda, cuda:N (the kernels) or auto.")] = "auto",
     rows: Annotated[
         int | None, typer.Option(min=1, help="Images N; by default 160,000 on a GPU and 4,000 on a CPU.")
     ] = None,
@@ -191,6 +190,7 @@ def kernels(
     """
     from ccd_fast.bench import kernels as suite
 
+    device = options.where(device)
     place = suite.check_device(device)
     count = rows or suite.ROWS[place.type]
     rates = suite.bench(place, count, classes, repeats)

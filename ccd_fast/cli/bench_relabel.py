@@ -34,7 +34,7 @@ def relabel(
     precision: Annotated[
         str, typer.Option(help="Of the teacher's engine: auto (fp32 on a CPU, fp16 on a GPU), fp32, fp16 or bf16.")
     ] = "auto",
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     views: Annotated[str, typer.Option(help="auto, dali or pillow.")] = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
     out: options.Out = None,
@@ -56,7 +56,7 @@ def relabel(
     from ccd_fast.engines import PRECISIONS
     from ccd_fast.runs import Stages
 
-    machine.check_device(device)
+    device = options.where(device)
     machine.keep_freed_memory()  # as a run does
     names = read_class_names(classes) if classes else CLASS_NAMES
     options.each_of([views], ["auto", "dali", "pillow"], "--views")

@@ -33,7 +33,7 @@ def train(
         Path | None, typer.Option(metavar="FILE", help="Class names, one a line; by default those of PASCAL VOC.")
     ] = None,
     views: Annotated[str, typer.Option(help="auto, dali or pillow.")] = "auto",
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 3,
     out: options.Out = None,
     json_: options.Json = False,
@@ -54,7 +54,7 @@ def train(
     from ccd_fast.runs import Stages
 
     machine.keep_freed_memory()
-    machine.check_device(device)
+    device = options.where(device)
     names = read_class_names(classes) if classes else CLASS_NAMES
     options.each_of([views], ["auto", "dali", "pillow"], "--views")
     options.each_of([precision], ["auto", "fp32", "bf16", "fp16"], "--precision")

@@ -40,7 +40,7 @@ def build_engines(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Views in one call; by default the recipe's. A plan is built for it.")
     ] = None,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     images: Annotated[
         Path | None,
         typer.Option(
@@ -70,7 +70,7 @@ def build_engines(
 
     Example: `ccd-fast build-engines --teacher ViT-B-32/laion2b_s34b_b79k --runtime onnxruntime`
     """
-    from ccd_fast import engines, machine
+    from ccd_fast import engines
     from ccd_fast.recipes import config
     from ccd_fast.teacher import class_embeddings, load_clip
     from ccd_fast.teacher.checked_engines import build_checked
@@ -87,12 +87,13 @@ def build_engines(
     named |= {"teacher.runtime": runtime, "teacher.precision": precision}
     overrides += [f"{k}={v if isinstance(v, int) else options.quoted(v)}" for k, v in named.items() if v is not None]
     knobs = config.load(recipe, overrides).teacher
-    machine.check_device(device)
+    device = options.where(device)
     clip = load_clip(knobs.model, knobs.image_size, options.warn)
     names, views = _to_compare(clip, images, classes)
+    rows = engines.batch_size(knobs.batch_size, knobs.runtime, device, clip.tower.image_size)
     built = build_checked(
         clip,
-        engines.settings(knobs.runtime, knobs.precision, knobs.batch_size, device),
+        engines.settings(knobs.runtime, knobs.precision, rows, device),
         store,
         class_embeddings(clip, names, knobs.templates),
         views,

@@ -28,7 +28,7 @@ def demo(
         ),
     ] = 2000,
     set_: options.Set = None,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     json_: options.Json = False,
@@ -50,7 +50,7 @@ def demo(
     from ccd_fast.studies.variants import COMPONENTS, FULL
 
     machine.keep_freed_memory()
-    machine.check_device(device)
+    device = options.where(device)
     folder = RunFolder(out)
     if not resume:
         folder.check_free(resume=False, overwrite=overwrite)

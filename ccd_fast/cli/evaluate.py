@@ -35,6 +35,7 @@ def evaluate(
             "every built-in recipe.",
         ),
     ] = None,
+    device: options.Device = "auto",
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -66,9 +67,10 @@ def evaluate(
         raise UserError(f"{source.classes}: its classes are no longer those of {run}")
     if images.truth is None:
         raise UserError(f"no known labels for the {split} images: give them with --truth FILE")
-    backend, absent_ap = evaluation_conditions(model.recipe)
+    place = "cpu" if model.recipe.compat == "official" else options.where(device)
+    backend, absent_ap = evaluation_conditions(model.recipe, place)
     with Stages(Console(stderr=True)).stage("evaluate", len(images)) as stage:
-        student = trained.at_work(model, len(images))
+        student = trained.at_work(model, len(images), place)
         seen = predict(student, images.files_of_all(), Reading(backend), model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         options.warn(f"{images.paths[row]}: {reason}")

@@ -66,7 +66,7 @@ def label(
     templates: options.Templates = None,
     recipe: options.Recipe = "folder",
     set_: options.Set = None,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -110,11 +110,11 @@ def label(
     machine.keep_freed_memory()
     stages = Stages(Console(stderr=True))
     if run is not None:
-        labelled = library.by_run(data_root, run, stages, device, dataset)
+        labelled = library.by_run(data_root, run, stages, options.where(device), dataset)
     else:
         assert classes is not None  # seen to above
         knobs = config.load(recipe, options.overrides(set_, teacher, None, None, templates))
-        labelled = library.by_teacher(data_root, classes, knobs, stages, device, dataset)
+        labelled = library.by_teacher(data_root, classes, knobs, stages, options.where(device), dataset)
     limits = fixed if labels_per_image is None else np.full_like(fixed, library.limit_for(labelled, labels_per_image))
     decided = library.chosen(labelled, limits)
     _write(out, label_files.FORMATS[kind](labelled, decided))

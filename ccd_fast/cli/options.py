@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +35,20 @@ def how_to_go_on() -> str:
 def warn(text: str) -> None:
     """Print a line where errors go."""
     typer.echo(f"ccd-fast: {printable(text)}", err=True)
+
+
+def where(device: str) -> str:
+    """Settle ``--device``, and say in a line what ``auto`` has become, and why, once for all processes of a run.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    from ccd_fast import machine
+
+    place, line = machine.choose_device(device)
+    if line and os.environ.get("RANK", "0") == "0":
+        typer.echo(printable(line), err=True)
+    return str(place)
 
 
 def debugging() -> bool:
@@ -125,7 +140,9 @@ StudentWeights = Annotated[
 ]
 Seeds = Annotated[str, typer.Option(metavar="N,N,…", help="Seeds of the runs, joined by commas.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Device = Annotated[str, typer.Option(help="Where to run: cpu, cuda, or cuda:N for one of several GPUs.")]
+Device = Annotated[
+    str, typer.Option(help="Where to run: auto (the first GPU that works, or the CPU), cpu, cuda, cuda:N.")
+]
 Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, with machine and versions.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train --out` wrote it.")]
 Checkpoint = Annotated[

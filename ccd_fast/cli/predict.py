@@ -63,7 +63,7 @@ def predict(
     json_: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a photograph, with every class, instead of a table.")
     ] = False,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     debug: options.Debug = False,
 ) -> None:
     """Label photographs with a trained student.
@@ -91,7 +91,7 @@ def predict(
         raise UserError(f"--out {out}: no such folder {out.parent}")
     if out is not None and top_k is not None:
         raise UserError("--top-k is for the table on the screen: a file of --out holds every class")
-    machine.check_device(device)
+    device = options.where(device)
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
     files, gone = find(paths, sys.stdin)

@@ -22,7 +22,7 @@ def reproduce(
     student: options.Student = None,
     student_weights: options.StudentWeights = None,
     set_: options.Set = None,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and whether the weights are at hand, and stop.")
     ] = False,
@@ -52,7 +52,7 @@ def reproduce(
         seeds=options.seeds(seeds, set_),
         out=out or Path("runs") / f"reproduce-{dataset}",
         stages=Stages(Console(stderr=True)),
-        device=device,
+        device=options.where(device),
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     if dry_run:

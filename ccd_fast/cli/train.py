@@ -44,7 +44,7 @@ def train(
     ] = None,
     recipe: options.Recipe = "folder",
     set_: options.Set = None,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     log: Annotated[
         Literal["tensorboard"] | None,
         typer.Option(help="Keep the figures for TensorBoard too, in the folder tensorboard of the run."),
@@ -95,7 +95,7 @@ def train(
         source, knobs = trained.origin(out)
         if not options.was_given(context, "device"):
             device = trained.device_of(out)
-    processes, device = ranks.join(device)
+    processes, device = ranks.join(options.where(device))
     folder = RunFolder(out, processes, kept)
     again = f"`ccd-fast train --resume --out {shlex.quote(str(out))}`, from where it is"
     options.goes_on_with(again, once=out / "recipe.toml")

@@ -4,7 +4,7 @@ Every runtime keeps one contract: uint8 RGB pixels in, unit embeddings out. Impo
 """
 
 from ccd_fast.engines.precision import DTYPES, PRECISIONS, Precision
-from ccd_fast.engines.runtimes import RUNTIMES, build, open_engine, resolve, settings
+from ccd_fast.engines.runtimes import RUNTIMES, batch_size, build, open_engine, resolve, settings
 from ccd_fast.engines.store import Store, default_folder
 from ccd_fast.engines.tower import EmbedPixels, EngineSettings, ImageEngine, ImageTower
 
@@ -18,6 +18,7 @@ __all__ = [
     "ImageTower",
     "Precision",
     "Store",
+    "batch_size",
     "build",
     "default_folder",
     "open_engine",

@@ -48,9 +48,28 @@ RUNTIMES: dict[str, Runtime] = {
 }
 """By name."""
 
+ON_A_CPU, ON_A_GPU, LARGE_VIEW = 16, 256, 256
+"""Views in a call that fill a CPU's cores, or a GPU; and the side, in pixels, above which a quarter of them does."""
+
 AUTO = {"cpu": ("onnxruntime", "torch"), "cuda": ("tensorrt", "torch-compiled", "onnxruntime", "torch")}
 """What ``"auto"`` tries on each kind of device. Compiling for a CPU costs minutes and gains little. On a GPU the order
 is not measured yet: compiled PyTorch has flash attention, to which ONNX Runtime fuses what it recognises of a graph."""
+
+
+def batch_size(wanted: int | Literal["auto"], runtime: str, device: str, image_size: int) -> int:
+    """Settle the views in a call of the engine: for ``"auto"`` as many as fill the device, the same on all of a kind.
+
+    Args:
+        wanted: a number, which stands, or ``"auto"``.
+        runtime: of the engine; a plan of TensorRT is for a GPU wherever it is built.
+        device: where the engine runs.
+        image_size: side of the teacher's views, in pixels.
+    """
+    if wanted != "auto":
+        return wanted
+    if not device.startswith("cuda") and runtime != "tensorrt":
+        return ON_A_CPU
+    return ON_A_GPU if image_size <= LARGE_VIEW else ON_A_GPU // 4
 
 
 def settings(runtime: str, precision: Precision | Literal["auto"], batch_size: int, device: str) -> EngineSettings:

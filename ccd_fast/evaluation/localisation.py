@@ -11,7 +11,7 @@ from ccd_fast import kernels
 from ccd_fast.datasets import Boxes, ImageSet
 from ccd_fast.recipes.knobs import RelabelKnobs
 from ccd_fast.runs import Stage
-from ccd_fast.student import STUDENT_FILTER, PixelClassifier, decoded
+from ccd_fast.student import LOAD_BATCH, STUDENT_FILTER, PixelClassifier, decoded
 from ccd_fast.views import ViewBackend
 
 FOUND = 0.5
@@ -64,7 +64,7 @@ def localise(
         return None
     student.eval()
     figures: list[NDArray[np.float64]] = []
-    for photographs in decoded(images.files_of_all(), backend, stage):
+    for photographs in decoded(images.files_of_all(), backend, stage, LOAD_BATCH):
         if len(photographs):
             with stage.part("student"):
                 _, cam = student(backend.whole(photographs, size, STUDENT_FILTER))

@@ -1,5 +1,6 @@
 """Where a run runs: the device that was named, or the first GPU that works."""
 
+import importlib.util
 import os
 import shutil
 import warnings
@@ -81,7 +82,7 @@ def _first_that_works() -> tuple[torch.device, str, str]:
     unused: list[str] = []
     for index in _own(seen):
         place = torch.device("cuda", index)
-        if not (why := _failure(place)):
+        if not (why := _failure(place) or _lacking()):
             torch.cuda.set_device(place)
             return place, torch.cuda.get_device_name(place), "; ".join(unused)
         unused.append(f"{place} does not work ({why})")
@@ -115,6 +116,11 @@ def _failure(gpu: torch.device) -> str:
     except (AssertionError, RuntimeError) as error:  # torch's own, and those of CUDA
         return _first_line(error)
     return "" if found == 8 else f"eight ones give {found}"
+
+
+def _lacking() -> str:
+    """Say which library the kernels lack to run on a GPU, or nothing."""
+    return "" if importlib.util.find_spec("cupy") else "CuPy is not installed: pip install 'ccd_fast[cuda]'"
 
 
 def _why_unseen() -> str:

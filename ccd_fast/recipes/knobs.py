@@ -38,7 +38,9 @@ class TeacherKnobs(Section):
         description="what runs the image tower"
     )
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(description="auto is fp32 on a CPU, fp16 on a GPU")
-    batch_size: Count = Field(description="views in one call of the engine")
+    batch_size: Count | Literal["auto"] = Field(
+        description="views in one call of the engine; auto is 16 on a CPU, 256 on a GPU (64 above 256 pixels)"
+    )
 
     @field_validator("templates", mode="before")
     @classmethod

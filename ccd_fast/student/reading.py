@@ -13,7 +13,10 @@ from ccd_fast.runs import Stage
 from ccd_fast.views import Interpolation, Photographs, ViewBackend, prefetched
 
 LOAD_BATCH = 32
-"""Photographs decoded at a time outside training: enough to fill the threads, few enough to stay in the cache."""
+"""Photographs decoded at a time outside training on a CPU: enough to fill the threads, few enough for its cache."""
+
+ON_A_GPU = 256
+"""The same on a GPU, where each round of a pass costs the host some waiting and launching, whatever its size."""
 
 AHEAD = 1
 """Batches that wait, decoded, for the student or the teacher; one more is in the making and one in use."""
@@ -37,13 +40,18 @@ class Reading:
     backend: ViewBackend
     ranks: Ranks = ALONE
 
+    @property
+    def batch_size(self) -> int:
+        """Give the photographs that are decoded at a time."""
+        return ON_A_GPU if self.backend.device.type == "cuda" else LOAD_BATCH
+
     def share(self, files: int) -> range:
         """Give the rows of so many files that this process reads."""
-        return self.ranks.share(files, LOAD_BATCH)
+        return self.ranks.share(files, self.batch_size)
 
     def put_together(self, table: torch.Tensor) -> None:
         """Bring the rows that each process made of its share of N files to all, (N, ...), in place."""
-        self.ranks.put_together(table, LOAD_BATCH)
+        self.ranks.put_together(table, self.batch_size)
 
     @contextmanager
     def views(
@@ -64,14 +72,14 @@ class Reading:
     def _with_views(
         self, files: Sequence[Path], look: Look, stage: Stage, rows: range
     ) -> Generator[tuple[Photographs, torch.Tensor], None, None]:
-        for photographs in decoded(files, self.backend, stage, rows=rows):
+        for photographs in decoded(files, self.backend, stage, self.batch_size, rows):
             with stage.part("views"):
                 views = self.backend.whole(photographs, *look) if look[0] else torch.empty(0)
             yield photographs, views
 
 
 def decoded(
-    files: Sequence[Path], backend: ViewBackend, stage: Stage, batch_size: int = LOAD_BATCH, rows: range | None = None
+    files: Sequence[Path], backend: ViewBackend, stage: Stage, batch_size: int, rows: range | None = None
 ) -> Iterator[Photographs]:
     """Decode files, batch by batch, in order; row i is ``files[i]``, and ``rows`` are all or a range of them."""
     every = range(len(files)) if rows is None else rows

@@ -172,8 +172,14 @@ def least_seconds(
     return found
 
 
-def evaluation_conditions(recipe: Recipe) -> tuple[ViewBackend, float]:
-    """Give what a trained student is evaluated with: the backend of the views, and ``absent_ap`` of :class:`Passes`."""
+def evaluation_conditions(recipe: Recipe, device: str = "cpu") -> tuple[ViewBackend, float]:
+    """Give what a trained student is evaluated with: the backend of the views, and ``absent_ap`` of :class:`Passes`.
+
+    Raises:
+        UserError: the published code's views are wanted on another device than the CPU.
+    """
     if recipe.compat == "official":
+        if device != "cpu":
+            raise UserError("compat = 'official': on the CPU only; use --device cpu")
         return PublishedViews(), PublishedPasses.absent_ap
-    return view_backend(recipe.views), math.nan
+    return view_backend(recipe.views, device), math.nan

@@ -46,10 +46,11 @@ class StandardPasses:
         """Load the teacher and open its engine, building it where it is missing."""
         knobs = recipe.teacher
         clip = load_clip(knobs.model, knobs.image_size, say)
-        embeddings = class_embeddings(clip, images.prompt_names, knobs.templates)
+        embeddings = class_embeddings(clip, images.prompt_names, knobs.templates, device)
         backend = view_backend(recipe.views, device)
         say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
-        settings = engines.settings(knobs.runtime, knobs.precision, knobs.batch_size, device)
+        views = engines.batch_size(knobs.batch_size, knobs.runtime, device, clip.tower.image_size)
+        settings = engines.settings(knobs.runtime, knobs.precision, views, device)
         engine, parity = open_checked(
             clip,
             settings,
@@ -66,7 +67,12 @@ class StandardPasses:
         self.tower = clip.tower if memory is None else None
         self.precision = settings.precision
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
-        self.engine = {"runtime": engine.runtime, "key": engine.key, "parity": asdict(parity) if parity else None}
+        self.engine = {
+            "runtime": engine.runtime,
+            "key": engine.key,
+            "batch_size": engine.batch_size,
+            "parity": asdict(parity) if parity else None,
+        }
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
         """Score the whole images; see :func:`ccd_fast.labels.whole_images.score_whole_images`."""

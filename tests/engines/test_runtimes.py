@@ -120,3 +120,11 @@ def test_auto_passes_over_what_fails_here_and_says_so(tiny, pixels, cache, monke
     assert capsys.readouterr().err == "ccd-fast: onnxruntime does not run here, so torch is taken: not on this card\n"
     with pytest.raises(RunError, match="not on this card"):
         engines.open_engine(tiny.tower, engines.EngineSettings("onnxruntime", batch_size=4), Store(cache))
+
+
+def test_a_batch_fills_the_device_that_the_engine_is_for_unless_a_number_is_named():
+    assert engines.batch_size("auto", "auto", "cpu", 224) == 16
+    assert engines.batch_size("auto", "auto", "cuda:1", 224) == 256
+    assert engines.batch_size("auto", "torch", "cuda", 640) == 64
+    assert engines.batch_size("auto", "tensorrt", "cpu", 224) == 256  # a plan for a GPU elsewhere
+    assert engines.batch_size(7, "auto", "cuda", 224) == 7

@@ -102,7 +102,7 @@ def test_the_teacher_works_beside_the_pass(images, on, monkeypatch):
     """While the teacher is busy the pass goes on: the student sees the next pictures."""
     backend, judge, net = on("cuda", "pillow")
     relabelled(images, backend, judge, net)
-    monkeypatch.setattr(reading.decoded, "__defaults__", (8, None))  # three batches
+    monkeypatch.setattr(reading, "ON_A_GPU", 8)  # three batches
     idle, similarities, lane = [], judge.similarities, stream_for("teacher", torch.device("cuda"))
 
     def slow(pixels):

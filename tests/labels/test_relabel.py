@@ -314,7 +314,7 @@ class BrokenStudent:
 def test_whatever_fails_the_pass_ends_with_that_error_and_leaves_labels_cache_and_threads(
     images, judge, net, part, monkeypatch
 ):
-    monkeypatch.setattr("ccd_fast.student.reading.decoded.__defaults__", (8, None))  # three batches
+    monkeypatch.setattr("ccd_fast.student.reading.LOAD_BATCH", 8)  # three batches
     cache, labels = CropCache(2**20), labels_of(images)
     update(images, judge, net, "relabel.margin=0.1", cache=cache)  # other boxes: the teacher will be asked
     kept, before, threads = cache._keys.copy(), labels.table.clone(), set(threading.enumerate())
@@ -329,7 +329,7 @@ def test_whatever_fails_the_pass_ends_with_that_error_and_leaves_labels_cache_an
 
 
 def test_the_labels_do_not_depend_on_which_part_is_slow(images, judge, net, monkeypatch):
-    monkeypatch.setattr("ccd_fast.student.reading.decoded.__defaults__", (4, None))
+    monkeypatch.setattr("ccd_fast.student.reading.LOAD_BATCH", 4)
     plain, _ = update(images, judge, net)
 
     class Dawdling(PillowViews):
@@ -348,7 +348,7 @@ def test_the_labels_do_not_depend_on_which_part_is_slow(images, judge, net, monk
 
 
 def test_photographs_are_decoded_ahead_but_no_more_than_a_few(images, judge, net, monkeypatch):
-    monkeypatch.setattr("ccd_fast.student.reading.decoded.__defaults__", (4, None))
+    monkeypatch.setattr("ccd_fast.student.reading.LOAD_BATCH", 4)
     decoded, used, ahead = [], [], []
 
     class Watched(PillowViews):

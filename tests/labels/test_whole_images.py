@@ -44,7 +44,7 @@ def test_the_engine_works_on_full_batches_whatever_number_is_decoded_at_a_time(i
     whole, _ = score_whole_images(images, Reading(PillowViews()), judge, 2.0, stage())
     assert judge.engine.calls == [24]  # three batches of the engine
     judge.engine.calls.clear()
-    monkeypatch.setattr("ccd_fast.student.reading.decoded.__defaults__", (3, None))
+    monkeypatch.setattr("ccd_fast.student.reading.LOAD_BATCH", 3)
     in_threes, _ = score_whole_images(images, Reading(PillowViews()), judge, 2.0, stage())
     assert judge.engine.calls == [8, 8, 8]
     assert torch.equal(in_threes.scores, whole.scores)
@@ -52,7 +52,7 @@ def test_the_engine_works_on_full_batches_whatever_number_is_decoded_at_a_time(i
 
 
 def test_what_is_kept_of_an_interrupted_pass_holds_all_that_was_read(images, judge, monkeypatch):
-    monkeypatch.setattr("ccd_fast.student.reading.decoded.__defaults__", (5, None))
+    monkeypatch.setattr("ccd_fast.student.reading.LOAD_BATCH", 5)
     paths = (*images.paths[:4], "images/gone.jpg", *images.paths[5:])
     images, kept = dataclasses.replace(images, paths=paths), []
 

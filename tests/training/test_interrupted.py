@@ -70,7 +70,7 @@ def go_and_end(run: Callable[[bool], None], resume: bool, moment: Moment, number
             os.kill(os.getpid(), number)
         return original(*arguments, **options)
 
-    reading.decoded.__defaults__ = (4, None)  # several batches, of few photographs
+    reading.LOAD_BATCH = 4  # several batches, of few photographs
     setattr(owner, name, counted)
     try:
         run(resume)

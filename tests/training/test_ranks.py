@@ -61,7 +61,6 @@ def go(source: Source, clip: Path, out: Path, knobs: tuple[str, ...], resume: bo
 
 def small_blocks() -> None:
     """Decode few photographs at a time, so that each process has several batches."""
-    reading.decoded.__defaults__ = (BLOCK, None)
     reading.LOAD_BATCH = BLOCK
 
 
