@@ -15,6 +15,7 @@ from ccd_fast.engines import EmbedPixels, ImageEngine, ImageTower, Precision
 from ccd_fast.engines.batching import padded_batches
 from ccd_fast.engines.streams import FixedCall
 from ccd_fast.student import STUDENT_FILTER, PixelClassifier, Student
+from ccd_fast.student.captured import CapturedStudent
 from ccd_fast.student.engine import BATCH_SIZE, StudentEngine, StudentWithinMemory
 from ccd_fast.views import Interpolation, Photographs, ViewBackend
 
@@ -53,7 +54,7 @@ def student(net: PixelClassifier, pixels: Sequence[torch.Tensor]) -> Call:
     if isinstance(net, StudentEngine):
         feeds = [{"pixels": batch.numpy()} for views in pixels for batch in padded_batches(views, BATCH_SIZE)]
         return lambda: [net.session.run(None, feed) for feed in feeds]
-    eager = net.student if isinstance(net, StudentWithinMemory) else net
+    eager = net.student if isinstance(net, StudentWithinMemory | CapturedStudent) else net
     if not isinstance(eager, Student):
         raise TypeError(f"no bare call is known for {type(eager).__name__}")
     normalised = [((p.permute(0, 3, 1, 2).float() - eager.mean) / eager.std) for p in pixels]

@@ -17,6 +17,7 @@ from ccd_fast.engines import Store, onnx_export, onnx_runtime
 from ccd_fast.engines.batching import padded_batches
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.machine import WithinMemory
+from ccd_fast.student.captured import CapturedStudent
 from ccd_fast.student.network import PixelClassifier, Student
 
 Runtime = Literal["torch", "onnxruntime"]
@@ -59,7 +60,7 @@ def open_student(student: Student, runtime: Runtime, image_size: int, store: Sto
 
     Args:
         student: left in evaluation mode.
-        runtime: as :func:`choose` gives it; with ``"torch"`` it is the student itself.
+        runtime: as :func:`choose` gives it; with ``"torch"`` it is the student itself, on a GPU captured.
         image_size: side of the pictures, in pixels.
         store: where the graph is kept.
 
@@ -67,7 +68,10 @@ def open_student(student: Student, runtime: Runtime, image_size: int, store: Sto
         RunError: the engine does not give what the student gives.
     """
     student.eval()
-    return StudentWithinMemory(student) if runtime == "torch" else StudentEngine(student, image_size, store)
+    if runtime == "onnxruntime":
+        return StudentEngine(student, image_size, store)
+    on_gpu = student.mean.device.type == "cuda"
+    return CapturedStudent(student, image_size) if on_gpu else StudentWithinMemory(student)
 
 
 class StudentWithinMemory:
