@@ -75,7 +75,7 @@ def by_teacher(
     Raises:
         UserError: something that was asked for cannot be had, or no photograph can be read.
     """
-    machine.check_device(device)
+    stages.on_gpu = machine.check_device(device).type == "cuda"
     names = read_class_names(Path(classes)) if isinstance(classes, str | PathLike) else tuple(classes)
     images = everything(dataset, root, names)
     passes = open_passes(recipe, images, None, device, stages.say)
@@ -100,7 +100,7 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
         UserError: the folder is not a run that has ended, or what it was made with cannot be had.
         RunError: the run never updated its labels, so that nothing says where to look.
     """
-    machine.check_device(device)
+    stages.on_gpu = machine.check_device(device).type == "cuda"
     model = trained.load(run)
     folder = RunFolder(run)
     summary = folder.summary()

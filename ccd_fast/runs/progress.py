@@ -44,6 +44,7 @@ class Stage:
     Attributes:
         keeper: where the pass finds what it has done before, and leaves what it has done so far.
         views: that each network has seen.
+        on_gpu: whether a GPU works: the parts then say where the host waits for it, not where it works.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Stage:
         self._seconds_before = 0.0
         self.parts: dict[str, float] = {}
         self.views: dict[str, int] = {}
+        self.on_gpu = False
         self._least = least or {}
         self._show = show
         self._start = time.perf_counter()
@@ -159,7 +161,8 @@ class Stage:
         shares = self.shares()
         parts = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
         parts += ", side by side" if sum(shares.values()) > 1.01 else ""
-        return f" ({parts})" if parts else ""
+        whose = "where the host is: " if self.on_gpu else ""
+        return f" ({whose}{parts})" if parts else ""
 
     def record(self) -> dict[str, Any]:
         """Give what ``metrics.jsonl`` says of the stage."""
@@ -178,6 +181,7 @@ class Stages:
 
     Attributes:
         least: by stage and network, the seconds that a view takes at least; see :mod:`ccd_fast.engines.ceilings`.
+        on_gpu: whether the stages run on a GPU; see :class:`Stage`.
     """
 
     def __init__(self, console: Console, keep: Callable[[dict[str, Any]], None] | None = None) -> None:
@@ -185,6 +189,7 @@ class Stages:
         self.console = console
         self.keep = keep
         self.least: Mapping[str, Mapping[str, float]] = {}
+        self.on_gpu = False
 
     def say(self, text: str) -> None:
         """Print a line between stages."""
@@ -196,6 +201,7 @@ class Stages:
         title = name + "".join(f" {key} {value}" for key, value in labels.items())
         with self._display(title, total) as show:
             stage = Stage(name, total, show, keeper, self.least.get(name))
+            stage.on_gpu = self.on_gpu
             yield stage
             stage.stop()
         self.say(f"{title}: {stage.done} images in {stage.seconds:.1f} s, {stage.rates()}{stage.shown_shares()}")

@@ -59,7 +59,7 @@ def train(
         UserError: something that was asked for cannot be had; nothing was written.
         RunError: the run cannot go on; what was done is in the folder.
     """
-    machine.check_device(device)
+    stages.on_gpu = machine.check_device(device).type == "cuda"
     folder.check_free(resume, overwrite)
     resolve(recipe.teacher.model)  # a mistyped name is told of before the student's weights are fetched
     parts = _open(source, recipe, folder, stages, device, memory)

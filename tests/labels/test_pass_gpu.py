@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.usefixtures("cache"),
 ]
 
-SLEEP = 8_000_000_000
+SLEEP, LONG = 200_000_000, 2_000_000_000  # cycles: a tenth of a second, and a second
 """Cycles that the default stream is kept busy: about four seconds."""
 TOLERANCE = {"pillow": 2e-3, "dali": 0.05}
 """Of a mean difference: TF32 in the student's convolutions on one side; and nvJPEG's pixels, a few levels apart."""
@@ -79,15 +79,16 @@ def test_a_pass_gives_the_same_bits_again_and_from_the_cache(images, on, views, 
 
 
 @pytest.mark.parametrize("views", installed_backends())
-def test_a_pass_waits_for_nothing_on_the_default_stream(images, on, views):
+def test_a_pass_waits_for_nothing_on_the_default_stream(images, on, views, monkeypatch):
     way = on("cuda", views)
+    monkeypatch.setattr(reading, "ON_A_GPU", 5)  # five batches, so that memory is used again
     expected = relabelled(images, *way)
     busy = []
 
     def keep_busy(_: Stage) -> None:
         if not busy:  # once the pass is under way
             with torch.cuda.stream(torch.cuda.default_stream()):
-                torch.cuda._sleep(SLEEP)
+                torch.cuda._sleep(LONG)
             busy.append(True)
 
     table = relabelled(images, *way, counted=Stage("test", 1, keep_busy))
@@ -106,7 +107,7 @@ def test_the_teacher_works_beside_the_pass(images, on, monkeypatch):
     idle, similarities, lane = [], judge.similarities, stream_for("teacher", torch.device("cuda"))
 
     def slow(pixels):
-        torch.cuda._sleep(SLEEP // 8)
+        torch.cuda._sleep(SLEEP)
         return similarities(pixels)
 
     class Watched:

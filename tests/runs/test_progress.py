@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from ccd_fast.runs import progress
-from ccd_fast.runs.progress import Stages
+from ccd_fast.runs.progress import Stage, Stages
 
 
 class Clock:
@@ -103,3 +103,13 @@ def test_what_was_done_before_an_interruption_counts_with_the_time_that_it_took(
             "epoch": 3,
         }
     ]
+
+
+def test_on_a_gpu_the_parts_are_said_to_be_the_host_s():
+    stage = Stage("relabel", 4, lambda _: None)
+    with stage.part("teacher"):
+        pass
+    stage.stop()
+    assert stage.shown_shares().startswith(" (teacher ")
+    stage.on_gpu = True
+    assert stage.shown_shares().startswith(" (where the host is: teacher ")
