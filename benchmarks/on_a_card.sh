@@ -5,4 +5,4 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-$root/.venv/bin/python}
 if [[ -z ${PYTHON:-} && ! -x $python ]]; then python=python3; fi
-exec env PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 "$python" "$root/benchmarks/on_a_card.py" "$@"
+exec env PYTHONUNBUFFERED=1 "$python" "$root/benchmarks/on_a_card.py" "$@"

@@ -1,58 +1,38 @@
 """What a card reaches at most: matrix products by number format, copies within its memory and to and from the host."""
 
-import argparse
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 
-from ccd_fast.bench import measure
+from card import timing
+from card.setting import Setting
 
-ACROSS = 2**28
-"""Bytes of a copy to or from the host."""
-
-
-def options() -> argparse.ArgumentParser:
-    """Give the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
-    parser.add_argument("--device", default="cuda", help="cpu, cuda or cuda:N")
-    parser.add_argument("--tiny", action="store_true", help="small matrices and arrays")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file for the figures")
-    return parser
+ACROSS = 4
+"""A copy to or from the host is this many times smaller than one within the card."""
 
 
-def across(device: str, to_card: bool) -> float:
-    """Measure copies between the host's pinned memory and the card's, bytes/s."""
-    host, card = (
-        torch.zeros(ACROSS, dtype=torch.uint8).pin_memory(),
-        torch.zeros(ACROSS, dtype=torch.uint8, device=device),
-    )
-    target, source = (card, host) if to_card else (host, card)
-    timing = measure.in_turn({"copy": lambda: target.copy_(source, non_blocking=True)}, warmup=2, device=device)["copy"]
-    return ACROSS / timing.median
+def measure(setting: Setting) -> None:
+    """Measure the ceilings of everything after them."""
+    device, sizes, ledger = setting.device, setting.sizes, setting.ledger
+    formats = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32} if setting.on_card else {}
+    for name, dtype in (formats or {"fp32": torch.float32}).items():
+        found = timing.product(device, dtype, sizes.matrix, sizes.work)
+        ledger.figure(f"matrix product, {name}", min(found) / 1e12, "TFLOP/s", "the slower repeat", repeats=found)
+    for name, (call, size) in copies(setting).items():
+        found = [size / each for each in timing.steady(call, device, sizes.work)]
+        ledger.figure(f"copy, {name}", min(found) / 1e9, "GB/s", "the slower repeat", repeats=found)
 
 
-def main() -> None:
-    """Measure, print and write."""
-    given = options().parse_args()
-    device, kind = given.device, torch.device(given.device).type
-    if given.tiny:
-        measure.MATMUL_SIDE[kind], measure.COPY_BYTES[kind] = 256, 2**20
-    formats = (
-        {"fp32": torch.float32}
-        if kind == "cpu"
-        else {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-    )
-    found = {"matmul_flops": {name: measure.matmul_rate(device, dtype) for name, dtype in formats.items()}}
-    if kind == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True
-        found["matmul_flops"]["tf32"] = measure.matmul_rate(device, torch.float32)
-    copies = {"within": measure.copy_rate(device)}
-    if kind == "cuda":
-        copies |= {"to_the_card": across(device, True), "to_the_host": across(device, False)}
-    found["copy_bytes_per_s"] = copies
-    print(measure.as_json(found))
-    measure.save(found, given.out)
-
-
-if __name__ == "__main__":
-    main()
+def copies(setting: Setting) -> dict[str, tuple[Callable[[], object], int]]:
+    """Give copies by name, with the bytes that they read and write on the card."""
+    size, device = setting.sizes.copied, setting.device
+    source = torch.randint(0, 256, (size,), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    found: dict[str, tuple[Callable[[], object], int]] = {
+        "within the memory": (lambda: target.copy_(source), 2 * size),
+    }
+    if setting.on_card:
+        host, there = torch.empty(size // ACROSS, dtype=torch.uint8, pin_memory=True), target[: size // ACROSS]
+        found["host to card, pinned"] = (lambda: there.copy_(host, non_blocking=True), size // ACROSS)
+        found["card to host, pinned"] = (lambda: host.copy_(there, non_blocking=True), size // ACROSS)
+    return found

@@ -1,32 +1,30 @@
-"""The script for a card: what it plans, that nothing stops it, and what it leaves behind."""
+"""The script for a card: its plan fits, limits lose nothing, what is brought arrives. ``make card-trial`` runs it."""
 
+import ast
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import on_a_card  # noqa: E402
-from card import demo_drift, planning, profile_pass, results, running, table  # noqa: E402
-from card.steps import PYTHON, RESULT, XML, Step  # noqa: E402
+from card import children, limits, page, per_test, pieces, plan, setting, worker  # noqa: E402
+from card.ledger import Ledger, LeftOut  # noqa: E402
+from card.plan import Part  # noqa: E402
 
-PLENTY = 1000.0
-
-
-@pytest.fixture(autouse=True)
-def short(monkeypatch):
-    monkeypatch.setattr(running, "SHORTEST", 0.5)
-    monkeypatch.setattr(running, "GRACE", 1.0)
-
-
-def script(name: str, code: str, limit: float = 30.0, **more) -> Step:
-    return Step(name, "rates", (PYTHON, "-c", code, RESULT), limit, **more)
+PLENTY = 60.0
+HANGS = {"hangs": 0.5}
+"""Limits of parts."""
 
 
 def call(monkeypatch, capsys, *arguments):
@@ -35,37 +33,63 @@ def call(monkeypatch, capsys, *arguments):
     return code, *capsys.readouterr()
 
 
-GOOD = "import json, sys; json.dump({'matmul_flops': {'fp32': 2e12}, 'copy_bytes_per_s': {}}, open(sys.argv[1], 'w'))"
+# The plan
 
 
-def test_the_plan_has_every_teacher_and_each_command_exists(monkeypatch, capsys, tmp_path):
-    code, printed, _ = call(monkeypatch, capsys, "--dry-run", "--mini-clip", tmp_path, "--data-root", tmp_path)
-    assert code == 0, printed
-    for words in ("ViT-B-16", "ViT-L-14", "RN50x64", tmp_path.name, "bench train", "profile", "doctor", "memcheck"):
-        assert words in printed
-    assert "BROKEN" not in printed
-    assert printed.count(f"--data-root {tmp_path}") >= 5
-    assert "0 commands do not exist" in printed
+def test_the_parts_fit_and_what_must_not_be_lost_comes_in_the_first_call():
+    parts = plan.planned()
+    assert plan.wanted_seconds(parts) <= 60 * plan.MINUTES
+    last = max(place for place, part in enumerate(parts) if part.must)
+    assert plan.wanted_seconds(parts[: last + 1]) <= 60 * plan.CALL_MINUTES
+    for part in parts:
+        tree = ast.parse((ROOT / "benchmarks" / "card" / f"{part.module}.py").read_text())
+        made = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "measure"]
+        assert [len(function.args.args) for function in made] == [1], part.module
+
+
+def granted(minutes: float) -> dict[str, float]:
+    """What each part gets if each takes all that it gets."""
+    left, found, parts = 60 * minutes, {}, plan.planned()
+    for place, part in enumerate(parts):
+        found[part.name], _ = plan.grant(part, parts[place + 1 :], left)
+        left -= found[part.name]
+    return found
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("minutes", "lost"),
     [
-        (("-m", "ccd_fast", "bench", "nothing"), "no command bench nothing"),
-        (("-m", "ccd_fast", "bench", "engine", "--gone", "1"), "--gone"),
-        ((str(ROOT / "benchmarks/card/gone.py"), "--out", "x"), "no such file"),
-        ((str(ROOT / "benchmarks/card/rates.py"), "--out", "x", "--gone"), "--gone"),
-        (("-m", "pytest", "tests/test_gone.py"), "no such file"),
+        (12.0, []),
+        (11.0, ["demo world, CPU and card"]),
+        (10.3, ["sanitizer", "demo world, CPU and card"]),
+        (9.4, ["training steps", "sanitizer", "demo world, CPU and card"]),
+        (7.9, ["tests for a GPU", "training steps", "sanitizer", "demo world, CPU and card"]),
     ],
 )
-def test_a_command_that_does_not_exist_is_found(words, said):
-    assert said in planning.missing_command(Step("wrong", "rates", (PYTHON, *words), 10))
+def test_when_time_is_short_the_last_parts_are_lost_first_and_the_engines_and_passes_never(minutes, lost):
+    found = granted(minutes)
+    assert [name for name, seconds in found.items() if not seconds] == lost
+    assert all(found[part.name] == part.limit for part in plan.PARTS if part.must)
 
 
-def test_every_file_with_a_test_for_a_gpu_is_run():
-    kernels, others = planning.gpu_tests()
-    assert "tests/kernels/test_kernels_gpu.py" in kernels
-    assert {"tests/views/test_views_gpu.py", "tests/test_pass_gpu.py", "tests/test_nccl.py"} <= set(others)
+def test_early_parts_give_way_to_what_must_not_be_lost():
+    part, later = Part("early", "x", 40), [Part("teacher", "x", 100, must=True)]
+    assert plan.grant(part, later, 200) == (40, "")
+    assert plan.grant(part, later, 125) == (25, "")
+    assert plan.grant(part, later, 105) == (0, "its time is kept for what must not be lost")
+    assert plan.grant(later[0], [], 30) == (30, "")
+
+
+def test_the_dry_run_lists_parts_limits_and_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr(plan, "PARTS", (*plan.PARTS, Part("odd", "x", 1, ("no_such_module", "open_clip"))))
+    monkeypatch.setattr(pieces, "brought", lambda folder: {"open_clip"})
+    monkeypatch.setattr(plan, "is_installed", lambda name: name not in ("no_such_module", "open_clip"))
+    code, printed, _ = call(monkeypatch, capsys, "--dry-run", "--minutes", "12")
+    assert code == 1
+    assert "13 odd [1 s at most]: MISSING no_such_module" in printed
+    assert "7 relabel passes [150 s at most, must not be lost]: would run; 1 modules come from .wheels" in printed
+    assert "they fit into 12" in printed
+    assert "do NOT fit into 5" in call(monkeypatch, capsys, "--dry-run", "--minutes", "5")[1]
 
 
 def test_without_a_card_it_says_so_in_one_line(monkeypatch, capsys):
@@ -73,181 +97,245 @@ def test_without_a_card_it_says_so_in_one_line(monkeypatch, capsys):
     code, printed, err = call(monkeypatch, capsys)
     assert (code, printed, err.count("\n")) == (2, "", 1)
     assert "no NVIDIA card here" in err
+    assert call(monkeypatch, capsys, "--only", "nothing")[0] == 2
 
 
-def test_what_lacks_is_left_out_and_says_why(tmp_path):
-    clock, without = running.Clock(PLENTY), {"needs": ("no_such_module", "sys")}
-    assert running.run_step(script("x", GOOD, **without), "cuda", clock, tmp_path).why == "no_such_module not installed"
-    assert (
-        running.run_step(script("x", GOOD, tool="no-such-tool"), "cuda", clock, tmp_path).why
-        == "no-such-tool is not here"
-    )
-    record = running.run_step(script("x", GOOD, on_card=True), "cpu", clock, tmp_path)
-    assert (record.status, record.why) == ("left out", "it says nothing without a card")
+# The ledger
 
 
-def run(steps, tmp_path, minutes=1.0, resume=False):
-    arguments = ["--device", "cpu", "--tiny", "--minutes", str(minutes), "--out", str(tmp_path / "out")]
-    given = on_a_card.options().parse_args(arguments)
-    report = results.Report(tmp_path / "out", "cpu")
-    if resume:
-        report.go_on()
-    return on_a_card.run_all(steps, given, report), report
+def test_a_figure_is_on_the_disk_at_once_and_a_line_that_was_cut_off_hides_no_other(tmp_path):
+    files = tmp_path / "a" / "figures.jsonl", tmp_path / "b.jsonl"
+    ledger = Ledger(*files, card=lambda: {"clocks.sm MHz": 1980.0})
+    ledger.begin("rates", 15)
+    ledger.figure("copy", 3e12, "B/s", repeats=[3e12, 4e12])
+    for file in files:
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        assert lines[0]["card"] == {"clocks.sm MHz": 1980.0}
+        assert (lines[1]["what"], lines[1]["value"], lines[1]["repeats"]) == ("copy", 3e12, [3e12, 4e12])
+    with files[0].open("a") as end:
+        end.write('{"event": "figu')
+    again = Ledger(*files)
+    assert again.unfinished()["part"] == "rates"
+    assert not again.is_over("rates")
+    again.part = "rates"
+    again.write("end", status="done", why="", seconds=2)  # on a line of its own
+    assert (again.is_over("rates"), again.seconds(), again.unfinished()) == (True, 2, None)
 
 
-def test_a_step_that_fails_or_hangs_or_dies_stops_no_other(tmp_path, capsys):
-    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
-    steps = [
-        script("fails", "raise ValueError('what went wrong')"),
-        script("hangs", child, limit=2),
-        script("dies", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"),
-        script("lies", "import sys; open(sys.argv[1], 'w').write('{')"),
-        script("goes on", GOOD),
-    ]
+def test_a_later_call_goes_on_with_what_stayed_and_overwrites_no_other_run(tmp_path):
+    kept, figures = tmp_path / "work" / "kept.jsonl", tmp_path / "out" / "figures.jsonl"
+    assert not on_a_card.begun(True, kept, figures)
+    kept.parent.mkdir()
+    kept.write_text("one\n")
+    assert not on_a_card.begun(True, kept, figures)  # a call finds its folder empty
+    assert figures.read_text() == "one\n"
+    figures.write_text("one\ntwo\n")
+    assert not on_a_card.begun(True, kept, figures)
+    assert kept.read_text() == "one\ntwo\n"
+    figures.write_text("of another run\n")
+    assert "another run" in on_a_card.begun(True, kept, figures)
+    assert "--resume goes on" in on_a_card.begun(False, kept, figures)
+    assert (kept.read_text(), figures.read_text()) == ("one\ntwo\n", "of another run\n")
+
+
+# One process
+
+
+def setting_of(tmp_path) -> setting.Setting:
+    return setting.Setting("cpu", True, tmp_path, Ledger(tmp_path / "figures.jsonl"))
+
+
+def parts_of(monkeypatch, **functions) -> list[Part]:
+    """Parts of these names that call these functions."""
+    for name, function in functions.items():
+        monkeypatch.setitem(sys.modules, f"card.fake_{name}", SimpleNamespace(measure=function))
+    return [Part(name, f"fake_{name}", HANGS.get(name, PLENTY)) for name in functions]
+
+
+def test_a_part_that_hangs_or_fails_loses_none_of_its_figures_and_stops_no_other(monkeypatch, tmp_path):
+    monkeypatch.setattr(plan, "SHORTEST", 0)
+
+    def hangs(given):
+        given.ledger.figure("before it hung", 1)
+        while True:
+            with contextlib.suppress(Exception):  # which must not swallow the stop
+                time.sleep(60)
+
+    def fails(given):
+        given.ledger.figure("before it failed", 2)
+        raise ValueError("what went wrong\nand more")
+
+    def exits(given):
+        sys.exit("no such file")
+
+    def nothing(given):
+        raise LeftOut("there is no card")
+
+    parts = parts_of(monkeypatch, hangs=hangs, fails=fails, exits=exits, nothing=nothing, good=lambda given: None)
+    parts.append(Part("lacks", "x", 1, ("no_such_module",)))
+    given = setting_of(tmp_path)
     start = time.monotonic()
-    code, report = run(steps, tmp_path)
-    assert time.monotonic() - start < 30
-    assert code == 1
-    assert [r.status for r in report.records] == ["failed", "out of time", "failed", "done", "done"]
-    assert "what went wrong" in report.records[0].why
-    assert report.records[1].why == "it was stopped after 2 s"
-    assert "cannot be read" in report.records[3].why
-    assert "3 of 5 steps failed: fails; hangs; dies" in capsys.readouterr().err
-    kept = json.loads((tmp_path / "out" / results.FIGURES).read_text())["steps"]
-    assert [step["name"] for step in kept] == ["fails", "hangs", "dies", "lies", "goes on"]
-    page = (tmp_path / "out" / results.PAGE).read_text()
-    assert "| fails | failed | exit code 1: ValueError: what went wrong |" in page
-    assert "| matrix product, fp32 | 2.0 TFLOP/s | ceiling |" in page
-    assert page.count("|---|---:|---|") == 1
-    assert "what went wrong" in (tmp_path / "out" / results.WORDS).read_text()
+    assert worker.run_parts(parts, given, limits.Clock(60)) == 0
+    assert time.monotonic() - start < limits.GRACE
+    ends = {name: (end["status"], end["why"]) for name, end in given.ledger.ends().items()}
+    assert ends == {
+        "hangs": ("out of time", "it was stopped after 0 s"),
+        "fails": ("failed", "ValueError: what went wrong"),
+        "exits": ("failed", "SystemExit: no such file"),
+        "nothing": ("left out", "there is no card"),
+        "good": ("done", ""),
+        "lacks": ("left out", "no_such_module not installed"),
+    }
+    assert [line["value"] for line in given.ledger.lines() if line["event"] == "figure"] == [1, 2]
 
 
-def test_no_step_is_begun_when_the_time_is_over_and_what_runs_is_cut_short(tmp_path):
-    steps = [script("long", "import time; time.sleep(60)", limit=60), script("after", GOOD)]
-    start = time.monotonic()
-    _, report = run(steps, tmp_path, minutes=2 / 60)
-    assert time.monotonic() - start < 20
-    assert [(r.status, r.why) for r in report.records] == [
-        ("out of time", "it was stopped after 2 s"),
-        ("left out", "no time was left for it"),
-    ]
+def test_what_is_interrupted_or_left_out_is_tried_again_and_nothing_else(monkeypatch, tmp_path):
+    monkeypatch.setattr(plan, "SHORTEST", 0)
+    ran = []
+
+    def interrupted(given):
+        ran.append("interrupted")
+        if len(ran) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+    names = {"first": lambda given: ran.append("first"), "interrupted": interrupted}
+    parts = parts_of(monkeypatch, **names, last=lambda given: ran.append("last"))
+    given = setting_of(tmp_path)
+    assert worker.run_parts(parts, given, limits.Clock(60)) == worker.INTERRUPTED
+    assert worker.run_parts(parts, given, limits.Clock(0)) == 0  # no time: all are left out
+    assert worker.run_parts(parts, given, limits.Clock(60)) == 0
+    assert ran == ["first", "interrupted", "interrupted", "last"]
 
 
-def test_resume_runs_only_what_is_not_done(tmp_path):
-    mark = tmp_path / "runs"
-    count = f"open({str(mark)!r}, 'a').write('x');" + GOOD
-    run([script("good", count), script("bad", "1 / 0")], tmp_path)
-    code, report = run([script("good", count), script("bad", GOOD)], tmp_path, resume=True)
-    assert code == 0
-    assert mark.read_text() == "x"
-    assert sorted((r.name, r.status) for r in report.records) == [("bad", "done"), ("good", "done")]
+def test_a_part_can_ask_for_a_new_process(monkeypatch, tmp_path):
+    monkeypatch.setattr(plan, "SHORTEST", 0)
+    parts = parts_of(monkeypatch, first=lambda given: None, second=lambda given: None)
+    parts[0] = Part("first", "fake_first", 1, anew=True)
+    given = setting_of(tmp_path)
+    assert [worker.run_parts(parts, given, limits.Clock(60)) for _ in range(2)] == [worker.ANEW, 0]
 
 
-def test_more_than_eight_files_are_an_error(tmp_path):
-    folder = tmp_path / "out"
-    folder.mkdir()
-    for number in range(results.MOST_FILES - 2):
-        (folder / f"{number}.txt").touch()
-    with pytest.raises(RuntimeError, match="9 files, more than 8"):
-        run([script("good", GOOD)], tmp_path)
+# Processes
+
+FAKES = """
+    import os, signal, sys, time
+    from types import SimpleNamespace
+    from card import limits, plan, worker
+
+    def hangs_outside_python(given):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # as a device that never answers
+        given.ledger.figure("before", 1)
+        time.sleep(60)
+
+    def dies(given):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    fakes = {"hangs": hangs_outside_python, "dies": dies, "good": lambda given: given.ledger.figure("after", 2)}
+    for name, function in fakes.items():
+        sys.modules[f"card.fake_{name}"] = SimpleNamespace(measure=function)
+    plan.PARTS = tuple(plan.Part(name, f"fake_{name}", 0.5 if name == "hangs" else 60) for name in fakes)
+    plan.SHORTEST = 0
+    limits.GRACE = 0.2
+    if __name__ == "__main__":
+        sys.exit(worker.main())
+"""
 
 
-def test_the_script_runs_from_anywhere(tmp_path):
-    command = [
-        ROOT / "benchmarks" / "on_a_card.sh",
-        "--device",
-        "cpu",
-        "--tiny",
-        "--only",
-        "rates",
-        "--out",
-        tmp_path / "out",
-    ]
-    environment = {"PYTHON": sys.executable, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    done = subprocess.run(
-        list(map(str, command)), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    assert "rates of the card: done" in done.stdout
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["README.md", "log.txt", "results.json"]
-    assert "| copy within the memory" in (tmp_path / "out" / "README.md").read_text()
-    again = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=300)
-    assert again.returncode == 2
-    assert "--resume goes on with it" in again.stderr
+def test_a_process_that_hangs_or_dies_is_replaced_and_the_next_parts_run(monkeypatch, tmp_path, capsys):
+    (tmp_path / "fake_worker.py").write_text(textwrap.dedent(FAKES))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(on_a_card, "WORKER", "fake_worker")
+    monkeypatch.setattr(on_a_card, "START", time.monotonic())
+    parts = tuple(Part(name, f"fake_{name}", PLENTY) for name in ("hangs", "dies", "good"))
+    out, kept = tmp_path / "out", tmp_path / "kept.jsonl"
+    given = on_a_card.options().parse_args(["--device", "cpu"])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with (tmp_path / "said").open("w") as said:
+            monkeypatch.setattr(sys, "stdout", said)
+            assert on_a_card.run_all(parts, given, out, kept) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    ends = Ledger(kept).ends()
+    assert [end["status"] for end in ends.values()] == ["died", "died", "done"]
+    assert "ended with 1" in ends["hangs"]["why"]
+    assert "SIGSEGV" in ends["dies"]["why"]
+    assert "hangs_outside_python" in (out / "log.txt").read_text()  # where it stood
+    assert kept.read_text() == (out / "figures.jsonl").read_text()
+    assert "| good | after | 2 |" in (out / page.PAGE).read_text()
+    assert "2 of 3 parts went wrong: hangs; dies" in capsys.readouterr().err
+
+
+CHILD = """
+    import os, signal, sys, time
+    def asked(number, frame):
+        print("asked by", signal.Signals(number).name, flush=True)
+        if number == {last}:
+            sys.exit(3)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, asked)
+    os.kill(os.getppid(), signal.SIGALRM)  # the limit of the part that started it is over
+    while True:
+        time.sleep(0.05)
+"""
 
 
 @pytest.mark.parametrize(
-    ("kind", "file", "words"),
-    [
-        ("engine", "cpu-engine-vit-b-32.json", "of a matrix product"),
-        ("kernels", "cpu-kernels.json", "of a copy"),
-        ("decode", "cpu-decode.json", "of the bare library"),
-        ("train", "cpu-bench-train.json", "times as long as an epoch with consistency"),
-    ],
+    ("last", "said"),
+    [("signal.SIGINT", ["SIGINT"]), ("signal.SIGTERM", ["SIGINT", "SIGTERM"]), ("None", ["SIGINT", "SIGTERM"])],
 )
-def test_figures_become_rows_with_what_they_are_beside(kind, file, words):
-    found = json.loads((ROOT / "benchmarks" / "results" / file).read_text())
-    rows = table.rows_of(running.Record("x", kind, "done", result=found))
-    assert len(rows) >= 3
-    assert any(words in row[2] for row in rows)
+def test_a_program_is_asked_by_sigint_before_sigterm_and_then_made_to_end(tmp_path, last, said):
+    command = [sys.executable, "-c", textwrap.dedent(CHILD).format(last=last)]
+    log = tmp_path / "log"
+    with pytest.raises(limits.OutOfTime), limits.within(PLENTY):
+        children.run(command, log, PLENTY, grace=0.5)
+    assert log.read_text() == "".join(f"asked by {name}\n" for name in said)
 
 
-def test_figures_of_another_form_are_named_and_hide_nothing():
-    rows = table.rows_of(running.Record("x", "engine", "failed", "exit code 1", result={"rows": []}))
-    assert rows == [("x", "failed", "exit code 1"), ("x", "not readable", "KeyError: 'teacher'")]
+def test_a_program_has_a_limit_of_its_own_and_leaves_no_other_behind(tmp_path):
+    nested = "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
+    log = tmp_path / "log"
+    assert children.run([sys.executable, "-c", nested], log, 0.5, grace=0.3) == children.OUT_OF_TIME
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text().split()[0]), 0)
+    assert children.run([sys.executable, "-c", "import sys; sys.exit(3)"], log, PLENTY) == 3
 
 
-def test_what_became_of_each_test_is_read(tmp_path):
-    (tmp_path / "test_three.py").write_text(
-        "import pytest\ndef test_good(): pass\ndef test_bad(): assert 1 == 2, 'no'\n"
-        "@pytest.mark.skip('no card')\ndef test_left(): pass\n"
-    )
-    command = (
-        PYTHON,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        str(tmp_path),
-        f"--junitxml={XML}",
-        f"--rootdir={tmp_path}",
-    )
-    record = running.run_step(Step("t", "tests", command, 60), "cpu", running.Clock(PLENTY), tmp_path)
-    assert record.status == "failed"
-    assert (record.result["tests"], record.result["passed"]) == (3, 1)
-    assert list(record.result["failed"]) == ["test_three.test_bad"]
-    assert record.result["skipped"] == {"no card": 1}
+SOME_TESTS = """
+    import os, pytest, signal, time
+    def test_good(): pass
+    def test_bad(): assert 1 == 2, "no"
+    @pytest.mark.skip("no card")
+    def test_left(): pass
+    def test_long():
+        os.kill(os.getppid(), signal.SIGALRM)  # the limit of the part that started it is over
+        time.sleep(60)
+"""
 
 
-def event(category, name, begin, lasts, stream=7):
-    return {"cat": category, "name": name, "ts": begin, "dur": lasts, "tid": stream, "args": {"stream": stream}}
+def test_each_test_is_a_line_and_one_that_is_cut_off_hides_no_other(tmp_path):
+    (tmp_path / "test_some.py").write_text(textwrap.dedent(SOME_TESTS))
+    (tmp_path / "test_unreadable.py").write_text("import no_such_module\n")
+    ledger = Ledger(tmp_path / "figures.jsonl")
+    ledger.part = "tests"
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "card.per_test"]
+    environment = {**per_test.environment(ledger), "PYTHONPATH": str(ROOT / "benchmarks"), "PYTEST_ADDOPTS": ""}
+    words += ["--continue-on-collection-errors", f"--rootdir={tmp_path}", str(tmp_path)]
+    with pytest.raises(limits.OutOfTime), limits.within(PLENTY):  # which is over at the last test
+        children.run(words, tmp_path / "log", PLENTY, tmp_path, environment)
+    found = {line["what"].split("::")[-1]: (line["value"], line["note"]) for line in ledger.lines()}
+    assert found["test_good"] == ("passed", "")
+    assert found["test_bad"] == ("failed", "AssertionError: no")
+    assert found["test_left"] == ("skipped", "Skipped: no card")
+    assert found["test_unreadable.py"][0] == "error"
+    assert "no_such_module" in found["test_unreadable.py"][1]
+    assert "KeyboardInterrupt" in (tmp_path / "log").read_text()  # it was asked, and could say so
 
 
-def test_the_card_is_idle_where_no_kernel_and_no_copy_runs():
-    events = [
-        event("user_annotation", profile_pass.MARK, 1000, 1000),
-        event("gpu_user_annotation", profile_pass.MARK, 1000, 1000),  # the mark again, on the card's own line
-        event("kernel", "before", 500, 100),
-        event("kernel", "gemm", 1100, 300),
-        event("kernel", "gemm", 1300, 200, stream=13),  # beside the first for 100
-        event("gpu_memcpy", "copy", 1900, 300),  # ends behind the pass
-        event("cpu_op", "aten::add", 1000, 1000),
-    ]
-    found = profile_pass.read_trace(events)
-    assert found["seconds"] == pytest.approx(1e-3)
-    assert found["busy"] == pytest.approx(0.5)
-    assert found["idle"] == pytest.approx(0.5)
-    assert found["busy_by_stream"] == {"7": pytest.approx(0.4), "13": pytest.approx(0.2)}
-    assert found["kernels"][0] == {"name": "gemm", "seconds": pytest.approx(5e-4), "calls": 2}
-    assert profile_pass.read_trace(events[:1])["idle"] is None
-    with pytest.raises(ValueError, match="0 marks"):
-        profile_pass.read_trace(events[1:])
-
-
-def test_the_drift_of_a_table():
-    theirs = np.array([[0.0, 0.5], [0.2, 0.1]], dtype=np.float32)
-    ours = np.array([[0.0, 0.5], [0.1, 0.2]], dtype=np.float32)
-    found = demo_drift.drift(ours, theirs)
-    assert found == {"mean": pytest.approx(0.05), "max": pytest.approx(0.1), "far": 0.5, "other_class": 0.5}
-    assert demo_drift.drift(theirs, theirs) == {"mean": 0, "max": 0, "far": 0, "other_class": 0}
+def test_the_script_runs_from_anywhere(tmp_path):
+    environment = {"PYTHON": sys.executable, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    words = [str(ROOT / "benchmarks" / "on_a_card.sh"), "--dry-run", "--only", "rates"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "1 rates of the card [15 s at most, must not be lost]: would run" in done.stdout
