@@ -8,6 +8,7 @@ stream has read it by then. So whoever reads on one stream what another one made
 """
 
 import functools
+import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,8 +19,11 @@ import torch
 IN_FLIGHT = 2
 """Pieces of work that may be queued on the GPU and not be done: one runs, and the next one waits behind it."""
 
-PRIORITIES = {"ahead": -1, "pass": -1}
-"""Streams whose kernels go first where several have some: those that make what the others wait for."""
+PRIORITIES = {} if os.environ.get("CCD_STREAM_PRIORITY") == "0" else {"ahead": -1, "pass": -1}
+"""Streams whose kernels go first where several have some: those that make what the others wait for.
+
+``CCD_STREAM_PRIORITY=0`` puts all streams on a level, to measure what that is worth.
+"""
 
 
 def stream_for(work: str, device: torch.device) -> torch.cuda.Stream:
