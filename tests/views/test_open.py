@@ -5,14 +5,13 @@ import types
 import pytest
 import torch
 
-import ccd_fast.views as views
 from ccd_fast.errors import UserError
-from ccd_fast.views import open_backend
+from ccd_fast.views import installed_backends, open_backend, opening
 
 
 @pytest.fixture
 def without_dali(monkeypatch):
-    monkeypatch.setattr(views, "installed_backends", lambda: ["pillow"])
+    monkeypatch.setattr(opening, "installed_backends", lambda: ["pillow"])
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
         open_backend("auto", 2, "cuda")
 
 
-@pytest.mark.skipif("dali" not in views.installed_backends(), reason="nvidia-dali is not installed")
+@pytest.mark.skipif("dali" not in installed_backends(), reason="nvidia-dali is not installed")
 @pytest.mark.parametrize(("of_torch", "of_dali"), [(0, 1), (4711, 4711)])
 def test_dali_gets_the_stream_of_torch_and_never_the_handle_0(monkeypatch, of_torch, of_dali):
     from nvidia.dali.types import _raw_cuda_stream
