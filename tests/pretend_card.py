@@ -96,6 +96,8 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if kwargs.get("device") is not None:
         to_card = torch.device(kwargs["device"]).type != "cpu"  # "meta" is where autograd takes the card's to be
         kwargs = {**kwargs, "device": torch.device("cpu")}
+    if kwargs.get("pin_memory"):  # on a card it is memory of the host, as any other
+        kwargs = {**kwargs, "pin_memory": False}
     plain = tree_map(lambda value: value.host if isinstance(value, OnCard) else value, (args, kwargs))
     with _disable_current_modes():
         made = func(*plain[0], **plain[1])
@@ -195,7 +197,7 @@ def pretend_card() -> Iterator[None]:
         for name, value in patches.items():
             patch.setattr(torch.cuda, name, value)
         patch.setattr(cupy_kernels, "available", lambda: True)
-        for kernel in ("score", "update", "cam_boxes"):
+        for kernel in ("score", "update", "cam_boxes", "crop_resize"):
             patch.setattr(cupy_kernels, kernel, _by_twin(kernel))
         patch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
         patch.setattr(torch.inference_mode, "__enter__", _without_gradients)

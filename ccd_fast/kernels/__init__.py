@@ -1,8 +1,8 @@
-"""Kernels: the three fused operations of the method, as CUDA and as NumPy twins.
+"""Kernels: the fused operations of the method, as CUDA and as NumPy twins.
 
 Imports the ground only: errors, prompts, randomness.
 """
 
-from ccd_fast.kernels.operations import FIXED_POINT, cam_boxes, score, update
+from ccd_fast.kernels.operations import FIXED_POINT, available, cam_boxes, crop_resize, score, update
 
-__all__ = ["FIXED_POINT", "cam_boxes", "score", "update"]
+__all__ = ["FIXED_POINT", "available", "cam_boxes", "crop_resize", "score", "update"]

@@ -17,12 +17,10 @@ try:
 except ImportError:
     cupy = None
 
-SOURCES = ("primitives.cu", "score.cu", "update.cu", "cam_boxes.cu")
+SOURCES = ("primitives.cu", "score.cu", "update.cu", "cam_boxes.cu", "crop_resize.cu")
 """Compiled as one text, in this order."""
 OPTIONS = ("--std=c++17", "--fmad=false")
 """No fused multiply-add: products and sums round as they do in NumPy, so that labels and boxes are the same bits."""
-SHARED_BYTES = 48 * 1024
-"""Shared memory that a kernel gets without being asked for by name."""
 
 
 def available() -> bool:
@@ -70,6 +68,15 @@ def cam_boxes(maps: torch.Tensor, view_size: int, threshold: float, margin: floa
     return boxes
 
 
+def crop_resize(
+    pictures: torch.Tensor, owner: torch.Tensor, boxes: torch.Tensor, size: int, interpolation: str, longest: int
+) -> torch.Tensor:
+    """See :func:`ccd_fast.kernels.crop_resize`."""
+    crops = torch.empty((len(owner), size, size, 3), dtype=torch.uint8, device=pictures.device)
+    _run(launches.crop_resize(pictures, owner, boxes, size, interpolation, longest, crops), pictures.device)
+    return crops
+
+
 class _TorchStream:
     """Torch's current stream of a device, as the CUDA stream protocol wants it."""
 
@@ -86,7 +93,7 @@ def _run(launch: launches.Launch, device: torch.device) -> None:
     arguments = tuple(a.data_ptr() if isinstance(a, torch.Tensor) else a for a in launch.arguments)
     with torch.cuda.device(device), cupy.cuda.Device(device.index):
         kernel = _kernel(launch.kernel, device.index)
-        if launch.shared_bytes > SHARED_BYTES:
+        if launch.shared_bytes > launches.SHARED_BYTES:
             _allow_shared_bytes(kernel, launch.shared_bytes)
         with cupy.cuda.Stream.from_external(_TorchStream(device)):
             kernel((launch.blocks,), (launches.THREADS,), arguments, shared_mem=launch.shared_bytes)
@@ -108,7 +115,7 @@ def _allow_shared_bytes(kernel: Any, shared_bytes: int) -> None:
     if shared_bytes > limit:
         raise UserError(
             f"kernels: a block needs {shared_bytes} bytes of shared memory and this GPU has {limit}: "
-            "take fewer classes or smaller class activation maps, or --device cpu"
+            "take fewer classes, smaller class activation maps or photographs that are less long, or --device cpu"
         )
     kernel.max_dynamic_shared_size_bytes = shared_bytes
 

@@ -3,6 +3,7 @@
 Told apart from the one who launches, so that the tests can run the same launches without a GPU.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,12 @@ WARP_CLASSES = 512
 """Up to so many classes a row of similarities is scored by a warp, beyond by a block: 40 KiB of shared memory."""
 CLASSES_A_WARP = 128
 FOUR = 4
+SHARED_BYTES = 48 * 1024
+"""Shared memory that a kernel gets without being asked for by name."""
+REACH = {"bilinear": 1, "bicubic": 2}
+"""How far each filter of a resize reaches on either side, in pixels of the source or, if larger, of the output."""
+TILES = ((32, 32), (32, 16), (32, 8), (16, 8), (8, 8), (4, 4), (2, 2), (1, 1))
+"""Columns and rows of a crop that a block makes at a time: the first that fit :data:`SHARED_BYTES`, or the last."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,32 @@ def cam_boxes(maps: torch.Tensor, view_size: int, threshold: float, grow: int, b
         count,
         4 * shared_floats,
         (maps, *sizes, np.float32(threshold), np.int32(grow), boxes),
+    )
+
+
+def crop_resize(
+    pictures: torch.Tensor,
+    owner: torch.Tensor,
+    boxes: torch.Tensor,
+    size: int,
+    interpolation: str,
+    longest: int,
+    crops: torch.Tensor,
+) -> Launch:
+    """Plan :func:`ccd_fast.kernels.crop_resize`; how much a block needs grows with the longest side of a box."""
+    scale = max(longest / size, 1.0)
+    taps = 2 * math.ceil(REACH[interpolation] * scale) + 1
+    for columns, rows in TILES:
+        lines = math.ceil((rows - 1) * scale) + taps + 1
+        shared = 8 * (columns + rows) + 4 * taps * (columns + rows) + 3 * columns * lines  # windows, weights, pixels
+        if shared <= SHARED_BYTES:
+            break
+    numbers = (np.int32(size), np.int32(columns), np.int32(rows), np.int32(taps))
+    return Launch(
+        f"crop_resize_{interpolation}",
+        len(owner) * _ceil_div(size, columns),
+        shared,
+        (pictures, owner, boxes, *numbers, crops),
     )
 
 

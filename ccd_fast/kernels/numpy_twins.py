@@ -1,5 +1,7 @@
 """The kernels in NumPy: what runs on a CPU, and what the CUDA kernels are tested against."""
 
+import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,9 @@ LOWEST = np.float32(-1000)
 
 MAPS_AT_ONCE = 64
 """Maps looked at together, so that what is computed of them stays in the cache."""
+
+FRACTION_BITS = 22
+"""Of the fixed-point weights of a resize; 8 bits of a pixel and 2 of headroom are left of 32 (Pillow's number)."""
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -161,3 +166,61 @@ def _first_and_end(hot: NDArray[np.bool_]) -> tuple[Integers, Integers]:
     size = len(hot)
     found = hot.any(axis=0)
     return np.where(found, hot.argmax(axis=0), 0), np.where(found, size - hot[::-1].argmax(axis=0), size)
+
+
+def crop_resize(
+    pictures: torch.Tensor, owner: torch.Tensor, boxes: torch.Tensor, size: int, interpolation: str, longest: int
+) -> torch.Tensor:
+    """Pillow's resize, box by box: along the rows, then along the columns; see :func:`ccd_fast.kernels.crop_resize`."""
+    del longest  # it sizes the launch on a GPU
+    crops = np.empty((len(owner), size, size, 3), dtype=np.uint8)
+    for crop, (picture, (x0, y0, x1, y1)) in enumerate(zip(pictures[owner].tolist(), boxes.tolist(), strict=True)):
+        box = _pixels_at(*picture)[y0:y1, x0:x1]
+        narrow = _shrunk(box.transpose(1, 0, 2), size, interpolation)
+        crops[crop] = _shrunk(narrow.transpose(1, 0, 2), size, interpolation)
+    return torch.from_numpy(crops)
+
+
+def _pixels_at(address: int, height: int, width: int) -> NDArray[np.uint8]:
+    """See (height, width, 3) pixels in memory, without a copy."""
+    memory = (ctypes.c_uint8 * (height * width * 3)).from_address(address)
+    return np.frombuffer(memoryview(memory), np.uint8).reshape(height, width, 3)
+
+
+def _shrunk(pixels: NDArray[np.uint8], size: int, interpolation: str) -> NDArray[np.uint8]:
+    """Resize (n, m, 3) uint8 to (size, m, 3): weights in fixed point, and each sum rounded to 8 bits."""
+    first, weights = _weights(len(pixels), size, *FILTERS[interpolation])
+    total = np.full((size, *pixels.shape[1:]), 1 << (FRACTION_BITS - 1), dtype=np.int32)
+    for tap, weight in enumerate(weights.T):
+        total += pixels[np.minimum(first + tap, len(pixels) - 1)] * weight[:, None, None]
+    return (total >> FRACTION_BITS).clip(0, 255).astype(np.uint8)
+
+
+def _weights(
+    extent: int, size: int, reach: float, filter_at: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> tuple[Integers, NDArray[np.int32]]:
+    """Weigh the source pixels of each output pixel: the first of them, (S,), and (S, taps) int32, 0 behind the last."""
+    scale = extent / size
+    wide = max(scale, 1.0)
+    centre = (np.arange(size) + 0.5) * scale
+    first = np.maximum((centre - reach * wide + 0.5).astype(np.int64), 0)
+    end = np.minimum((centre + reach * wide + 0.5).astype(np.int64), extent)
+    source = first[:, None] + np.arange((end - first).max())
+    values = np.where(source < end[:, None], filter_at(np.abs((source - centre[:, None] + 0.5) * (1 / wide))), 0)
+    shares = values / np.cumsum(values, axis=1)[:, -1:]  # one after the other, as rounding wants it
+    return first, (shares * (1 << FRACTION_BITS) + np.where(shares < 0, -0.5, 0.5)).astype(np.int32)
+
+
+def _triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(x < 1, 1 - x, 0)
+
+
+def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Catmull and Rom's."""
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * -0.5
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+FILTERS = {"bilinear": (1.0, _triangle), "bicubic": (2.0, _cubic)}
+"""How far each filter of a resize reaches, and its value at a distance."""

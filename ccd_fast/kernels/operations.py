@@ -1,4 +1,4 @@
-"""The three fused operations of the method: score views, update labels, find CAM boxes.
+"""The fused operations of the method: score views, update labels, find CAM boxes, cut and resize crops.
 
 Each takes and gives torch tensors and runs on the device that they are on: on the CPU its NumPy twin, on a zero-copy
 view of the same memory; on a GPU its CUDA kernel, in one launch on torch's current stream, without waiting for it.
@@ -11,7 +11,7 @@ from types import ModuleType
 import torch
 
 from ccd_fast.errors import UserError
-from ccd_fast.kernels import cupy_kernels, numpy_twins
+from ccd_fast.kernels import cupy_kernels, launches, numpy_twins
 
 FIXED_POINT = numpy_twins.FIXED_POINT
 MAX_VIEW_SIZE = 4096
@@ -108,6 +108,43 @@ def cam_boxes(maps: torch.Tensor, view_size: int, threshold: float, margin: floa
     if not 0 < view_size <= MAX_VIEW_SIZE:
         raise ValueError(f"kernels: a view of {view_size} pixels; it must be 1 to {MAX_VIEW_SIZE}")
     return _implementation(maps).cam_boxes(maps, view_size, threshold, margin)  # type: ignore[no-any-return]
+
+
+def crop_resize(
+    pictures: torch.Tensor, owner: torch.Tensor, boxes: torch.Tensor, size: int, interpolation: str, longest: int
+) -> torch.Tensor:
+    """Cut boxes out of decoded photographs and resize them to squares, antialiased: the bits that Pillow gives.
+
+    The photographs lie anywhere in the memory of the device that the tensors are on; whoever calls holds them until
+    the work is done. What the tensors hold is not checked: on a GPU that would mean to wait for it.
+
+    Args:
+        pictures: (B, 3) int64: address of the first of a photograph's (height, width, 3) uint8 pixels; height; width.
+        owner: (M,) int64, the photograph of each box.
+        boxes: (M, 4) int64: x0, y0, x1, y1 in the photograph's pixels, half-open, inside it, not empty.
+        size: side of the squares in pixels, at most 4,096.
+        interpolation: ``"bilinear"`` or ``"bicubic"``.
+        longest: no side of a box is longer, in pixels.
+
+    Returns:
+        (M, size, size, 3) uint8.
+
+    Raises:
+        ValueError: a tensor of another shape, type, layout or device, another filter, or a square that is too large.
+    """
+    _check("pictures", pictures, INTEGER, (None, 3), pictures)
+    _check("owner", owner, INTEGER, (None,), pictures)
+    _check("boxes", boxes, INTEGER, (len(owner), 4), pictures)
+    if not 0 < size <= MAX_VIEW_SIZE:
+        raise ValueError(f"kernels: a square of {size} pixels; it must be 1 to {MAX_VIEW_SIZE}")
+    if interpolation not in launches.REACH:
+        raise ValueError(f"kernels: no filter {interpolation!r}; there are {', '.join(launches.REACH)}")
+    return _implementation(pictures).crop_resize(pictures, owner, boxes, size, interpolation, longest)  # type: ignore[no-any-return]
+
+
+def available(device: torch.device) -> bool:
+    """Tell whether the operations run on a device: on a CPU always, on a GPU where CuPy is installed."""
+    return device.type == "cpu" or (device.type == "cuda" and cupy_kernels.available())
 
 
 def _implementation(tensor: torch.Tensor) -> ModuleType:

@@ -10,6 +10,11 @@ CLASSES = [1, 2, 3, 5, 20, 31, 32, 33, 80, 81, 129, 257, 511, 512, 513, 1001, 40
 """Around the sizes at which the layout changes, and few of them multiples of 4."""
 CAM_SHAPES = [(1, 1, 16), (7, 7, 224), (10, 10, 320), (5, 9, 41), (14, 3, 33), (20, 20, 640), (9, 12, 5), (2, 2, 1)]
 """Height and width of the map, side of the view: also views smaller than the map."""
+FILTERS = ["bilinear", "bicubic"]
+PICTURES = [(1, 1), (3, 200), (150, 40), (90, 120), (331, 250)]
+"""Height and width of photographs to cut crops from."""
+CROP_SIZES = [1, 7, 33, 64]
+"""Sides of crops: less than a block makes at a time, and more."""
 
 
 def similarities(rows: int, classes: int, dtype: torch.dtype, seed: int = 0) -> torch.Tensor:
@@ -86,3 +91,43 @@ def check_cam_boxes(kernels, maps: torch.Tensor, size: int, threshold: float = 0
     """Compare with the twin: the same boxes."""
     boxes = kernels.cam_boxes(maps, size, threshold, margin).cpu()
     np.testing.assert_array_equal(boxes, numpy_twins.cam_boxes(maps.cpu(), size, threshold, margin))
+
+
+def photographs(seed: int = 0, sizes: list[tuple[int, int]] = PICTURES) -> list[torch.Tensor]:
+    """Pictures of noise, of black and white (over which a cubic filter shoots), and of soft slopes."""
+    rng = np.random.default_rng(seed)
+    pictures = []
+    for kind, (height, width) in enumerate(sizes):
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        if kind % 3 == 1:
+            pixels = pixels // 128 * np.uint8(255)
+        elif kind % 3 == 2:
+            pixels = (np.linspace(0, 255, height * width * 3).reshape(height, width, 3)).astype(np.uint8)
+        pictures.append(torch.from_numpy(pixels))
+    return pictures
+
+
+def places(pictures: list[torch.Tensor]) -> torch.Tensor:
+    """Where pictures lie: address, height, width."""
+    return torch.tensor([[p.data_ptr(), *p.shape[:2]] for p in pictures], device=pictures[0].device)
+
+
+def boxes_in(pictures: list[torch.Tensor], count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Boxes of any size anywhere in pictures, the wholes first."""
+    rng = np.random.default_rng(seed)
+    owner = np.concatenate([np.arange(len(pictures)), rng.integers(0, len(pictures), count)])
+    limits = np.array([p.shape[1::-1] for p in pictures])[owner]
+    low = rng.integers(0, limits)
+    high = rng.integers(low + 1, limits + 1)
+    low[: len(pictures)], high[: len(pictures)] = 0, limits[: len(pictures)]
+    return torch.from_numpy(owner), torch.from_numpy(np.concatenate([low, high], axis=1))
+
+
+def check_crop_resize(kernels, pictures: list[torch.Tensor], size: int, interpolation: str, longest: int = 0) -> None:
+    """Compare with the twin bit by bit; ``longest`` may be said to be more than it is."""
+    owner, boxes = boxes_in(pictures, 6, seed=size)
+    host, device = [p.cpu() for p in pictures], pictures[0].device
+    longest = max(longest, *(max(p.shape) for p in pictures))
+    crops = kernels.crop_resize(places(pictures), owner.to(device), boxes.to(device), size, interpolation, longest)
+    twin = numpy_twins.crop_resize(places(host), owner, boxes, size, interpolation, longest)
+    np.testing.assert_array_equal(crops.cpu(), twin)

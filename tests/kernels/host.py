@@ -74,6 +74,11 @@ class Host:
             self.run(launches.cam_boxes(maps, view_size, threshold, round(margin * view_size), boxes))
         return boxes
 
+    def crop_resize(self, pictures, owner, boxes, size, interpolation, longest):
+        with poisoned((len(owner), size, size, 3), torch.uint8) as crops:
+            self.run(launches.crop_resize(pictures, owner, boxes, size, interpolation, longest, crops))
+        return crops
+
 
 @contextmanager
 def poisoned(shape: tuple[int, ...], dtype: torch.dtype) -> Iterator[torch.Tensor]:

@@ -33,3 +33,10 @@ LAUNCH_UPDATE(update_wide_float16, Half)
            maps, height, width, size, threshold, grow, boxes)
 LAUNCH_CAM_BOXES(cam_boxes_float32, float)
 LAUNCH_CAM_BOXES(cam_boxes_float16, Half)
+
+#define LAUNCH_CROP_RESIZE(NAME)                                                                                    \
+    LAUNCH(NAME, (const long long* pictures, const long long* owner, const long long* boxes, int size, int columns, \
+                  int rows, int taps, unsigned char* crops),                                                        \
+           pictures, owner, boxes, size, columns, rows, taps, crops)
+LAUNCH_CROP_RESIZE(crop_resize_bilinear)
+LAUNCH_CROP_RESIZE(crop_resize_bicubic)

@@ -59,13 +59,41 @@ def test_maps_that_do_not_fit_are_refused(maps, size, complaint):
         kernels.cam_boxes(maps, size, 0.9, 0.1)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"pictures": torch.zeros((2, 2), dtype=torch.int64)}, r"pictures has shape \(2, 2\); it must be \(any, 3\)"),
+        ({"owner": torch.zeros(3)}, "owner is torch.float32"),
+        ({"boxes": torch.zeros((2, 4), dtype=torch.int64)}, r"boxes has shape \(2, 4\); it must be \(3, 4\)"),
+        ({"boxes": torch.zeros((4, 3), dtype=torch.int64).T}, "boxes is not contiguous"),
+        ({"boxes": torch.zeros((3, 4), dtype=torch.int64, device="meta")}, "boxes is on meta, the others on cpu"),
+        ({"size": 0}, "a square of 0 pixels"),
+        ({"size": 4097}, "a square of 4097 pixels"),
+        ({"interpolation": "lanczos"}, "no filter 'lanczos'; there are bilinear, bicubic"),
+    ],
+)
+def test_crops_that_do_not_fit_are_refused(wrong, complaint):
+    pictures, owner = torch.zeros((2, 3), dtype=torch.int64), torch.zeros(3, dtype=torch.int64)
+    boxes = torch.zeros((3, 4), dtype=torch.int64)
+    right = {"pictures": pictures, "owner": owner, "boxes": boxes, "size": 8, "interpolation": "bilinear", "longest": 9}
+    with pytest.raises(ValueError, match=complaint):
+        kernels.crop_resize(**{**right, **wrong})
+
+
+def test_kernels_are_available_on_a_cpu_and_on_a_gpu_with_cupy(monkeypatch):
+    for installed in (None, object()):
+        monkeypatch.setattr(cupy_kernels, "cupy", installed)
+        assert kernels.available(torch.device("cpu"))
+        assert kernels.available(torch.device("cuda", 0)) == (installed is not None)
+
+
 def test_a_gpu_without_cupy_is_an_error_that_names_the_extra(monkeypatch):
     class OnGpu:
         device = torch.device("cuda", 0)
 
     monkeypatch.setattr(cupy_kernels, "cupy", None)
     with pytest.raises(UserError, match=r"pip install 'ccd_fast\[cuda\]'"):
-        kernels._implementation(OnGpu())
+        kernels.operations._implementation(OnGpu())
 
 
 def test_no_maps_give_no_boxes():
@@ -73,5 +101,5 @@ def test_no_maps_give_no_boxes():
 
 
 def test_the_sources_of_all_kernels_come_with_the_package():
-    for name in ("score_by_warps_float32", "update_wide_float16", "cam_boxes_float32"):
+    for name in ("score_by_warps_float32", "update_wide_float16", "cam_boxes_float32", "crop_resize_bicubic"):
         assert name in cupy_kernels.source()

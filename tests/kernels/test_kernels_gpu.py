@@ -72,6 +72,14 @@ def test_boxes_are_the_twins(poison, height, width, size, dtype):
     agreement.check_cam_boxes(kernels, maps, size, threshold=0.5, margin=0.0)
 
 
+@pytest.mark.parametrize("interpolation", agreement.FILTERS)
+@pytest.mark.parametrize("size", [*agreement.CROP_SIZES, 224])
+def test_crops_are_the_twins_bit_by_bit(poison, size, interpolation):
+    pictures = on_gpu(agreement.photographs(sizes=[*agreement.PICTURES, (1200, 900), (40, 3000)]))
+    for longest in (0, 9000):  # in other tiles, too
+        agreement.check_crop_resize(kernels, pictures, size, interpolation, longest)
+
+
 @dtypes
 def test_memory_that_starts_anywhere_is_taken(dtype):
     memory = agreement.similarities(50, 81, dtype).cuda()
@@ -133,17 +141,19 @@ def test_kernels_can_be_captured_in_a_cuda_graph(dtype):
 def test_no_kernel_waits_for_the_gpu():
     sums = torch.zeros(81, dtype=torch.int64, device="cuda")
     rows, case = torch.zeros((10, 81), device="cuda"), on_gpu(agreement.update_case(10, 81, torch.float32))
-    maps = torch.zeros((3, 7, 7), device="cuda")
+    maps, pictures = torch.zeros((3, 7, 7), device="cuda"), on_gpu(agreement.photographs())
+    photographs, asked = agreement.places(pictures), on_gpu(agreement.boxes_in(pictures, 5))
 
-    def all_three():
+    def all_four():
         kernels.score(rows, 2.0, sums, sums.clone())
         kernels.update(*case, 0.05, 0.2)
         kernels.cam_boxes(maps, 224, 0.95, 0.1)
+        kernels.crop_resize(photographs, *asked, 64, "bicubic", 331)
 
-    all_three()  # compiles
+    all_four()  # compiles
     torch.cuda.set_sync_debug_mode("error")
     try:
-        all_three()
+        all_four()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

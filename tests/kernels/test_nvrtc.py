@@ -10,6 +10,7 @@ KERNELS = [
     *(f"score_by_{layout}_{dtype}" for layout in ("warps", "blocks") for dtype in ("float32", "float16")),
     *(f"update_{wide}{dtype}" for wide in ("", "wide_") for dtype in ("float32", "float16")),
     *(f"cam_boxes_{dtype}" for dtype in ("float32", "float16")),
+    *(f"crop_resize_{interpolation}" for interpolation in ("bilinear", "bicubic")),
 ]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ccd_fast.kernels import cupy_kernels, numpy_twins
+from ccd_fast.kernels import cupy_kernels, launches, numpy_twins
 from tests.kernels import agreement
 from tests.kernels.host import Host, shifted
 
@@ -124,13 +124,44 @@ def test_a_map_with_a_nan_or_an_infinity_gives_the_whole_view(host):
     assert host.cam_boxes(maps, 40, 0.95, 0.1).tolist() == [[0, 0, 40, 40]] * 3
 
 
+filters = pytest.mark.parametrize("interpolation", agreement.FILTERS)
+
+
+@filters
+@pytest.mark.parametrize("size", agreement.CROP_SIZES)
+def test_crops_are_the_twins_bit_by_bit(host, size, interpolation):
+    agreement.check_crop_resize(host, agreement.photographs(seed=size), size, interpolation)
+
+
+@filters
+@pytest.mark.parametrize(("size", "longest"), [(33, 900), (33, 4000), (9, 30_000)])
+def test_crops_are_the_same_in_whatever_tiles_they_are_made(host, size, longest, interpolation):
+    agreement.check_crop_resize(host, agreement.photographs(), size, interpolation, longest)
+
+
+def test_the_longer_a_picture_may_be_the_smaller_are_the_tiles():
+    none = torch.zeros(0, dtype=torch.int64)
+    plans = [launches.crop_resize(none, none, none, 33, "bicubic", n, none) for n in (300, 900, 4000, 60_000)]
+    assert [plan.arguments[4:6] for plan in plans] == [(32, 32), (32, 8), (4, 4), (1, 1)]
+    assert [plan.shared_bytes <= launches.SHARED_BYTES for plan in plans] == [True, True, True, False]
+    assert launches.crop_resize(none, none, none, 224, "bicubic", 2000, none).arguments[4:6] == (32, 32)
+
+
+def test_a_long_thin_picture_becomes_a_square(host):
+    agreement.check_crop_resize(host, agreement.photographs(sizes=[(1, 5000), (3000, 2)]), 9, "bicubic")
+
+
 def test_the_host_sees_a_missing_barrier(tmp_path):
     source = cupy_kernels.source()
     for barrier, follows in (("__syncwarp();", "for (int r = 0"), ("__syncthreads();", "const Scored scored")):
         with_barrier = f"{barrier}\n        {follows}"  # until the rows have arrived
         assert with_barrier in source
         source = source.replace(with_barrier, follows)
-    broken = Host(tmp_path, source)
+    last = "__syncthreads();  // before the next band overwrites weights and lines"
+    assert last in source
+    broken = Host(tmp_path, source.replace(last, ""))
+    with pytest.raises(AssertionError):
+        agreement.check_crop_resize(broken, agreement.photographs(), 64, "bicubic", longest=1000)
     for classes in (81, 600):  # a row a warp, a row a block
         peaks = torch.zeros((100, classes)).scatter_(1, torch.randint(0, classes, (100, 1)), 30.0)
         with pytest.raises(AssertionError):
