@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Interpolation = Literal["bilinear", "bicubic"]
 
+Indices = NDArray[np.int64] | torch.Tensor
+"""An int64 array of the host, or tensor of the backend's device."""
+
 
 @dataclass(frozen=True)
 class Photographs:
@@ -34,7 +37,12 @@ class Photographs:
 
 
 class ViewBackend(Protocol):
-    """Decodes photographs and makes square views of them."""
+    """Decodes photographs and makes square views of them.
+
+    Attributes:
+        name: of the backend and, on a GPU, of what the pixels depend on besides; it stands in a run's record.
+        device: where views are made.
+    """
 
     name: str
     device: torch.device
@@ -50,8 +58,8 @@ class ViewBackend(Protocol):
     def crop(
         self,
         photographs: Photographs,
-        owner: NDArray[np.int64],
-        boxes: NDArray[np.int64],
+        owner: Indices,
+        boxes: Indices,
         size: int,
         interpolation: Interpolation,
     ) -> torch.Tensor:

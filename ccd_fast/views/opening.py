@@ -52,4 +52,4 @@ def open_backend(
         return DaliViews(threads, device, max_megapixels, read)
     from ccd_fast.views.pillow import PillowViews
 
-    return PillowViews(device, max_megapixels, read)
+    return PillowViews(device, max_megapixels, read, threads)

@@ -6,17 +6,20 @@ DALI's backend, too, has its pictures decoded here where their format is not one
 import importlib.util
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ccd_fast.views.backend import Interpolation, Photographs
+from ccd_fast.views.backend import Indices, Interpolation, Photographs
 from ccd_fast.views.files import Encoded, Reader, read_bytes
 from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS, Header, inspect, too_large
+from ccd_fast.views.on_device import sent, staged
 from ccd_fast.views.training import color_twist_matrix
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -29,55 +32,64 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+T = TypeVar("T")
+
+
 class PillowViews:
-    """The plain backend: one photograph after the other, on the host; views are then moved to the device."""
+    """The plain backend: photographs are decoded, cut and resized on the host, several at a time, each in one thread.
+
+    Pillow lets other threads work meanwhile. Views are then moved to the device, behind what it has to do already.
+    """
 
     name = "pillow"
 
     def __init__(
-        self, device: str = "cpu", max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, read: Reader = read_bytes
+        self,
+        device: str = "cpu",
+        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        read: Reader = read_bytes,
+        threads: int = 1,
     ) -> None:
-        """Open the backend; see :func:`ccd_fast.views.open_backend`."""
+        """Open the backend; see :func:`ccd_fast.views.open_backend`. A thread starts when it is needed first."""
         self.device = torch.device(device)
         self._max_megapixels = max_megapixels
         self._read = read
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pillow")
 
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
         """Decode files; see :class:`ViewBackend`."""
-        unreadable: dict[int, str] = {}
-        pictures: list[Image.Image] = []
-        kept: list[int] = []
-        for file, row in zip(files, rows.tolist(), strict=True):
-            content = self._read(file)
-            header = content if isinstance(content, str) else inspect(content, self._max_megapixels)
-            if isinstance(content, str) or isinstance(header, str):
-                unreadable[row] = str(header)
-                continue
-            picture = decode_one(content, header, self._max_megapixels)
-            if isinstance(picture, str):
-                unreadable[row] = picture
-            else:
-                pictures.append(picture)
-                kept.append(row)
+        found = list(self._threads.map(self._decoded, files))
+        pictures = [picture for picture in found if not isinstance(picture, str)]
+        given = zip(rows.tolist(), found, strict=True)
+        unreadable = {row: reason for row, reason in given if isinstance(reason, str)}
+        kept = [row for row in rows.tolist() if row not in unreadable]
         sizes = np.array([(p.height, p.width) for p in pictures], dtype=np.int64).reshape(-1, 2)
         return Photographs(np.array(kept, dtype=np.int64), sizes, pictures, unreadable)
 
+    def _decoded(self, file: Path) -> Image.Image | str:
+        """Read and decode one file, or say why it cannot be."""
+        content = self._read(file)
+        header = content if isinstance(content, str) else inspect(content, self._max_megapixels)
+        if isinstance(content, str) or isinstance(header, str):
+            return str(header)
+        return decode_one(content, header, self._max_megapixels)
+
     def whole(self, photographs: Photographs, size: int, interpolation: Interpolation) -> torch.Tensor:
         """Resize whole photographs; see :class:`ViewBackend`."""
-        return self._stack([p.resize((size, size), FILTERS[interpolation]) for p in photographs.pixels], size)
+        resize = FILTERS[interpolation]
+        return self._squares(lambda picture: picture.resize((size, size), resize), photographs.pixels, size)
 
     def crop(
-        self,
-        photographs: Photographs,
-        owner: NDArray[np.int64],
-        boxes: NDArray[np.int64],
-        size: int,
-        interpolation: Interpolation,
+        self, photographs: Photographs, owner: Indices, boxes: Indices, size: int, interpolation: Interpolation
     ) -> torch.Tensor:
         """Crop and resize; see :class:`ViewBackend`."""
-        pairs = zip(owner.tolist(), boxes.tolist(), strict=True)
-        crops = [photographs.pixels[k].crop(box).resize((size, size), FILTERS[interpolation]) for k, box in pairs]
-        return self._stack(crops, size)
+
+        def cut(asked: tuple[int, list[int]]) -> Image.Image:
+            picture, (x0, y0, x1, y1) = photographs.pixels[asked[0]], asked[1]
+            square: Image.Image = picture.crop((x0, y0, x1, y1)).resize((size, size), FILTERS[interpolation])
+            return square
+
+        return self._squares(cut, list(zip(owner.tolist(), boxes.tolist(), strict=True)), size)
 
     def jitter(self, pixels: torch.Tensor, factors: NDArray[np.float32]) -> torch.Tensor:
         """Jitter colours; see :class:`ViewBackend`. Pillow has no hue, so this is the affine map itself."""
@@ -85,10 +97,16 @@ class PillowViews:
         rgb = torch.einsum("bij,bhwj->bhwi", matrix, pixels.float()) + offset.view(-1, 1, 1, 1)
         return rgb.round_().clamp_(0, 255).to(torch.uint8)
 
-    def _stack(self, pictures: list[Image.Image], size: int) -> torch.Tensor:
-        if not pictures:
-            return torch.empty((0, size, size, 3), dtype=torch.uint8, device=self.device)
-        return torch.from_numpy(np.stack([np.asarray(p) for p in pictures])).to(self.device)
+    def _squares(self, make: Callable[[T], Image.Image], sources: Sequence[T], size: int) -> torch.Tensor:
+        """Make a square of each source, in order, and send them to the device: (M, size, size, 3) uint8."""
+        squares = staged((len(sources), size, size, 3), torch.uint8, self.device)
+        filled = squares.numpy()
+
+        def put(place: int) -> None:
+            filled[place] = np.asarray(make(sources[place]))
+
+        list(self._threads.map(put, range(len(sources))))
+        return sent(squares, self.device)
 
 
 def decode_one(content: Encoded, header: Header, max_megapixels: float) -> Image.Image | str:

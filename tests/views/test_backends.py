@@ -109,6 +109,25 @@ def test_unreadable_files_are_reported_and_shift_no_row(name, files, tmp_path):
     assert torch.equal(backend.whole(photographs, 32, "bilinear"), alone)
 
 
+def test_pillow_gives_the_same_in_one_thread_and_in_several(files, tmp_path):
+    (tmp_path / "cut.jpg").write_bytes(files[0].read_bytes()[:400])
+    mixed = [*files, tmp_path / "cut.jpg", *files[::-1]]
+    owner = np.arange(2 * len(files)).repeat(3)
+    alone, together = (PillowViews(threads=threads) for threads in (1, 4))
+    found = [decoded(backend, mixed) for backend in (alone, together)]
+    assert found[0].unreadable == found[1].unreadable == {len(files): "truncated"}
+    for field in ("rows", "sizes"):
+        np.testing.assert_array_equal(getattr(found[0], field), getattr(found[1], field))
+    boxes = np.column_stack(
+        [np.zeros((len(owner), 2), dtype=np.int64), np.maximum(found[0].sizes[owner, ::-1] // 2, 1)]
+    )
+    for view in (
+        lambda backend, of: backend.whole(of, 48, "bicubic"),
+        lambda b, of: b.crop(of, owner, boxes, 32, "bilinear"),
+    ):
+        assert torch.equal(view(alone, found[0]), view(together, found[1]))
+
+
 @pytest.mark.parametrize("name", ["dali", "pillow"])
 def test_a_batch_with_nothing_readable_gives_no_views(name, tmp_path):
     backend = open_backend(name, 2)

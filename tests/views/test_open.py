@@ -1,7 +1,9 @@
 """Which backend is opened, and what is refused."""
 
+import threading
 import types
 
+import numpy as np
 import pytest
 import torch
 
@@ -30,6 +32,14 @@ def test_auto_on_a_gpu_never_falls_back_to_pillow(without_dali, a_gpu):
 
 def test_pillow_by_name_may_serve_a_gpu(without_dali, a_gpu):
     assert open_backend("pillow", 2, "cuda").device == torch.device("cuda")
+
+
+def test_pillow_works_in_as_many_threads_as_are_asked_for(tmp_path):
+    """Each file waits until another one is being read, too."""
+    both = threading.Barrier(2, timeout=10)
+    backend = open_backend("pillow", 2, read=lambda _: (both.wait(), "no such file")[1])
+    found = backend.decode([tmp_path / "one", tmp_path / "two"], np.arange(2))
+    assert found.unreadable == {0: "no such file", 1: "no such file"}
 
 
 def test_dali_by_name_must_be_installed(without_dali):
