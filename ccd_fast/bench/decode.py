@@ -97,6 +97,16 @@ def measure_decode(load: Load, backends: Sequence[str] | None = None, repeats: i
     return {"images": len(load.files), "bytes": size, **load_record, "results": results}
 
 
+def readable(files: Sequence[Path], backend: ViewBackend, batch_size: int) -> tuple[Path, ...]:
+    """Give the files that a backend can decode, of some that it decodes batch by batch."""
+    kept: list[int] = []
+    with on_stream_for("bench", backend.device):
+        for first in range(0, len(files), batch_size):
+            batch = files[first : first + batch_size]
+            kept += backend.decode(batch, np.arange(first, first + len(batch))).rows.tolist()
+    return tuple(files[row] for row in kept)
+
+
 def _tasks(name: str, load: Load) -> dict[str, tuple[Callable[[], object], int]]:
     """Give what is timed of a backend, by task, with how many images or crops each call makes."""
     backend = open_backend(name, load.threads, load.device)
@@ -166,7 +176,7 @@ def boxes_of(photographs: Photographs, image_size: int) -> tuple[NDArray[np.int6
 
 def is_dali(backend: ViewBackend) -> TypeGuard["DaliViews"]:
     """Tell whether a backend is DALI's."""
-    return backend.name == "dali"
+    return backend.name.startswith("dali")  # on a GPU it says more
 
 
 def bare_decode(backend: ViewBackend) -> Callable[[list[list[Any]]], None]:

@@ -128,10 +128,9 @@ def decode(
 
     Example: `ccd-fast bench decode --data-root photos`
     """
-    import numpy as np
     import torch
 
-    from ccd_fast.bench.decode import Load, measure_decode
+    from ccd_fast.bench.decode import Load, measure_decode, readable
     from ccd_fast.datasets.folder import find_images
     from ccd_fast.demo import drawing
     from ccd_fast.errors import UserError
@@ -146,14 +145,14 @@ def decode(
     if not root.is_dir():
         raise UserError(f"--data-root {root}: no such folder")
     files = tuple(root / path for path in find_images(root)[:images])
-    readable = tuple(file for file in files if len(backend.decode([file], np.arange(1))))
-    if not readable:
+    kept = readable(files, backend, batch_size)
+    if not kept:
         raise UserError(f"--data-root {root}: no image in it that can be read")
-    result = measure_decode(Load(readable, batch_size, image_size, count, device), names)
+    result = measure_decode(Load(kept, batch_size, image_size, count, device), names)
     if not json_:
         show_decode(result)
-    if len(readable) < len(files):
-        options.warn(f"{len(files) - len(readable)} images that cannot be read were left out")
+    if len(kept) < len(files):
+        options.warn(f"{len(files) - len(kept)} images that cannot be read were left out")
     options.give({"benchmark": "decode", **result}, out, json_)
 
 

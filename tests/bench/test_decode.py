@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ccd_fast.bench.decode import BARE, DECODE_KEPT, Load, boxes_of, measure_decode
+from ccd_fast.bench.decode import BARE, DECODE_KEPT, Load, boxes_of, measure_decode, readable
 from ccd_fast.cli import main
 from ccd_fast.views import installed_backends, open_backend
 
@@ -41,6 +41,16 @@ def test_the_ratio_is_our_rate_over_the_bare_rate(load):
     for name in installed_backends():
         ours, bare = rates[name, "decode"], rates[name, BARE]
         assert ours["ratio_to_bare"] == pytest.approx(ours["per_s"] / bare["per_s"])
+
+
+def test_what_can_be_read_is_found_batch_by_batch(load, tmp_path):
+    (tmp_path / "rubbish.jpg").write_bytes(b"rubbish")
+    backend, sizes = open_backend("pillow", 1), []
+    decode = backend.decode
+    backend.decode = lambda files, rows: (sizes.append(len(files)), decode(files, rows))[1]
+    files = (*load.files[:3], tmp_path / "rubbish.jpg", tmp_path / "gone.jpg", *load.files[3:])
+    assert readable(files, backend, 3) == load.files
+    assert sizes == [3, 3, 2]
 
 
 def test_boxes_lie_inside_the_photographs(load):
