@@ -44,7 +44,7 @@ def views(backend: ViewBackend, held: Sequence[Photographs], size: int) -> Call:
     def call() -> None:
         with backend.on_torch_stream():
             for batch in held:
-                dali.resize(batch.pixels, **how).evaluate()
+                dali.resize(dali.as_batch(batch.pixels.tensors), **how).evaluate()
 
     return call
 

@@ -1,4 +1,7 @@
-"""Views by NVIDIA DALI's dynamic API, on the CPU or on the GPU; on the CPU, torch resizes."""
+"""Views by NVIDIA DALI's dynamic API, on the CPU or on the GPU.
+
+DALI decodes and jitters. Squares are cut and resized by torch on the CPU, and on a GPU by a kernel of ours.
+"""
 
 import re
 from collections import defaultdict
@@ -14,9 +17,13 @@ import torch.utils.dlpack
 from numpy.typing import NDArray
 from nvidia.dali import types
 
-from ccd_fast.views.backend import Interpolation, Photographs
+from ccd_fast import kernels
+from ccd_fast.machine import say_on_stderr
+from ccd_fast.views import gpu_decoder
+from ccd_fast.views.backend import Indices, Interpolation, Photographs
 from ccd_fast.views.files import Encoded, Reader, read_bytes
 from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS, inspect
+from ccd_fast.views.on_device import DevicePictures
 from ccd_fast.views.pillow import decode_one
 from ccd_fast.views.resize import HostResize
 
@@ -55,14 +62,11 @@ def at_once(threads: int) -> int:
 class DaliViews:
     """The fast backend: decoding, cropping and resizing on all threads of the host, or on the GPU.
 
-    DALI does it all on a GPU. On the host it decodes and jitters, and resizing is torch's: see
-    :mod:`ccd_fast.views.resize`.
-
     JPEG, PNG and WebP are DALI's, as far as the header says that DALI decodes them as Pillow does; the other
-    pictures (CMYK, 16 bits a channel, GIF, TIFF, HEIC …) are decoded by Pillow on the host and join the batch.
+    pictures (CMYK, 16 bits a channel, GIF, TIFF, HEIC …) are decoded by Pillow on the host and join the batch. On the
+    host, resizing is torch's: see :mod:`ccd_fast.views.resize`. On a GPU it is the kernel's, or DALI's where there is
+    no CuPy.
     """
-
-    name = "dali"
 
     def __init__(
         self,
@@ -71,13 +75,26 @@ class DaliViews:
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
         read: Reader = read_bytes,
     ) -> None:
-        """Open DALI's thread pool with ``threads`` threads; see :func:`ccd_fast.views.open_backend`."""
-        dali.set_num_threads(threads)
-        self._at_once = at_once(threads)
-        self._resize_on_the_host = HostResize(threads)
+        """Open DALI's thread pool with ``threads`` threads, fewer on a GPU; see :func:`ccd_fast.views.open_backend`."""
+        self.name = "dali"
         self.device = torch.device(device)
         self._on_gpu = self.device.type == "cuda"
-        self._dali_device = "gpu" if self._on_gpu else "cpu"
+        self._by_kernel = self._on_gpu and kernels.available(self.device)
+        self._decoder: dict[str, Any] = {"device": "cpu"}
+        self._at_once = at_once(threads)
+        if self._on_gpu:
+            threads = min(threads, gpu_decoder.THREADS)
+            self._at_once = gpu_decoder.most_at_once(at_once(threads))
+            self._decoder = gpu_decoder.arguments()
+            by = "our kernel" if self._by_kernel else "DALI"
+            self.name = f"dali, hw_decoder_load {self._decoder['hw_decoder_load']:g}, resized by {by}"
+            if not self._by_kernel:
+                say_on_stderr(
+                    "views: CuPy is not installed, so DALI cuts the crops on the GPU, with pixels of its own and work "
+                    "of the host for each: pip install 'ccd_fast[cuda]'"
+                )
+        dali.set_num_threads(threads)
+        self._resize_on_the_host = HostResize(threads)
         self._max_megapixels = max_megapixels
         self._read = read
         self._idle_contexts: dict[int, list[Any]] = defaultdict(list)
@@ -105,8 +122,10 @@ class DaliViews:
             unreadable |= dict.fromkeys(failed, "cannot be decoded")
             kept = [row for row in rows.tolist() if row not in unreadable]
             pictures = self._joined(kept, list(encoded), decoded, of_pillow)
-            shapes = pictures.shape if self._on_gpu and kept else [picture.shape for picture in pictures]
-        sizes = np.array([shape[:2] for shape in shapes], dtype=np.int64).reshape(-1, 2)
+            if self._on_gpu:
+                on_device = DevicePictures.of(pictures, self.device if self._by_kernel else None)
+                return Photographs(np.array(kept, dtype=np.int64), on_device.sizes, on_device, unreadable)
+        sizes = np.array([picture.shape[:2] for picture in pictures], dtype=np.int64).reshape(-1, 2)
         return Photographs(np.array(kept, dtype=np.int64), sizes, pictures, unreadable)
 
     def whole(self, photographs: Photographs, size: int, interpolation: Interpolation) -> torch.Tensor:
@@ -115,14 +134,16 @@ class DaliViews:
             return self._nothing(size)
         if not self._on_gpu:
             return self._resize_on_the_host(photographs.pixels, size, interpolation)
+        if self._by_kernel:
+            return photographs.pixels.whole(size, interpolation)  # type: ignore[no-any-return]
         with self.on_torch_stream():
-            return _resize(photographs.pixels, size, interpolation)
+            return _resize(dali.as_batch(photographs.pixels.tensors), size, interpolation)
 
     def crop(
         self,
         photographs: Photographs,
-        owner: NDArray[np.int64],
-        boxes: NDArray[np.int64],
+        owner: Indices,
+        boxes: Indices,
         size: int,
         interpolation: Interpolation,
     ) -> torch.Tensor:
@@ -133,18 +154,20 @@ class DaliViews:
             asked = zip(owner.tolist(), boxes.tolist(), strict=True)
             cuts = [photographs.pixels[k][y0:y1, x0:x1] for k, (x0, y0, x1, y1) in asked]
             return self._resize_on_the_host(cuts, size, interpolation)
-        corners = boxes.astype(np.int32)
+        if self._by_kernel:
+            return photographs.pixels.crops(owner, boxes, size, interpolation)  # type: ignore[no-any-return]
+        corners = torch.as_tensor(boxes).cpu().numpy().astype(np.int32)
+        tensors = photographs.pixels.tensors  # references: a photograph is decoded once, whatever its crops
         with self.on_torch_stream():
-            tensors = _apart(photographs.pixels)  # references: a photograph is decoded once, whatever its crops
             sources = dali.as_batch([tensors[k] for k in owner.tolist()])
-            start = dali.as_batch(list(np.ascontiguousarray(corners[:, 1::-1])))
-            end = dali.as_batch(list(np.ascontiguousarray(corners[:, :1:-1])))
+            start, end = (dali.as_batch(np.ascontiguousarray(corners[:, side])) for side in ([1, 0], [3, 2]))
             return _resize(dali.slice(sources, start=start, end=end, axes=[0, 1]), size, interpolation)
 
     def jitter(self, pixels: torch.Tensor, factors: NDArray[np.float32]) -> torch.Tensor:
         """Jitter colours; see :class:`ViewBackend`."""
         with self.on_torch_stream():
-            brightness, contrast, saturation, hue = (dali.as_batch(list(column)) for column in factors.T)
+            columns = (dali.as_batch(column) for column in np.ascontiguousarray(factors.T))
+            brightness, contrast, saturation, hue = columns
             pictures = dali.as_batch(pixels.contiguous(), layout="HWC")
             twisted = dali.color_twist(
                 pictures, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue
@@ -153,7 +176,7 @@ class DaliViews:
 
     @contextmanager
     def on_torch_stream(self) -> Iterator[None]:
-        """On a GPU, let DALI work on the stream that is torch's current one.
+        """On a GPU, let DALI work on the stream that is torch's current one, in the thread that calls.
 
         A DALI context holds its operators, a decoder of the GPU among them that takes long to make, and works in one
         thread at a time: those that are idle are kept, by stream, for whichever thread comes next.
@@ -167,7 +190,7 @@ class DaliViews:
             context = idle.pop()
         except IndexError:
             context = dali.EvalContext(device_id=stream.device_id, cuda_stream=stream)
-        with context:
+        with context, dali.EvalMode.sync_cpu:  # else each call would be handed to another thread, and waited for
             yield
         idle.append(context)
 
@@ -189,7 +212,7 @@ class DaliViews:
             if len(rows) == 1:
                 del encoded[rows[0]]
                 return [], rows
-            bad = min(int(named[1]), len(rows) - 1) if named else len(rows) // 2
+            bad = int(named[1]) % len(rows) if named else len(rows) // 2  # on a GPU files stand in it more than once
             parts = [rows[:bad], rows[bad + 1 :]] if named else [rows[:bad], rows[bad:]]
             failed = [rows[bad]] if named else []
         pictures: list[Any] = []
@@ -204,23 +227,22 @@ class DaliViews:
     def _decode_batch(self, encoded: list[Encoded]) -> list[Any]:
         """Decode files that are whole; give DALI's tensors on a GPU, and NumPy's arrays without a copy on the host."""
         pictures = dali.decoders.image(
-            dali.as_batch(encoded),
-            device=self._dali_device,
+            dali.as_batch(gpu_decoder.filled_up(encoded) if self._on_gpu else encoded),
+            **self._decoder,
             output_type=types.RGB,
             jpeg_fancy_upsampling=True,  # on the GPU too, as the CPU's decoder does always
         )
-        tensors = _apart(pictures.evaluate())
+        tensors = _apart(pictures.evaluate())[: len(encoded)]
         return tensors if self._on_gpu else [np.asarray(tensor) for tensor in tensors]
 
     def _joined(
         self, kept: list[int], of_dali: list[int], decoded: list[Any], of_pillow: dict[int, NDArray[np.uint8]]
-    ) -> Any:
-        """Put the pictures of both decoders into one batch, in the order of ``kept``; a list of arrays on the host."""
+    ) -> list[Any]:
+        """Put the pictures of both decoders into one list, in the order of ``kept``: of arrays on the host."""
         pictures = dict(zip(of_dali, decoded, strict=True))
         for row, picture in of_pillow.items():
             pictures[row] = dali.as_tensor(picture, layout="HWC", device="gpu") if self._on_gpu else picture
-        ordered = [pictures[row] for row in kept]
-        return dali.as_batch(ordered).evaluate() if self._on_gpu and kept else ordered
+        return [pictures[row] for row in kept]
 
     def _nothing(self, size: int) -> torch.Tensor:
         return torch.empty((0, size, size, 3), dtype=torch.uint8, device=self.device)

@@ -5,8 +5,10 @@ import pytest
 import torch
 from pictures import picture
 
+from ccd_fast.kernels import cupy_kernels, numpy_twins
 from ccd_fast.machine.device_streams import on_stream_for
 from ccd_fast.views import installed_backends, jitter_factors, open_backend, prefetched
+from ccd_fast.views.gpu_decoder import HW_DECODER_LOAD_BY
 from tests.views import samples
 
 pytestmark = [
@@ -42,6 +44,12 @@ def decoded(backend, files):
     return backend.decode(files, np.arange(len(files)))
 
 
+def on_host(photographs):
+    """The decoded pixels themselves, by row."""
+    pixels = (torch.from_dlpack(tensor).cpu().clone() for tensor in photographs.pixels.tensors)
+    return dict(zip(photographs.rows.tolist(), pixels, strict=True))
+
+
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     assert ours.device.type == "cuda"
     difference = (ours.cpu().int() - theirs.int()).abs()
@@ -67,6 +75,40 @@ def test_crops_agree_with_the_cpu(backends, files):
     high = np.minimum(low + 1 + rng.integers(1, 200, (60, 2)), theirs.sizes[owner, ::-1])
     boxes = np.concatenate([low, high], axis=1)
     close(gpu.crop(ours, owner, boxes, 64, "bicubic"), cpu.crop(theirs, owner, boxes, 64, "bicubic"))
+
+
+@pytest.mark.parametrize("load", ["0", "1"])
+def test_the_pixels_of_a_file_depend_on_that_file_alone(files, monkeypatch, load):
+    """Whatever its neighbours are, its place among them, and the batches that the decoder had before."""
+    monkeypatch.setenv(HW_DECODER_LOAD_BY, load)
+    backend, rows = open_backend("dali", 2, "cuda"), np.arange(len(files))
+    alone = {row: on_host(backend.decode([files[row]], rows[row : row + 1]))[row] for row in rows.tolist()}
+    orders = [np.random.default_rng(seed).permutation(rows) for seed in range(4)]
+    for order in (rows, rows[::-1], *orders, rows[:3], rows[3:], orders[0][:11]):
+        together = on_host(backend.decode([files[row] for row in order], order))
+        assert list(together) == order.tolist()
+        for row, pixels in together.items():
+            assert torch.equal(pixels, alone[row]), files[row].name
+
+
+@pytest.mark.skipif(not cupy_kernels.available(), reason="CuPy is not installed")
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_crops_are_the_twins_of_the_decoded_pixels(backends, files, interpolation):
+    gpu = backends[1]
+    photographs = decoded(gpu, files)
+    pixels = on_host(photographs)
+    places = torch.tensor([[p.data_ptr(), *p.shape[:2]] for p in pixels.values()])
+    owner = np.arange(len(files))
+    boxes = np.column_stack([photographs.sizes[:, ::-1] // 4, np.maximum(photographs.sizes[:, ::-1] // 2, 1)])
+    whole = np.column_stack([np.zeros_like(photographs.sizes), photographs.sizes[:, ::-1]])
+    for asked, ours in (
+        (boxes, gpu.crop(photographs, owner, boxes, 64, interpolation)),
+        (boxes, gpu.crop(photographs, *(torch.from_numpy(a).cuda() for a in (owner, boxes)), 64, interpolation)),
+        (whole, gpu.whole(photographs, 64, interpolation)),
+    ):
+        on_cpu = (torch.from_numpy(owner), torch.from_numpy(asked))
+        twin = numpy_twins.crop_resize(places, *on_cpu, 64, interpolation, int(photographs.sizes.max()))
+        assert torch.equal(ours.cpu(), twin)
 
 
 def test_jitter_agrees_with_the_cpu(backends, files):
