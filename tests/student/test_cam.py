@@ -1,3 +1,4 @@
+import pretend_card
 import pytest
 import torch
 
@@ -47,3 +48,22 @@ def test_a_class_is_active_at_tau_itself():
 def test_no_active_class_gives_no_box():
     found = boxes_of_active_classes(torch.full((2, 3), -9.0), torch.randn(2, 3, 4, 4), 0.5, 8, 0.95, 0.1)
     assert found.boxes.shape == (0, 4)
+
+
+def test_boxes_leave_the_card_in_one_copy(monkeypatch):
+    """Each copy to the host waits for all that the GPU has queued."""
+    run, copies = pretend_card.run, []
+
+    def counted(func, args, kwargs):
+        if func._schema.name == "aten::_to_copy" and torch.device(kwargs.get("device", "cuda")).type == "cpu":
+            copies.append(tuple(args[0].shape))
+        return run(func, args, kwargs)
+
+    logits, cam = torch.tensor([[9.0, -9.0, 9.0]]), torch.rand((1, 3, 4, 4), generator=torch.Generator().manual_seed(0))
+    on_host = boxes_of_active_classes(logits, cam, 0.5, 64, 0.5, 0.0)
+    monkeypatch.setattr(pretend_card, "run", counted)
+    with pretend_card.pretend_card():
+        on_card = boxes_of_active_classes(logits.cuda(), cam.cuda(), 0.5, 64, 0.5, 0.0)
+    assert copies == [(2, 6)]
+    assert on_card.classes.tolist() == on_host.classes.tolist() == [0, 2]
+    assert on_card.boxes.tolist() == on_host.boxes.tolist()
