@@ -9,20 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from ccd_fast import kernels
+from ccd_fast.machine.copies import send
 from ccd_fast.views.backend import Indices, Interpolation
-
-
-def staged(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Give memory of the host to fill and to send by :func:`sent`: pinned, where a GPU is to read it.
-
-    Pinned memory is kept by torch and given out again, each piece once all copies out of it are done.
-    """
-    return torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
-
-
-def sent(filled: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Queue the copy of staged memory to a device, without waiting for it; on a CPU it is that memory itself."""
-    return filled.to(device, non_blocking=True)
 
 
 def uploaded(arrays: Sequence[Indices], device: torch.device) -> list[torch.Tensor]:
@@ -30,10 +18,8 @@ def uploaded(arrays: Sequence[Indices], device: torch.device) -> list[torch.Tens
     there = [array for array in arrays if isinstance(array, torch.Tensor)]
     if len(there) == len(arrays):
         return there
-    sizes = [int(np.prod(array.shape)) for array in arrays]
-    memory = staged((sum(sizes),), torch.int64, device)
-    np.concatenate([np.asarray(array).reshape(-1) for array in arrays], out=memory.numpy())
-    parts = torch.split(sent(memory, device), sizes)
+    flat = [np.asarray(array).reshape(-1) for array in arrays]
+    parts = torch.split(send(torch.from_numpy(np.concatenate(flat)), device), [len(part) for part in flat])
     return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
 
