@@ -75,7 +75,7 @@ class DaliViews:
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
         read: Reader = read_bytes,
     ) -> None:
-        """Open DALI's thread pool with ``threads`` threads, fewer on a GPU; see :func:`ccd_fast.views.open_backend`."""
+        """Open the backend with ``threads`` threads, fewer on a GPU; see :func:`ccd_fast.views.open_backend`."""
         self.name = "dali"
         self.device = torch.device(device)
         self._on_gpu = self.device.type == "cuda"
@@ -93,11 +93,11 @@ class DaliViews:
                     "views: CuPy is not installed, so DALI cuts the crops on the GPU, with pixels of its own and work "
                     "of the host for each: pip install 'ccd_fast[cuda]'"
                 )
-        dali.set_num_threads(threads)
+        self._threads = threads
         self._resize_on_the_host = HostResize(threads)
         self._max_megapixels = max_megapixels
         self._read = read
-        self._idle_contexts: dict[int, list[Any]] = defaultdict(list)
+        self._idle_contexts: dict[int | None, list[Any]] = defaultdict(list)
 
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
         """Decode files; see :class:`ViewBackend`."""
@@ -176,20 +176,18 @@ class DaliViews:
 
     @contextmanager
     def on_torch_stream(self) -> Iterator[None]:
-        """On a GPU, let DALI work on the stream that is torch's current one, in the thread that calls.
+        """Let DALI work for this backend in the calling thread, on a GPU on the stream that is torch's current one.
 
-        A DALI context holds its operators, a decoder of the GPU among them that takes long to make, and works in one
-        thread at a time: those that are idle are kept, by stream, for whichever thread comes next.
+        A DALI context holds threads, and operators made for so many threads (a decoder of the GPU among them, that
+        takes long to make), and works for one caller at a time: those that are idle are kept, by stream.
         """
-        if self.device.type != "cuda":
-            yield
-            return
-        stream = TorchStream(self.device)
-        idle = self._idle_contexts[stream.handle]
+        stream = TorchStream(self.device) if self._on_gpu else None
+        idle = self._idle_contexts[stream.handle if stream else None]
         try:
             context = idle.pop()
         except IndexError:
-            context = dali.EvalContext(device_id=stream.device_id, cuda_stream=stream)
+            where = {"device_id": stream.device_id, "cuda_stream": stream} if stream else {}
+            context = dali.EvalContext(num_threads=self._threads, **where)
         with context, dali.EvalMode.sync_cpu:  # else each call would be handed to another thread, and waited for
             yield
         idle.append(context)

@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,21 @@ def test_pillow_gives_the_same_in_one_thread_and_in_several(files, tmp_path):
         lambda b, of: b.crop(of, owner, boxes, 32, "bilinear"),
     ):
         assert torch.equal(view(alone, found[0]), view(together, found[1]))
+
+
+def test_a_backend_of_dali_may_have_fewer_threads_than_one_before(files):
+    """A decoder of the other one's would wait for threads that there are no more, for ever."""
+    found = []
+
+    def work():
+        for threads in (3, 1):
+            backend = open_backend("dali", threads)
+            found.extend(len(decoded(backend, files)) for backend in (backend, backend))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert found == [len(files)] * 4
 
 
 @pytest.mark.parametrize("name", ["dali", "pillow"])

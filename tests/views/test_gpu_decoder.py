@@ -42,14 +42,12 @@ class FakeDali:
     EvalMode = REAL.EvalMode
 
     def __init__(self) -> None:
-        self.asked, self.sliced, self.threads = [], [], 0
+        self.asked, self.sliced, self.contexts = [], [], []
         self.decoders = SimpleNamespace(image=self.decode)
         self.as_batch = lambda given, **_: given
 
-    def set_num_threads(self, threads):
-        self.threads = threads
-
-    def EvalContext(self, **_):  # noqa: N802  as DALI calls it
+    def EvalContext(self, **how):  # noqa: N802  as DALI calls it
+        self.contexts.append(how)
         return contextlib.nullcontext()
 
     def decode(self, encoded, **how):
@@ -101,7 +99,8 @@ def test_by_default_the_hardware_takes_all_that_it_can(dali, decode):
     how = dali.asked[0][1]
     assert (how["device"], how["hw_decoder_load"], how["affine"]) == ("gpu", 1.0, False)
     assert how["device_memory_padding"] < 2**24  # DALI's own
-    assert dali.threads == gpu_decoder.THREADS
+    (context,) = dali.contexts
+    assert (context["num_threads"], context["device_id"]) == (gpu_decoder.THREADS, 0)
     assert backend.name == "dali, hw_decoder_load 1, resized by our kernel"
 
 
