@@ -50,15 +50,15 @@ class PillowViews:
         read: Reader = read_bytes,
         threads: int = 1,
     ) -> None:
-        """Open the backend; see :func:`ccd_fast.views.open_backend`. A thread starts when it is needed first."""
+        """Open the backend; see :func:`ccd_fast.views.open_backend`. One thread is the caller's own."""
         self.device = torch.device(device)
         self._max_megapixels = max_megapixels
         self._read = read
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pillow")
+        self._each = map if threads == 1 else ThreadPoolExecutor(threads, thread_name_prefix="pillow").map
 
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
         """Decode files; see :class:`ViewBackend`."""
-        found = list(self._threads.map(self._decoded, files))
+        found = list(self._each(self._decoded, files))
         pictures = [picture for picture in found if not isinstance(picture, str)]
         given = zip(rows.tolist(), found, strict=True)
         unreadable = {row: reason for row, reason in given if isinstance(reason, str)}
@@ -109,7 +109,7 @@ class PillowViews:
         def put(place: int) -> None:
             filled[place] = np.asarray(make(sources[place]))
 
-        list(self._threads.map(put, range(len(sources))))
+        list(self._each(put, range(len(sources))))
         return send(squares, self.device)
 
 

@@ -173,9 +173,10 @@ def test_nothing_to_cut_gives_nothing(dali, decode):
     assert backend.crop(found, none[:, 0], none, 32, "bilinear").device == CARD
 
 
-def test_without_cupy_dali_cuts_and_a_line_says_so(dali, decode, monkeypatch, capsys):
-    monkeypatch.setattr(cupy_kernels, "available", lambda: False)
-    backend = views_by_dali.DaliViews(2, "cuda")
+def test_without_cupy_dali_cuts_and_a_line_says_so(dali, decode, capsys):
+    with pytest.MonkeyPatch.context() as patch:  # undone before the card is, whose stand-in it takes the place of
+        patch.setattr(cupy_kernels, "available", lambda: False)
+        backend = views_by_dali.DaliViews(2, "cuda")
     said = capsys.readouterr().err
     assert said.startswith("ccd-fast: views: CuPy is not installed, so DALI cuts the crops")
     assert said.count("\n") == 1
