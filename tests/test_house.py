@@ -69,8 +69,9 @@ def test_every_room_has_its_floor_and_nothing_else_stands_at_the_root():
 def test_a_room_says_what_lives_there_and_hands_names_on(file):
     tree = ast.parse(file.read_text(encoding="utf-8"))
     assert "mports " in (ast.get_docstring(tree) or ""), "it says what it may import"
-    allowed = (ast.Expr, ast.ImportFrom, ast.Assign)
-    assert all(isinstance(node, allowed) for node in tree.body), "what does something lives in a file of its own"
+    allowed = (ast.Expr, ast.ImportFrom, ast.Assign, ast.If)
+    does = [node for node in tree.body if not isinstance(node, allowed) and getattr(node, "name", "") != "__getattr__"]
+    assert not does, "what does something lives in a file of its own"
 
 
 def test_no_file_is_a_bag_or_longer_than_a_few_screens():

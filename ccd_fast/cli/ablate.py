@@ -68,14 +68,15 @@ def ablate(
 
     machine.keep_freed_memory()
     names = options.each_of(options.listed(tables, "--tables"), TABLES, "--tables")
+    place = options.where(device)
     study = studies.Study(
         source=Source(dataset, data_root, classes, truth, boxes),
         recipe=recipe,
         overrides=options.overrides(set_, teacher, student, student_weights, templates),
         seeds=options.seeds(seeds, set_),
         out=out,
-        stages=Stages(Console(stderr=True)),
-        device=options.where(device),
+        stages=Stages(Console(stderr=True), opening=options.opening()),
+        device=place,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     options.goes_on_with("the same command: finished runs are kept")

@@ -61,6 +61,7 @@ def engine(
     runtimes = options.each_of(runtime or list(engines.RUNTIMES), engines.RUNTIMES, "--runtime")
     default = ["fp32"] if device == "cpu" else list(engines.PRECISIONS)
     precisions = options.each_of(precision or default, engines.PRECISIONS, "--precision")
+    options.tell_where()
     rows, refused, ceilings = library.bench(
         clip.tower,
         runtimes,
@@ -148,6 +149,7 @@ def decode(
     kept = readable(files, backend, batch_size)
     if not kept:
         raise UserError(f"--data-root {root}: no image in it that can be read")
+    options.tell_where()
     result = measure_decode(Load(kept, batch_size, image_size, count, device), names)
     if not json_:
         show_decode(result)
@@ -192,6 +194,7 @@ def kernels(
     device = options.where(device)
     place = suite.check_device(device)
     count = rows or suite.ROWS[place.type]
+    options.tell_where()
     rates = suite.bench(place, count, classes, repeats)
     shape = {"device": device, "images": count, "classes": classes, "sets": suite.SETS}
     if not json_:

@@ -67,6 +67,7 @@ def relabel(
         *(root, images, names, judge, batch_size, student, student_weights, image_size, views, student_runtime),
         *(device, runtime, precision),  # type: ignore[arg-type]
     )
+    options.tell_where()
     result = measure_relabel(load, repeats)
     if not json_:
         show(result)

@@ -63,6 +63,7 @@ def train(
     load = open_load(root, images, names, judge, 16, student, student_weights, image_size, views, device=device)
     knobs = {"batch_size": batch_size, "precision": precision, "compile": compile_}
     recipe = load.recipe.model_copy(update={"train": load.recipe.train.model_copy(update=knobs)})
+    options.tell_where()
     result = measure_training(load, recipe, repeats)
     if not json_:
         show(result)

@@ -100,6 +100,7 @@ def build_engines(
         force,
         anew=images is not None,
     )
+    options.tell_where()
     if as_json:
         typer.echo(json.dumps(_entry(store, built.file.parent.name)))
         return

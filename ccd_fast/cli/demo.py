@@ -54,7 +54,7 @@ def demo(
     folder = RunFolder(out)
     if not resume:
         folder.check_free(resume=False, overwrite=overwrite)
-    stages = Stages(Console(stderr=True))
+    stages = Stages(Console(stderr=True), opening=options.opening())
     source = story.draw(seed, stages, scenes, max(scenes // 4, 20))
     shared = out.with_name(f".{out.name}.shared")
     if not resume:

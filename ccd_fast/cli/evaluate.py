@@ -69,7 +69,7 @@ def evaluate(
         raise UserError(f"no known labels for the {split} images: give them with --truth FILE")
     place = "cpu" if model.recipe.compat == "official" else options.where(device)
     backend, absent_ap = evaluation_conditions(model.recipe, place)
-    with Stages(Console(stderr=True)).stage("evaluate", len(images)) as stage:
+    with Stages(Console(stderr=True), opening=options.opening()).stage("evaluate", len(images)) as stage:
         student = trained.at_work(model, len(images), place)
         seen = predict(student, images.files_of_all(), Reading(backend), model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():

@@ -108,13 +108,14 @@ def label(
     names = library.class_names(classes, run)
     fixed = _limits(names, THRESHOLD if threshold is None else threshold, thresholds, labels_per_image)
     machine.keep_freed_memory()
-    stages = Stages(Console(stderr=True))
+    place = options.where(device)
+    stages = Stages(Console(stderr=True), opening=options.opening())
     if run is not None:
-        labelled = library.by_run(data_root, run, stages, options.where(device), dataset)
+        labelled = library.by_run(data_root, run, stages, place, dataset)
     else:
         assert classes is not None  # seen to above
         knobs = config.load(recipe, options.overrides(set_, teacher, None, None, templates))
-        labelled = library.by_teacher(data_root, classes, knobs, stages, options.where(device), dataset)
+        labelled = library.by_teacher(data_root, classes, knobs, stages, place, dataset)
     limits = fixed if labels_per_image is None else np.full_like(fixed, library.limit_for(labelled, labels_per_image))
     decided = library.chosen(labelled, limits)
     _write(out, label_files.FORMATS[kind](labelled, decided))

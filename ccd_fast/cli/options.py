@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from ccd_fast.cli import completion
 from ccd_fast.errors import UserError, nearest, printable
 
 _state = {"debug": False}
+_opening = [""]
 _go_on: list[tuple[str, Path | None]] = [("", None)]
 
 
@@ -38,17 +38,27 @@ def warn(text: str) -> None:
 
 
 def where(device: str) -> str:
-    """Settle ``--device``, and say in a line what ``auto`` has become, and why, once for all processes of a run.
+    """Settle ``--device``, and keep the line that says what ``auto`` has become, and why, for :func:`opening`.
 
     Raises:
         UserError: there is no such device.
     """
     from ccd_fast import machine
 
-    place, line = machine.choose_device(device)
-    if line and os.environ.get("RANK", "0") == "0":
-        typer.echo(printable(line), err=True)
+    place, _opening[0] = machine.choose_device(device)
     return str(place)
+
+
+def opening() -> str:
+    """Give the line on the device, once: it goes before the first thing that is shown, and not before an error."""
+    line, _opening[0] = _opening[0], ""
+    return printable(line)
+
+
+def tell_where() -> None:
+    """Print the line on the device, if there is one, before work begins."""
+    if line := opening():
+        typer.echo(line, err=True)
 
 
 def debugging() -> bool:

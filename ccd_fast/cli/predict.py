@@ -102,7 +102,7 @@ def predict(
     views = model.recipe.views
     backend = open_backend(views.backend, torch.get_num_threads(), device, views.max_megapixels)
     student = trained.at_work(model, len(files), device)
-    with Stages(Console(stderr=True)).stage("predict", len(files)) as stage:
+    with Stages(Console(stderr=True), opening=options.opening()).stage("predict", len(files)) as stage:
         seen = run_student(student, files, Reading(backend), model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         options.warn(f"{files[row]}: {reason}")

@@ -45,14 +45,15 @@ def reproduce(
 
     machine.keep_freed_memory()
     options.each_of([dataset], RECIPES, "DATASET")
+    place = options.where(device)
     study = studies.Study(
         source=Source(dataset, data_root),
         recipe=RECIPES[dataset],
         overrides=options.overrides(set_, teacher, student, student_weights),
         seeds=options.seeds(seeds, set_),
         out=out or Path("runs") / f"reproduce-{dataset}",
-        stages=Stages(Console(stderr=True)),
-        device=options.where(device),
+        stages=Stages(Console(stderr=True), opening=options.opening()),
+        device=place,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )
     if dry_run:

@@ -66,7 +66,6 @@ def train(
     from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
     from ccd_fast.recipes import config
-    from ccd_fast.runs import tensorboard as tensorboard_log
 
     if resume and overwrite:
         raise UserError("--resume goes on with a run and --overwrite replaces it: give one of them")
@@ -82,14 +81,14 @@ def train(
         named = ", ".join("--" + name.strip("_").replace("_", "-") for name in changed)
         raise UserError(f"--resume goes on with the run's own recipe and data: leave out {named}")
 
-    kept = tensorboard_log.open_log(out, log, resume)
-
     from ccd_fast import machine
     from ccd_fast.machine import ranks
     from ccd_fast.outputs import trained
     from ccd_fast.runs import RunFolder, Stages
+    from ccd_fast.runs import tensorboard as tensorboard_log
     from ccd_fast.training import train as run
 
+    kept = tensorboard_log.open_log(out, log, resume)
     machine.keep_freed_memory()
     if source is None:
         source, knobs = trained.origin(out)
@@ -103,7 +102,7 @@ def train(
         source,
         knobs,
         folder,
-        Stages(Console(stderr=True, quiet=not processes.leads), folder.add_metrics),
+        Stages(Console(stderr=True, quiet=not processes.leads), folder.add_metrics, options.opening()),
         device=device,
         resume=resume,
         overwrite=overwrite,

@@ -184,8 +184,14 @@ class Stages:
         on_gpu: whether the stages run on a GPU; see :class:`Stage`.
     """
 
-    def __init__(self, console: Console, keep: Callable[[dict[str, Any]], None] | None = None) -> None:
-        """Show on ``console``; give each ended stage's record to ``keep``, if there is one."""
+    def __init__(
+        self, console: Console, keep: Callable[[dict[str, Any]], None] | None = None, opening: str = ""
+    ) -> None:
+        """Show on ``console``; give each ended stage's record to ``keep``, if there is one.
+
+        ``opening`` is a line that goes before everything else, once there is something to show.
+        """
+        self._opening = opening
         self.console = console
         self.keep = keep
         self.least: Mapping[str, Mapping[str, float]] = {}
@@ -193,12 +199,19 @@ class Stages:
 
     def say(self, text: str) -> None:
         """Print a line between stages."""
+        self._open()
         self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+    def _open(self) -> None:
+        opening, self._opening = self._opening, ""
+        if opening:
+            self.say(opening)
 
     @contextmanager
     def stage(self, name: str, total: int, keeper: Keeps | None = None, **labels: Any) -> Iterator[Stage]:
         """Run a stage over ``total`` images; ``labels`` (an epoch, say) go into its record."""
         title = name + "".join(f" {key} {value}" for key, value in labels.items())
+        self._open()
         with self._display(title, total) as show:
             stage = Stage(name, total, show, keeper, self.least.get(name))
             stage.on_gpu = self.on_gpu

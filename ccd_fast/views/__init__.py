@@ -1,15 +1,20 @@
 """Views: files become square uint8 pictures, whole, cropped, or changed for training.
 
 Two backends do the same work behind one Protocol: DALI (fast; Linux) and Pillow (everywhere; the reference that DALI is
-tested against). Imports the machine, kernels and the ground.
+tested against). Imports the machine, kernels and the ground. Names are handed on when they are asked for: whoever only
+looks for files in shards, as data sets do, does not wait for torch.
 """
 
-from ccd_fast.views.backend import Interpolation, Photographs, ViewBackend
-from ccd_fast.views.boxes import to_image_boxes
-from ccd_fast.views.files import EncodedCache, read_bytes
-from ccd_fast.views.opening import installed_backends, open_backend
-from ccd_fast.views.prefetch import prefetched, works_ahead
-from ccd_fast.views.training import flipped, jitter_factors
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ccd_fast.views.backend import Interpolation, Photographs, ViewBackend
+    from ccd_fast.views.boxes import to_image_boxes
+    from ccd_fast.views.files import EncodedCache, read_bytes
+    from ccd_fast.views.opening import installed_backends, open_backend
+    from ccd_fast.views.prefetch import prefetched, works_ahead
+    from ccd_fast.views.training import flipped, jitter_factors
 
 __all__ = [
     "EncodedCache",
@@ -25,3 +30,20 @@ __all__ = [
     "to_image_boxes",
     "works_ahead",
 ]
+
+WHERE = {
+    "backend": ("Interpolation", "Photographs", "ViewBackend"),
+    "boxes": ("to_image_boxes",),
+    "files": ("EncodedCache", "read_bytes"),
+    "opening": ("installed_backends", "open_backend"),
+    "prefetch": ("prefetched", "works_ahead"),
+    "training": ("flipped", "jitter_factors"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Hand a name on from the file where it lives."""
+    for module, names in WHERE.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
