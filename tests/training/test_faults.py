@@ -30,7 +30,7 @@ from ccd_fast.errors import RunError, UserError
 from ccd_fast.outputs import trained
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stage
-from ccd_fast.student.prediction import decoded
+from ccd_fast.student import LOAD_BATCH, decoded
 from ccd_fast.views import open_backend
 from tests.datasets.benchmark_trees import make_benchmark
 
@@ -116,7 +116,7 @@ def test_damaged_files_are_named_and_shift_no_row(tmp_path, counts, backend):
     images = unlabelled(tmp_path, ("a", "b"))
     views = open_backend(backend, 2)
     seen, unreadable = {}, {}
-    for photographs in decoded(images.files_of_all(), views, Stage("test", FILES, lambda _: None)):
+    for photographs in decoded(images.files_of_all(), views, Stage("test", FILES, lambda _: None), LOAD_BATCH):
         unreadable |= photographs.unreadable
         square = views.whole(photographs, size, "bilinear")
         seen |= dict(zip(photographs.rows.tolist(), square, strict=True))
