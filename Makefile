@@ -20,7 +20,7 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # What to run between two thoughts: lint, the house, the algebra of labels, the kernels on the host, one tiny run.
-QUICK := tests/test_house.py tests/labels/test_pseudo_labels.py tests/labels/test_view_choice.py \
+QUICK := tests/test_house.py tests/labels/test_table.py tests/labels/test_view_choice.py \
 	tests/student/test_losses.py tests/student/test_cam.py tests/kernels/test_on_the_host.py tests/training/test_old_run.py
 
 quick: lint

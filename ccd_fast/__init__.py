@@ -21,3 +21,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     raise AttributeError(f"module 'ccd_fast' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what there is, for whoever looks."""
+    return sorted(__all__)

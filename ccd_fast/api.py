@@ -1,7 +1,7 @@
 """What programs call: train a classifier, label photographs, predict, and load what was trained."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,7 @@ class Model:
     """
 
     folder: Path
-    trained: Trained
+    trained: Trained = field(repr=False)
     device: str = "cpu"
 
     @property

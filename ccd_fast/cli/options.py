@@ -45,8 +45,15 @@ def where(device: str) -> str:
     """
     from ccd_fast import machine
 
-    place, _opening[0] = machine.choose_device(device)
+    place, line = machine.choose_device(device)
+    if line:
+        opens_with(line)
     return str(place)
+
+
+def opens_with(line: str) -> None:
+    """Keep a line for :func:`opening`."""
+    _opening[0] = line
 
 
 def opening() -> str:

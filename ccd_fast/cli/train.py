@@ -93,7 +93,7 @@ def train(
     if source is None:
         source, knobs = trained.origin(out)
         if not options.was_given(context, "device"):
-            device = trained.device_of(out)
+            device = _as_it_began(out)
     processes, device = ranks.join(options.where(device))
     folder = RunFolder(out, processes, kept)
     again = f"`ccd-fast train --resume --out {shlex.quote(str(out))}`, from where it is"
@@ -115,6 +115,27 @@ def train(
         else:
             show(summary, out)
         write_or_say(out, json_)
+
+
+def _as_it_began(run: Path) -> str:
+    """Give the device that a run began on.
+
+    Raises:
+        UserError: it is not here.
+    """
+    from ccd_fast import machine
+    from ccd_fast.errors import UserError
+    from ccd_fast.outputs import trained
+
+    device = trained.device_of(run)
+    try:
+        machine.check_device(device)
+    except UserError:
+        raise UserError(
+            f"--resume: the run began on {device}, which is not here; go on elsewhere with --device auto"
+        ) from None
+    options.opens_with(f"device: {device}, as the run began")
+    return device
 
 
 def show(summary: dict[str, Any], out: Path) -> None:

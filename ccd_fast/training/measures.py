@@ -21,7 +21,7 @@ def measure(
         state.metrics[name] = metrics.record()
 
 
-def test_metrics(parts: Parts, epoch: int) -> Metrics | None:
+def student_metrics(parts: Parts, epoch: int) -> Metrics | None:
     """Evaluate the student on the test images; None where there are none."""
     test = parts.test
     if test is None or test.truth is None:

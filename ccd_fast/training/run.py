@@ -7,7 +7,7 @@ from ccd_fast import machine
 from ccd_fast import student as students
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError
-from ccd_fast.evaluation import choose_epoch, explain_choice, mean_average_precision, oracle_epoch
+from ccd_fast.evaluation import Metrics, choose_epoch, explain_choice, mean_average_precision, oracle_epoch
 from ccd_fast.labels import PseudoLabels
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages, Stop
@@ -17,7 +17,7 @@ from ccd_fast.teacher import resolve, twins_warning
 from ccd_fast.training import description
 from ccd_fast.training.ccd import Ccd
 from ccd_fast.training.epoch import Fitted, fit_epoch
-from ccd_fast.training.measures import CHOSEN, LAST, ORACLE, UPDATED, test_metrics
+from ccd_fast.training.measures import CHOSEN, LAST, ORACLE, UPDATED, student_metrics
 from ccd_fast.training.memory import Memory
 from ccd_fast.training.method import Method
 from ccd_fast.training.passes import least_seconds, open_passes
@@ -88,14 +88,17 @@ def _run(parts: Parts, method: Method, until: int) -> State:
     if parts.folder.has_state():
         state = _restore(parts)
     else:
-        parts.folder.add_to_quarantine(parts.images.paths, {})
+        parts.folder.add_to_quarantine(parts.images.paths, {})  # an empty list says that none is unreadable
         state = method.first_labels()
         _save(parts, state)
     for epoch in range(state.epoch, until):
-        if method.before_epoch(state, epoch):
+        if method.before_epoch(state, epoch):  # nothing in the warm-up; from then on the label updates
             _save(parts, state)
         fitted = _train(parts, method, state, epoch)
-        _look(parts, state, epoch, fitted)
+        metrics = _measure(parts, state, epoch, fitted)
+        _choose(parts, state, epoch, metrics)
+        _tell(parts, epoch, fitted, metrics)
+        state.epoch = epoch + 1
         _save(parts, state)
     return state
 
@@ -113,9 +116,9 @@ def _train(parts: Parts, method: Method, state: State, epoch: int) -> Fitted:
     return fitted
 
 
-def _look(parts: Parts, state: State, epoch: int, fitted: Fitted) -> None:
-    """Look at the test images, and see whether this is the epoch to keep (section 6)."""
-    recipe, labels = parts.recipe, state.labels
+def _measure(parts: Parts, state: State, epoch: int, fitted: Fitted) -> Metrics | None:
+    """Measure how the student agrees with the labels (section 6), and how good it is where the truth is known."""
+    labels = state.labels
     sure = labels.table[labels.readable] == 1
     agreement = mean_average_precision(fitted.predicted[labels.readable], sure, parts.passes.absent_ap)
     state.agreement.append(agreement)
@@ -124,12 +127,19 @@ def _look(parts: Parts, state: State, epoch: int, fitted: Fitted) -> None:
     record: dict[str, Any] = {"epoch": epoch, "loss": fitted.loss, "agreement": _number(agreement)}
     if UPDATED in state.metrics:
         record["pseudo_label_map"] = state.metrics[UPDATED]["mean_average_precision"]
-    metrics = test_metrics(parts, epoch)
+    metrics = student_metrics(parts, epoch)
     if metrics is not None:
         record["test"] = state.metrics[LAST] = metrics.record()
         state.test_maps.append(metrics.mean_average_precision)
         if oracle_epoch(state.test_maps) == len(state.test_maps) - 1:
             state.metrics[ORACLE] = metrics.record()
+    parts.folder.add_metrics(record)
+    return metrics
+
+
+def _choose(parts: Parts, state: State, epoch: int, metrics: Metrics | None) -> None:
+    """Keep the student of this epoch, where it is the one to keep (section 6)."""
+    recipe = parts.recipe
     is_last = epoch == recipe.train.epochs - 1
     fires = recipe.train.choose == "label-free" and choose_epoch(state.agreement) == epoch
     if state.chosen is None and (fires or is_last):
@@ -137,12 +147,15 @@ def _look(parts: Parts, state: State, epoch: int, fitted: Fitted) -> None:
         parts.folder.save_student("best", parts.student.state_dict())
         if metrics is not None:
             state.metrics[CHOSEN] = metrics.record()
-    parts.folder.add_metrics(record)
+
+
+def _tell(parts: Parts, epoch: int, fitted: Fitted, metrics: Metrics | None) -> None:
+    """Say in a line how the epoch went."""
+    recipe = parts.recipe
     shown = "" if metrics is None else f", test mAP {100 * metrics.mean_average_precision:.1f}"
     starts = recipe.is_consistent(epoch) and epoch == recipe.train.warmup_epochs
     of_both = " (with the consistency loss from here on)" if starts else ""
     parts.stages.say(f"epoch {epoch}: loss {fitted.loss:.4f}{of_both}{shown}")
-    state.epoch = epoch + 1
 
 
 def _open(

@@ -35,7 +35,7 @@ Moment = tuple[str, str, int]
 MOMENTS: dict[str, Moment] = {
     "in the first labels": ("ccd_fast.labels.table:FirstLabels", "add", 2),
     "in a training epoch": ("ccd_fast.training.steps:Trainer", "step", 7),
-    "before an evaluation": ("ccd_fast.training.run", "test_metrics", 2),
+    "before an evaluation": ("ccd_fast.training.run", "student_metrics", 2),
     "in a relabel pass": ("ccd_fast.labels.crop_scores:ScoredCrops", "add", 2),
     "while a checkpoint is written": ("os", "fsync", 23),
     "between two checkpoints": ("ccd_fast.runs.folder:RunFolder", "save_student", 3),
