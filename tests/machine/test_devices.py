@@ -27,6 +27,7 @@ def put_in(monkeypatch, tmp_path):
     cards = []
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setattr(devices, "NVIDIA_GPUS", tmp_path)
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: name)  # CuPy is installed
     monkeypatch.setattr(devices.shutil, "which", lambda name: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cards))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))
@@ -48,6 +49,14 @@ def test_auto_is_the_first_gpu_that_works(put_in):
         "cuda:1 does not work (eight ones give 7.0)",
     )
     assert put_in.current == [torch.device("cuda", 0), torch.device("cuda", 2)]
+
+
+def test_a_gpu_is_not_taken_without_what_the_kernels_need_and_the_line_says_so(put_in, monkeypatch):
+    put_in(8)
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: None)
+    place, line = machine.choose_device("auto")
+    assert place == CPU
+    assert "cuda:0 does not work (CuPy is not installed: pip install 'ccd_fast[cuda]')" in line
 
 
 def test_auto_is_the_cpu_where_no_gpu_is(put_in, capsys):
