@@ -108,7 +108,7 @@ def test_a_run_that_began_on_a_gpu_does_not_go_on_elsewhere_unasked(ccd, trained
     (tmp_path / "run" / "run.json").write_text(json.dumps({**described, "device": "cuda:7"}))
     code, _, err = ccd("train", "--resume", "--out", tmp_path / "run")
     assert code == 2
-    assert "--device cuda:7" in err
+    assert "the run began on cuda:7, which is not here; go on elsewhere with --device auto" in err
     assert ccd("train", "--resume", "--out", tmp_path / "run", "--device", "cpu")[0] == 0
 
 
