@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Processes that share the tests; each takes up to 4 GB.
 WORKERS ?= 2
 
-.PHONY: setup quick test test-faults card-trial lint format demo wheel clean
+.PHONY: setup quick test test-faults test-deep card-trial lint format demo wheel clean
 
 setup: .venv/.ready
 
@@ -28,6 +28,9 @@ quick: lint
 
 test-faults: setup
 	$(BIN)/python -m pytest -m faults -s tests/training
+
+test-deep: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m deep tests/engines
 
 card-trial: setup
 	PYTHONPATH=benchmarks $(BIN)/python -m card.trial

@@ -9,6 +9,7 @@ from ccd_fast.outputs import trained
 
 SMALL = (
     "student.image_size=64",
+    "student.relabel_image_size=same",
     "train.batch_size=8",
     "teacher.batch_size=8",
     "train.epochs=2",

@@ -7,8 +7,8 @@ import shutil
 import pytest
 from benchmark_trees import TEST, TRAIN
 
-TINY = ("student.image_size=64", "train.batch_size=8", "teacher.batch_size=8", "labels.max_entropy=5", "train.epochs=2",
-        "train.warmup_epochs=1")  # fmt: skip
+TINY = ("student.image_size=64", "student.relabel_image_size=same", "train.batch_size=8", "teacher.batch_size=8",
+        "labels.max_entropy=5", "train.epochs=2", "train.warmup_epochs=1")  # fmt: skip
 
 
 @pytest.fixture

@@ -27,11 +27,24 @@ def pictures(number: int, size: int, seed: int = 5) -> torch.Tensor:
     return torch.from_numpy(np.stack([np.asarray(p) for p in drawn]))
 
 
-def random_model(architecture: str, image_size: int | None = None, seed: int = 0) -> Any:
-    """A model of open_clip whose statistics and layer scales are random too, as training would leave them."""
+def cut(visual: nn.Module, depth: int) -> None:
+    """Leave so many layers of each kind: every module that a tower has is still there, at its own width."""
+    for name, module in visual.named_modules():
+        own = name.rsplit(".", 1)[-1]
+        if own in ("resblocks", "blocks", "layer1", "layer2", "layer3", "layer4"):
+            del module[depth:]
+
+
+def random_model(architecture: str, image_size: int | None = None, seed: int = 0, depth: int | None = None) -> Any:
+    """A model of open_clip whose statistics and layer scales are random too, as training would leave them.
+
+    With a ``depth`` it has so many layers of each kind: exporting takes its time by the layer.
+    """
     torch.manual_seed(seed)
     pooled = isinstance(open_clip.get_model_config(architecture)["vision_cfg"].get("layers"), list)
     model = open_clip.create_model(architecture, force_image_size=None if pooled else image_size)
+    if depth is not None:
+        cut(model.visual, depth)
     for name, module in model.visual.named_modules():
         if isinstance(module, nn.BatchNorm2d):
             module.weight.data.uniform_(0.5, 1.5)

@@ -20,11 +20,15 @@ from tests.engines.test_runtimes import relative_error
 NATIVE_AND_OTHER = {"ViT-B-32": (224, 160), "RN50": (224, 160), "convnext_tiny": (224, 160), "mini-clip": (224, 192)}
 
 
-def tower(name: str, image_size: int, request: pytest.FixtureRequest) -> ImageTower:
+SHALLOW, DEEP = 1, pytest.param(None, marks=pytest.mark.deep, id="deep")
+"""Layers of each kind in a random tower; all of them in ``make test-deep``."""
+
+
+def tower(name: str, image_size: int, request: pytest.FixtureRequest, depth: int | None = SHALLOW) -> ImageTower:
     if name == "mini-clip":
         folder = request.getfixturevalue("shared") / "models" / "mini-clip"
         return teacher.load_clip(str(folder), image_size).tower
-    return tower_of(random_model(name, image_size), name)
+    return tower_of(random_model(name, image_size, depth=depth), name)
 
 
 def views(own: ImageTower, name: str) -> torch.Tensor:
@@ -40,9 +44,10 @@ def name(request) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*NATIVE_AND_OTHER, "ViT-B-16-SigLIP"])
 @pytest.mark.parametrize("which", [0, 1], ids=["native size", "another size"])
-def test_onnx_runtime_gives_open_clips_embeddings(name, which, request, cache):
+@pytest.mark.parametrize("depth", [SHALLOW, DEEP])
+def test_onnx_runtime_gives_open_clips_embeddings(name, which, depth, request, cache):
     size = NATIVE_AND_OTHER.get(name, (224, 160))[which]
-    own = tower(name, size, request)
+    own = tower(name, size, request, depth)
     pixels = views(own, name)
     reference = embed(own.module, pixels, own.mean, own.std)
     settings = EngineSettings("onnxruntime", batch_size=4, threads=2)
@@ -65,8 +70,9 @@ def test_a_tower_that_gives_its_tokens_too_is_embedded(runtime, image_size, tmp_
 @pytest.mark.slow
 @pytest.mark.skipif(tensorrt_runtime.module_name() != "tensorrt_rtx", reason="tensorrt_rtx is not installed")
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_tensorrt_rtx_builds_a_plan(name, precision, request, cache):
-    own = tower(name, NATIVE_AND_OTHER[name][0], request)
+@pytest.mark.parametrize("depth", [SHALLOW, DEEP])
+def test_tensorrt_rtx_builds_a_plan(name, precision, depth, request, cache):
+    own = tower(name, NATIVE_AND_OTHER[name][0], request, depth)
     settings = EngineSettings("tensorrt", precision, batch_size=4)
     file, fresh = engines.build(own, settings, Store(cache))
     assert fresh
