@@ -121,6 +121,10 @@ class PublishedPasses:
                 yield torch.sigmoid(student(views.first(photographs))[0])[0]
 
     @torch.inference_mode()
+    def cells(self, images: ImageSet, labels: PseudoLabels, stage: Stage) -> dict[int, str]:
+        """Never asked: compat mode refuses a grid."""
+        raise NotImplementedError
+
     def relabel(
         self,
         student: Student,

@@ -18,7 +18,7 @@ def relabel(
     images: ImageSet,
     reading: Reading,
     teacher: Teacher,
-    student: PixelClassifier,
+    student: PixelClassifier | None,
     labels: PseudoLabels,
     looks: ViewChoice,
     update: Update,
@@ -31,7 +31,7 @@ def relabel(
         images: N images.
         reading: of the views; each of its processes gets the whole table.
         teacher: scores the crops.
-        student: says where to look; it is left in evaluation mode.
+        student: says where to look, where the choice asks it; it is left in evaluation mode.
         labels: changed in place, all at once when the pass has ended.
         looks: chooses the crops.
         update: how the labels are drawn towards what the teacher sees.
@@ -41,7 +41,8 @@ def relabel(
     Returns:
         Rows that could not be read, with the reason; they keep their labels.
     """
-    student.eval()
+    if student is not None:
+        student.eval()
     scored = ScoredCrops(teacher, CropCache(budget=0) if cache is None else cache, images)
     unreadable: dict[int, str] = {}
     if left := stage.keeper.restored():
@@ -59,7 +60,7 @@ def relabel(
             crops = repeats = hits = 0
             if len(photographs):
                 seen = None
-                if looks.asks_the_student:
+                if looks.asks_the_student and student is not None:
                     with stage.part("student"), torch.inference_mode():
                         seen = student(views)
                     stage.saw("student", len(photographs))

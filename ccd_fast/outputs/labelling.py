@@ -134,11 +134,21 @@ def _whole(
     if len(unreadable) == len(images):
         raise UserError(f"{images.root}: none of the {len(images)} images can be read; the first: {unreadable[0]}")
     if bias is None:
-        return gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias), unreadable
+        labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
+        return labels, unreadable | _cells(passes, images, recipe, labels, stages)
     table = debiased_labels(gathered.scores, bias, recipe.labels.floor)
     table[~gathered.readable] = 0
     nothing = torch.zeros(len(bias), dtype=torch.int64)
-    return PseudoLabels(table, bias, nothing, torch.zeros_like(gathered.readable), gathered.readable), unreadable
+    labels = PseudoLabels(table, bias, nothing, torch.zeros_like(gathered.readable), gathered.readable)
+    return labels, unreadable | _cells(passes, images, recipe, labels, stages)
+
+
+def _cells(passes: Passes, images: ImageSet, recipe: Recipe, labels: PseudoLabels, stages: Stages) -> dict[int, str]:
+    """Look at the cells of a grid too, where the recipe asks for it."""
+    if not recipe.labels.grid:
+        return {}
+    with stages.stage("cells", len(images)) as stage:
+        return passes.cells(images, labels, stage)
 
 
 def chosen(labelled: Labelled, limits: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -98,7 +98,7 @@ def origin(run: Path) -> tuple[Source, Recipe]:
         )
     except (KeyError, TypeError) as error:
         raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: {error}") from error
-    return source, config.load(run / "recipe.toml")
+    return source, config.of_run(run)
 
 
 def class_names_of(run: Path) -> tuple[str, ...]:

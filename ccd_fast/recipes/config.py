@@ -52,6 +52,15 @@ def load(name_or_file: str | Path, overrides: Sequence[str] = (), base: str = "f
     return official.settled(recipe) if recipe.compat == "official" else recipe
 
 
+def of_run(run: Path) -> Recipe:
+    """Read the recipe of a run; a knob that came after the run has the value that changes nothing.
+
+    Raises:
+        UserError: in one line.
+    """
+    return load(run / "recipe.toml", base="paper-voc12")
+
+
 def _read(name_or_file: str, base: str) -> dict[str, Any]:
     if name_or_file in built_in():
         text = (resources.files("ccd_fast") / "recipes" / f"{name_or_file}.toml").read_text(encoding="utf-8")

@@ -79,6 +79,10 @@ class LabelKnobs(Section):
 
     max_entropy: NonNegative = Field(description="an image is confident up to this entropy, in nats")
     floor: Annotated[float, Ge(0), Lt(1)] = Field(description="label smoothing from below (epsilon)")
+    grid: Annotated[int, Ge(0), Le(16)] = Field(
+        description="the teacher also looks at the cells of a grid of so many a side; 0 is the whole image alone"
+    )
+    whole_weight: Share = Field(description="weight of the whole image beside the cells' maximum")
 
 
 class BiasKnobs(Section):
@@ -147,6 +151,12 @@ class TrainKnobs(Section):
     batch_size: Count = Field(description="images in a step")
     backbone_learning_rate: NonNegative = Field(description="Adam's learning rate for the backbone; 0 freezes it")
     head_learning_rate: Positive = Field(description="Adam's learning rate for the 1x1 convolution")
+    schedule: Literal["constant", "cosine"] = Field(
+        description="cosine: rates rise over the first twentieth of the steps and then fall to 0 along a cosine"
+    )
+    ema: Annotated[float, Ge(0), Lt(1)] = Field(
+        description="decay of the moving average of the student's weights, by step; it is what looks, and what is kept"
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         description="auto is fp32 on a CPU, bf16 on a GPU that has it"
     )

@@ -52,6 +52,7 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
         ("teacher.image_size", recipe.teacher.image_size, recipe.student.relabel_size),
         ("bias.min_count", recipe.bias.min_count, 1),
         ("relabel.min_tau", recipe.relabel.min_tau, start_of_search(recipe.labels.floor)),
+        ("labels.grid", recipe.labels.grid, 0),
         ("bias.again", recipe.bias.again, False),
         ("relabel.tau", recipe.relabel.tau, "once"),
         ("relabel.settle", recipe.relabel.settle, 0.0),

@@ -112,7 +112,7 @@ def read(run: Path) -> Facts:
         quarantine=quarantine[:QUARANTINED],
         quarantined=len(quarantine),
         machine=_machine(description["machine"]),
-        debiased=config.load(run / "recipe.toml").bias.debias,
+        debiased=config.of_run(run).bias.debias,
         counts=_counts(run, description["class_names"]),
     )
 
@@ -181,7 +181,7 @@ def _counts(run: Path, names: list[str]) -> list[Bar]:
 
 def _knobs(run: Path) -> tuple[dict[str, object], str]:
     """Give the knobs that differ from the built-in recipe which is nearest, and that one's name."""
-    own = config.load(run / "recipe.toml")
+    own = config.of_run(run)
     differing = {name: notes.changed(own, config.load(name)) for name in config.built_in()}
     nearest = min(differing, key=lambda name: len(differing[name]))
     return differing[nearest], nearest

@@ -5,7 +5,7 @@ from ccd_fast.labels.bias import bias_by_class
 from ccd_fast.runs.folder import BIAS
 from ccd_fast.student.losses import CcdLoss, confidence_weights
 from ccd_fast.training.measures import FIRST, TEACHER, UPDATED, measure
-from ccd_fast.training.state import Parts, State
+from ccd_fast.training.state import CELLS, Parts, State
 
 
 class Ccd:
@@ -46,6 +46,24 @@ class Ccd:
         measure(parts, state, f"{TEACHER}, test", zero_shot.scores, test, zero_shot.readable)
 
     def before_epoch(self, state: State, epoch: int) -> bool:
+        """Look at the cells of a grid before the first epoch, and update the labels after the warm-up."""
+        looked = self._look_at_the_cells(state)
+        return self._update(state, epoch) or looked
+
+    def _look_at_the_cells(self, state: State) -> bool:
+        """Draw the first labels towards what the teacher sees in the cells (section 2)."""
+        parts, images, labels = self.parts, self.parts.images, state.labels
+        if not parts.recipe.labels.grid or state.updated is not None:
+            return False
+        with parts.stages.stage("cells", len(images), parts.keeper("cells")) as stage:
+            unreadable = parts.passes.cells(images, labels, stage)
+        parts.folder.add_to_quarantine(images.paths, unreadable)
+        measure(parts, state, FIRST, labels.table, images, labels.readable)
+        on_disk.save(parts.folder, 0, images, labels)
+        state.updated = CELLS
+        return True
+
+    def _update(self, state: State, epoch: int) -> bool:
         """Set the activity threshold, at the first update or at each, and update the labels (section 4)."""
         parts, images, labels, knobs = self.parts, self.parts.images, state.labels, self.parts.recipe.relabel
         if not parts.recipe.updates_labels(epoch) or state.settled or state.updated == epoch:

@@ -8,6 +8,7 @@ from ccd_fast import machine
 from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
 from ccd_fast.labels import on_disk
+from ccd_fast.recipes import config
 from ccd_fast.training.state import Parts
 from ccd_fast.training.steps import could_differ
 
@@ -48,9 +49,9 @@ def refuse_another(parts: Parts) -> None:
     Raises:
         UserError: it says what differs.
     """
-    stored = (parts.folder.path / "recipe.toml").read_text(encoding="utf-8")
-    if stored != parts.recipe.dumps():
-        here, there = parts.recipe.dumps().splitlines(), stored.splitlines()
+    stored = config.of_run(parts.folder.path)
+    if stored != parts.recipe:
+        here, there = parts.recipe.dumps().splitlines(), stored.dumps().splitlines()
         differing = next((a for a, b in zip(here, there, strict=False) if a != b), "")
         raise UserError(f"--resume: the recipe is not that of the run: {differing!r} differs")
     described = parts.folder.read_json(FILE)

@@ -76,6 +76,10 @@ class Passes(Protocol):
         """Let the teacher score every whole image; also gives the unreadable rows with the reason (section 1)."""
         ...
 
+    def cells(self, images: ImageSet, labels: PseudoLabels, stage: Stage) -> dict[int, str]:
+        """Draw first labels towards what the teacher sees in a grid's cells; gives the unreadable rows (section 2)."""
+        ...
+
     def prepare(self, student: Student) -> None:
         """Build what :meth:`at_work` needs, before any work is done."""
         ...
@@ -162,7 +166,7 @@ def least_seconds(
         return {}
     tower = EmbedPixels(passes.tower)
     whole = {"teacher": ceilings.least_seconds(tower, passes.tower.image_size, passes.precision, device)}
-    found = dict.fromkeys(("first labels", "whole images", "zero-shot on the test images", "relabel"), whole)
+    found = dict.fromkeys(("first labels", "whole images", "zero-shot on the test images", "cells", "relabel"), whole)
     if student is not None:
         size, again = knobs.image_size, knobs.relabel_size
         of_a_look = {side: ceilings.least_seconds(student, side, "fp32", device) for side in {size, again}}

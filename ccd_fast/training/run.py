@@ -169,12 +169,13 @@ def _open(
     student = students.build(
         knobs.backbone, len(images.class_names), knobs.alpha, knobs.weights, recipe.seed, stages.say
     )
-    trainer = Trainer(student.to(device), recipe.train, knobs.image_size, ranks, stages.say)
+    trainer = Trainer(student.to(device), recipe.train, knobs.image_size, ranks, stages.say, len(images))
     if memory is not None:
-        memory.attend(student)
+        for network in {student, trainer.judged}:
+            memory.attend(network)
     with ranks.leader_first():
         passes = open_passes(recipe, images, objects, device, stages.say, memory, ranks)
-        passes.prepare(student)
+        passes.prepare(trainer.judged)
     stages.least = least_seconds(passes, len(images), knobs, device, student, trainer.precision)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
@@ -186,7 +187,7 @@ def _open(
         images=images,
         test=test if len(test) else None,
         passes=passes,
-        student=student,
+        student=trainer.judged,
         trainer=trainer,
         folder=folder,
         stages=stages,

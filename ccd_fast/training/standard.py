@@ -114,6 +114,15 @@ class StandardPasses:
         update = Update(recipe.labels.floor, recipe.weight_of_the_old(epoch), again)
         return relabel(images, self.reading, self.teacher, seer, labels, looks, update, stage, self.cache)
 
+    def cells(self, images: ImageSet, labels: PseudoLabels, stage: Stage) -> dict[int, str]:
+        """Draw the first labels towards what the teacher sees in the cells of a grid, as an update does."""
+        knobs = self.recipe.labels
+        views = self.recipe.views.model_copy(update={"choice": "grid", "grid": knobs.grid})
+        of_all = (len(images), len(images.class_names))
+        looks = ViewChoice(views, self.recipe.relabel, Cams(0, 1.0), of_all, (self.recipe.seed, 0), None)
+        update = Update(knobs.floor, knobs.whole_weight)
+        return relabel(images, self.reading, self.teacher, None, labels, looks, update, stage)
+
 
 def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int) -> torch.Tensor:
     """Give the teacher's views of the first images that can be read, for the check of its engine."""

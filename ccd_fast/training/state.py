@@ -12,6 +12,9 @@ from ccd_fast.student import Student
 from ccd_fast.training.passes import Passes
 from ccd_fast.training.steps import Trainer
 
+CELLS = -1
+"""Stands in :attr:`State.updated` for the look at the cells of a grid, before the first epoch."""
+
 
 @dataclass
 class State:
@@ -21,7 +24,7 @@ class State:
         labels: the pseudo-labels.
         epoch: the next epoch.
         tau: the activity threshold; None before the first update.
-        updated: the epoch of the last label update; None before the first.
+        updated: the epoch of the last label update, or :data:`CELLS`; None before the first.
         settled: whether label updates have ended, as the last one changed too little.
         agreement: m_e of each finished epoch (section 6); NaN where it is undefined.
         test_maps: test mAP of each finished epoch, where there is any truth; to compare, never to choose.

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from timm.layers import convert_sync_batchnorm
+from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
@@ -42,6 +43,17 @@ def adam(student: Student, knobs: TrainKnobs) -> torch.optim.Adam:
         {"params": list(student.head.parameters()), "lr": knobs.head_learning_rate},
     ]
     return torch.optim.Adam(groups, fused=True)
+
+
+def cosine(taken: int, steps: int) -> float:
+    """Give the share of the learning rate after some steps: up over the first twentieth, then down to 0.
+
+    A run takes fewer steps than there were to be where photographs cannot be read, and never more.
+    """
+    rising = max(steps // 20, 1)
+    if taken < rising:
+        return (taken + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (taken - rising) / max(steps - rising, 1)))
 
 
 def choose_precision(wanted: Wanted, device: torch.device) -> Precision:
@@ -97,6 +109,8 @@ class Trainer:
 
     Attributes:
         student: trained in place.
+        judged: what looks at photographs outside the steps, and is kept: the moving average of the student's weights
+            (``train.ema``), or the student itself.
         precision: of convolutions and products.
         compiled: whether the steps go through ``torch.compile``.
         frozen: whether the backbone stays as it is.
@@ -113,11 +127,12 @@ class Trainer:
         image_size: int,
         ranks: Ranks = ALONE,
         say: Callable[[str], None] = say_on_stderr,
+        images: int = 0,
     ) -> None:
         """Make the optimiser for a student, on the device where the student is.
 
         Of several processes each has a part of every batch: their gradients are averaged before the step.
-        ``image_size`` is the side of the views, in pixels.
+        ``image_size`` is the side of the views, in pixels; ``images`` are those of an epoch, for the schedule.
 
         Raises:
             UserError: the precision, or the compilation, cannot be had there.
@@ -140,7 +155,12 @@ class Trainer:
             self.batch_norm = EACH if self.device.type == "cpu" else "of all processes"
             if self.device.type != "cpu":
                 student.backbone = convert_sync_batchnorm(student.backbone)
+        self.average = ModelEmaV3(student, knobs.ema, use_warmup=True) if knobs.ema else None
+        self.judged: Student = student if self.average is None else self.average.module
         self.optimizer = adam(student, knobs)
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        self._steps = knobs.epochs * math.ceil(images / knobs.batch_size) if knobs.schedule == "cosine" else 0
+        self.taken = 0
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         # One graph a batch size: graphs of any size would depend on which size came first, and --resume with them.
         both = BothViews(torch.compile(student, dynamic=False) if self.compiled else student)
@@ -180,6 +200,7 @@ class Trainer:
             NotFiniteError: the loss or a gradient is not finite; no step was taken.
             RunError: the device has not the memory for it.
         """
+        self._set_rates()
         while (done := self._gradients(first, second, rows, loss, share)) is None:
             self._cut(len(first))
         value, logits = done
@@ -189,7 +210,16 @@ class Trainer:
             self.optimizer.found_inf = (~torch.isfinite(norm + value)).float()  # type: ignore[attr-defined]
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.taken += 1
+        if self.average is not None:
+            self.average.update(self.student, self.taken)
         return self._read(value, norm, logits)
+
+    def _set_rates(self) -> None:
+        """Set the learning rates of the next step."""
+        if self._steps:
+            for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = rate * cosine(self.taken, self._steps)
 
     def _read(self, value: torch.Tensor, norm: torch.Tensor, logits: torch.Tensor) -> tuple[float, torch.Tensor]:
         """Bring loss, norm and logits to the host, in one copy: the one moment at which a step waits for the device."""
@@ -252,19 +282,21 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Give all that a step changes, the student's weights too; :meth:`go_on` takes it back."""
-        return {"student": self.student.state_dict(), **self.state_dict()}
+        return {"student": self.judged.state_dict(), **self.state_dict()}
 
     def go_on(self, state: dict[str, Any]) -> None:
         """Take what :meth:`state` gave."""
-        self.student.load_state_dict(state["student"])
+        self.judged.load_state_dict(state["student"])
         self.load_state_dict(state)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps beside the student's weights."""
+        """Give what a checkpoint keeps beside the weights of :attr:`judged`."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "parts": self.parts,
+            "taken": self.taken,
+            "trained": None if self.average is None else self.student.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -272,6 +304,9 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.parts = state["parts"]
+        self.taken = state.get("taken", 0)
+        if self.average is not None:
+            self.student.load_state_dict(state["trained"])
 
 
 def could_differ(trainer: Trainer, ranks: Ranks) -> list[str]:

@@ -69,7 +69,7 @@ def test_overrides_win_over_the_file():
     [
         ("train.epoch=4", ["unknown key 'train.epoch'", "'train.epochs'"]),
         ("trian.epochs=4", ["unknown key 'trian'", "'train'"]),
-        ("train.ema=0.5", ["unknown key 'train.ema'", "'relabel.ema'"]),
+        ("bias.ema=0.5", ["unknown key 'bias.ema'", "'relabel.ema'"]),
         ("train.epochs=0", ["train.epochs = 0", "a whole number >= 1"]),
         ("train.epochs=2.5", ["train.epochs = 2.5", "a whole number >= 1"]),
         ("relabel.ema=1.5", ["relabel.ema = 1.5", ">= 0 and <= 1"]),
