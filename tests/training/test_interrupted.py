@@ -26,7 +26,8 @@ from ccd_fast.training import run as training
 from ccd_fast.training.passes import StandardPasses
 
 SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_size=64", "train.batch_size=4")
-RUN = ("train.epochs=4", "relabel.epochs=2", "relabel.min_tau=0.0", "relabel.cache_mib=0", "views.backend=pillow")
+RUN = ("train.epochs=4", "relabel.epochs=2", "relabel.min_tau=0.0", "relabel.cache_mib=0", "views.backend=pillow",
+       "labels.grid=2", "train.ema=0.9", "train.schedule=cosine")  # fmt: skip
 OFTEN = "train.save_minutes=0.00000001"
 """A checkpoint after every batch."""
 
@@ -36,7 +37,8 @@ MOMENTS: dict[str, Moment] = {
     "in the first labels": ("ccd_fast.labels.table:FirstLabels", "add", 2),
     "in a training epoch": ("ccd_fast.training.steps:Trainer", "step", 7),
     "before an evaluation": ("ccd_fast.training.run", "student_metrics", 2),
-    "in a relabel pass": ("ccd_fast.labels.crop_scores:ScoredCrops", "add", 2),
+    "in the look at the cells": ("ccd_fast.labels.crop_scores:ScoredCrops", "add", 2),
+    "in a relabel pass": ("ccd_fast.labels.crop_scores:ScoredCrops", "add", 8),
     "while a checkpoint is written": ("os", "fsync", 23),
     "between two checkpoints": ("ccd_fast.runs.folder:RunFolder", "save_student", 3),
 }

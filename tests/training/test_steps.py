@@ -13,7 +13,7 @@ from ccd_fast.errors import UserError
 from ccd_fast.recipes import config
 from ccd_fast.student import network as student
 from ccd_fast.student.losses import consistency_loss, label_loss
-from ccd_fast.training.steps import MOST_LEFT_OUT, NotFiniteError, Trainer, choose_precision, has_idle_weights
+from ccd_fast.training.steps import MOST_LEFT_OUT, NotFiniteError, Trainer, choose_precision, cosine, has_idle_weights
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -109,22 +109,53 @@ def test_the_second_view_is_drawn_to_the_first_and_not_the_first_to_the_second(n
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_trainer_read_back_goes_on_with_the_same_bits(net, precision, tmp_path):
-    knob = f"train.precision={precision}"
-    whole, stopped = trainer(net, knob), trainer(net, knob)
+PLAIN = ("train.ema=0", "train.schedule=constant")
+
+
+@pytest.mark.parametrize("knobs", [PLAIN, ("train.precision=bf16", *PLAIN), ("train.ema=0.9", "train.schedule=cosine")])
+def test_a_trainer_read_back_goes_on_with_the_same_bits(net, knobs, tmp_path):
+    whole, stopped = trainer(net, *knobs), trainer(net, *knobs)
     for made in (whole, stopped):
         step(made, *batch())
-    torch.save({"trainer": stopped.state_dict(), "student": stopped.student.state_dict()}, tmp_path / "state.pt")
+    torch.save({"trainer": stopped.state_dict(), "student": stopped.judged.state_dict()}, tmp_path / "state.pt")
     stored = torch.load(tmp_path / "state.pt", weights_only=True)
-    resumed, forgetful = trainer(net, knob), trainer(net, knob)
+    resumed, forgetful = trainer(net, *knobs), trainer(net, *knobs)
     for made in (resumed, forgetful):
-        made.student.load_state_dict(stored["student"])
+        made.judged.load_state_dict(stored["student"])
     resumed.load_state_dict(stored["trainer"])
     for made in (whole, resumed, forgetful):
         step(made, *batch())
     assert same(resumed.student, whole.student)
+    assert same(resumed.judged, whole.judged)
     assert not same(forgetful.student, whole.student)  # without Adam's moments
+
+
+def test_the_judged_student_is_the_moving_average_of_the_weights_whose_decay_grows_with_the_steps(net):
+    ours = trainer(net, "train.ema=0.4", "train.head_learning_rate=0.1")
+    averages = [ours.student.head.weight.detach().clone()]
+    for number in range(4):
+        step(ours, *batch())
+        decay = min(0.4, 1 - (1 + number) ** (-2 / 3))
+        averages.append(decay * averages[-1] + (1 - decay) * ours.student.head.weight.detach())
+        torch.testing.assert_close(ours.judged.head.weight, averages[-1])
+    assert not torch.equal(ours.judged.head.weight, ours.student.head.weight)
+    assert trainer(net, *PLAIN).judged is not None
+    plain = trainer(net, *PLAIN)
+    assert plain.judged is plain.student
+
+
+def test_the_cosine_rises_over_a_twentieth_of_the_steps_and_ends_at_nothing(net):
+    shares = [cosine(taken, 100) for taken in range(100)]
+    assert shares[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert shares[5:] == sorted(shares[5:], reverse=True)
+    assert 0 < shares[-1] < 0.001
+    assert cosine(0, 1) == 1
+    knobs = config.load("folder", ("train.schedule=cosine", "train.epochs=2", "train.batch_size=6")).train
+    ours = Trainer(deepcopy(net), knobs, 64, images=13)  # three steps an epoch
+    for number in range(6):
+        step(ours, *batch())
+        rates = [group["lr"] for group in ours.optimizer.param_groups]
+        assert rates == pytest.approx([cosine(number, 6) * rate for rate in (1e-4, 1e-3)])
 
 
 def test_a_loss_that_is_not_finite_takes_no_step(net):
