@@ -1,4 +1,4 @@
-"""How often, and how far, should labels be updated? Several schedules on one data set, over seeds.
+"""How often, and how far, should labels be updated? And what do more views and a moving average gain?
 
 ``python benchmarks/schedules.py WORK OUT.json 0,1,2 demo``, or in place of ``demo`` a data set and a teacher:
 ``folder ROOT CLASSES.txt LABELS.csv TEACHER STUDENT_WEIGHTS``, ``coco2017 ROOT - - TEACHER STUDENT_WEIGHTS``. Runs are
@@ -6,8 +6,8 @@ kept in WORK, and the same command goes on. On a data set the student's backbone
 loss (ROWS of the labels are what is studied); in the demo world the whole student is trained. Schedules are to be
 chosen by the pseudo-labels of the training images; the test images confirm.
 
-``ONLY="running mean;every, lambda 0.5"`` in the environment runs some of the rows, ``SET="student.image_size=320 …"``
-sets knobs.
+In the environment ``TABLE=gains`` runs the rows of :data:`GAINS` in place of the schedules,
+``ONLY="running mean;every, lambda 0.5"`` some of the rows, and ``SET="student.image_size=320 …"`` sets knobs.
 """
 
 import functools
@@ -34,10 +34,12 @@ from ccd_fast.student import Reading, predict
 from ccd_fast.studies import cells
 from ccd_fast.studies.cells import Cell
 from ccd_fast.studies.variants import FROZEN, slug
+from ccd_fast.training.measures import LAST
 from ccd_fast.training.memory import Memory, half_of_what_is_free
 from ccd_fast.training.passes import evaluation_conditions
 
 EPOCHS = 8
+ONCE_BEFORE = "the folder recipe as it was"
 ONCE = "once, lambda 0.2 (the paper)"
 MOVING = "relabel.average=moving"
 SCHEDULES: dict[str, tuple[str, ...]] = {
@@ -64,6 +66,33 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
     "running mean, until settled": ("relabel.ema=0.5", "relabel.average=running", "relabel.settle=0.004"),
 }
 """Each row with what it changes; all update at every epoch after the warm-up unless they say otherwise."""
+BEFORE = (
+    *("teacher.templates=['a photo of the {}']", "labels.grid=0", "train.schedule=constant", "train.ema=0"),
+    *("train.head_learning_rate=1e-3", "train.epochs=5", "train.choose=label-free"),
+)
+NOW = "all of them: the recipe as it is"
+GAINS: dict[str, tuple[str, ...]] = {
+    ONCE_BEFORE: BEFORE,
+    "its last epoch": (*BEFORE, "train.choose=last"),
+    "seven prompts": (*BEFORE, "teacher.templates=openai-imagenet-simple"),
+    "a grid of 2x2 in the first labels": (*BEFORE, "labels.grid=2"),
+    "a grid of 3x3": (*BEFORE, "labels.grid=3"),
+    "six epochs, the head's rate 5e-3": (*BEFORE, "train.epochs=6", "train.head_learning_rate=5e-3"),
+    "the moving average of the weights": (*BEFORE, "train.choose=last", "train.ema=0.998"),
+    "the moving average and the cosine": (*BEFORE, "train.choose=last", "train.ema=0.998", "train.schedule=cosine"),
+    NOW: (),
+    "all, without label updates": ("relabel.epochs=0",),
+    "all, one label update": ("relabel.epochs=1",),
+    "all, one prompt": ("teacher.templates=['a photo of the {}']",),
+    "all, weight of the whole image 0.25": ("labels.whole_weight=0.25",),
+    "all, weight of the whole image 0.75": ("labels.whole_weight=0.75",),
+}
+"""What each change of the recipe gains alone, and what the whole loses without one of them."""
+TABLES = {"schedules": (SCHEDULES, ONCE), "gains": (GAINS, ONCE_BEFORE)}
+"""Rows, and the one that the others are compared with."""
+TABLE = os.environ.get("TABLE", "schedules")
+AS_MEASURED = (*BEFORE, f"train.epochs={EPOCHS}", "train.choose=last", "relabel.epochs=every")
+"""What the schedules have in common: what the recipe was when they were measured."""
 RESAMPLES = 1000
 Scored = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
@@ -71,7 +100,7 @@ Scored = tuple[NDArray[np.float32], NDArray[np.bool_]]
 def plan(work: Path, arguments: Sequence[str]) -> cells.Plan:
     """Say what the trainings of the rows share."""
     stages, extra = Stages(Console(stderr=True)), os.environ.get("SET", "").split()
-    every = [f"train.epochs={EPOCHS}", "train.choose=last", "relabel.epochs=every", *extra]
+    every = extra if TABLE == "gains" else [*AS_MEASURED, *extra]
 
     def folder(row: str, seed: int) -> Path:
         return work / f"seed-{seed}" / slug(row)
@@ -158,13 +187,14 @@ def main() -> None:
     work, out, seeds = Path(sys.argv[1]), Path(sys.argv[2]), [int(seed) for seed in sys.argv[3].split(",")]
     machine.keep_freed_memory()
     only = [name for name in os.environ.get("ONLY", "").split(";") if name]
-    if unknown := set(only) - set(SCHEDULES):
-        sys.exit(f"ONLY: no rows {sorted(unknown)}; the rows are {', '.join(map(repr, SCHEDULES))}")
-    rows = {name: own for name, own in SCHEDULES.items() if not only or name in only}
+    every, once_row = TABLES[TABLE]
+    if unknown := set(only) - set(every):
+        sys.exit(f"ONLY: no rows {sorted(unknown)}; the rows are {', '.join(map(repr, every))}")
+    rows = {name: own for name, own in every.items() if not only or name in only}
     planned = plan(work, sys.argv[4:])
     done = cells.run_cells(planned, rows, seeds)
     figures: dict[str, Any] = {}
-    once = [cell for cell in done if cell.row == ONCE]
+    once = [cell for cell in done if cell.row == once_row]
     for row in rows:
         own = [cell for cell in done if cell.row == row]
         by_update = np.array([label_maps(cell) for cell in own]).mean(axis=0)
@@ -172,10 +202,15 @@ def main() -> None:
         figures[row] = {
             "first_label_map": first,
             "label_map_by_epoch": by_update.tolist(),
-            "last_label_map_by_seed": [label_maps(cell)[-1] for cell in own],
+            "last_label_map_by_seed": [label_maps(cell)[-1] for cell in own if label_maps(cell)],
             "test_map_by_seed": [cell.test.mean_average_precision for cell in own],
             "seconds": statistics.fmean(cell.seconds for cell in own),
-            **({} if row == ONCE or not once else {"test_map_above_once": difference(own, once)}),
+            "last_test_map_by_seed": [cell.summary["results"][LAST] for cell in own],
+            **(
+                {}
+                if row == once_row or not once
+                else {"test_map_above_once" if TABLE == "schedules" else "test_map_above_before": difference(own, once)}
+            ),
         }
         shown = " ".join(f"{100 * value:.1f}" for value in (first, *by_update))
         test = statistics.fmean(figures[row]["test_map_by_seed"])
@@ -189,7 +224,7 @@ def main() -> None:
     }
     measure.save(
         {
-            "benchmark": "schedules",
+            "benchmark": TABLE,
             **facts,
             "teacher_test_map": done[0].teacher.mean_average_precision,
             "rows": figures,

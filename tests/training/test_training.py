@@ -292,7 +292,7 @@ def test_a_frozen_backbone_stays_as_it_was_and_the_maps_are_learnt(source, recip
 def test_an_undefined_agreement_is_said_and_the_last_epoch_is_kept(source, recipe, tmp_path):
     out, said = RunFolder(tmp_path / "run"), io.StringIO()
     # without debiasing no score reaches 1, so that no pseudo-label is positive
-    knobs = recipe("train.epochs=2", "bias.debias=false", "relabel.epochs=0")
+    knobs = recipe("train.epochs=2", "bias.debias=false", "relabel.epochs=0", "train.choose=label-free")
     summary = train(source, knobs, out, Stages(Console(file=said, width=200), out.add_metrics))
     assert "epoch 1: the agreement with the pseudo-labels is undefined: none of them is 1" in said.getvalue()
     assert [line["agreement"] for line in lines(tmp_path / "run") if "agreement" in line] == [None, None]
