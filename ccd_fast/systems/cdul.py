@@ -1,8 +1,8 @@
 """CDUL: CLIP-driven unsupervised learning (Abdelfattah et al., ICCV 2023, arXiv 2307.16634).
 
 CLIP scores the whole image and the tiles of a 3 x 3 grid; their mean is a first soft label. Then student and labels
-take turns: an epoch for the student, and a step of the labels towards the student, in which unsure labels move most. The
-paper's width of that weight, the step and the schedule are not known: those below are this project's.
+take turns: an epoch for the student, and a step of the labels towards the student, in which unsure labels move most.
+The paper's width of that weight, the step and the schedule are not known: those below are this project's.
 """
 
 import math

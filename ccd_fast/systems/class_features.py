@@ -131,10 +131,15 @@ class ClassFeatures(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute logits, (B, C), and what each class looked at, (B, C, h, w)."""
-        features, attention = self.attention(self.change(maps), self.words)
+        features, attention = self.vectors(maps)
         if self.training:
             self.seen = features
         return self.classify(features), attention.permute(0, 3, 1, 2)
+
+    def vectors(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute the vectors of the classes, f, (B, C, F), and the attention, (B, h, w, C)."""
+        found: tuple[torch.Tensor, torch.Tensor] = self.attention(self.change(maps), self.words)
+        return found
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
         """Compute logits, (B, C), from the vectors of the classes, (B, C, F)."""

@@ -160,13 +160,13 @@ class Sarb(System):
         """Tell whether this epoch blends."""
         return self.epoch >= self.start
 
-    def wants_features(self, epoch: int) -> bool:
+    def wants_vectors(self, epoch: int) -> bool:
         """Tell whether the prototypes are to be made anew before an epoch."""
         return epoch >= self.start and (epoch - self.start) % self.every == 0
 
-    def take_features(self, epoch: int, features: Sequence[torch.Tensor]) -> None:
+    def take_vectors(self, epoch: int, vectors: Sequence[torch.Tensor]) -> None:
         """Make the prototypes, of the vectors of each class's known positives, (n, F) each."""
-        self.prototypes = prototypes_of(features, PROTOTYPES, self.seen.seed + epoch)
+        self.prototypes = prototypes_of(vectors, PROTOTYPES, self.seen.seed + epoch)
 
     def before_epoch(self, epoch: int) -> None:
         """Count the steps anew."""

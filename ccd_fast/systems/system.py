@@ -1,5 +1,6 @@
 """What a system of the paper's table is to the trainer: its loss, and what it does before, between and after."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from ccd_fast.machine.copies import send
+
+EVEN = 0.5
+"""A soft label from here on counts as positive."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,19 @@ class System:
         told = (self.known != 0).any(dim=1)
         return self.seen.readable & (told if self.seen.soft is None else torch.ones_like(told))
 
+    def sure(self) -> torch.Tensor:
+        """Give the positives that the choice of the epoch goes by, (N, C) bool."""
+        return self.known == 1 if self.seen.soft is None else self.targets() >= EVEN
+
     def before_epoch(self, epoch: int) -> None:
         """Prepare an epoch, from 0."""
+
+    def wants_vectors(self, epoch: int) -> bool:  # noqa: ARG002 - for those which need it
+        """Tell whether the vectors of the known positives are to be gathered before an epoch."""
+        return False
+
+    def take_vectors(self, epoch: int, vectors: Sequence[torch.Tensor]) -> None:
+        """Take, of each class, the vectors of its known positives as the head makes them now, (n, F)."""
 
     def after_step(self, rows: torch.Tensor, logits: torch.Tensor) -> None:
         """Learn from a step: its rows, (B,), and z before it, (B, C) float32, both on the host."""
