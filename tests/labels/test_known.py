@@ -72,3 +72,51 @@ def test_a_digest_tells_matrices_apart():
     assert known.digest(one) != known.digest(-one)
     assert known.digest(one) != known.digest(one.reshape(1, 4))
     assert known.counts(one) == {"positive": 1, "negative": 1, "images": 2}
+
+
+def gathered(scores, similarities, told):
+    """First labels of some similarities, with what is told of them."""
+    from ccd_fast.labels import FirstLabels
+
+    first = FirstLabels(*scores, max_entropy=0.9)
+    first.add(torch.arange(scores[0]), similarities)
+    before = first.bias_sums.clone(), first.bias_counts.clone()
+    first.count_known(told)
+    return first, before
+
+
+def test_the_bias_counts_known_positives_once_and_no_image_whose_top_class_is_absent():
+    similarities = torch.tensor([[4.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.0, 1.0, 0.9], [0.0, 0.0, 3.0]])
+    nothing = torch.zeros(4, 3, dtype=torch.int8)
+    first, before = gathered((4, 3), similarities, nothing)
+    assert torch.equal(first.bias_sums, before[0])  # the bits of the kernel
+    assert torch.equal(first.bias_counts, before[1])
+    told = nothing.clone()
+    told[0, 0] = 1  # on top already: not twice
+    told[1, 0] = -1  # on top, and wrong
+    told[2, 2] = 1  # not on top, in an image that is not confident
+    first, before = gathered((4, 3), similarities, told)
+    assert before[1].tolist() == [2, 0, 1]
+    assert first.bias_counts.tolist() == [1, 0, 2]
+    scores = similarities.softmax(dim=1).double()
+    mean = torch.stack([scores[0, 0], scores[2, 2] + scores[3, 2]])
+    assert torch.allclose(first.bias_sums[[0, 2]].double() / 2**32, mean, atol=1e-7)
+
+
+def test_known_entries_stay_through_an_update_and_unreadable_images_stay_empty():
+    from ccd_fast.labels import PseudoLabels, Update, update_labels
+
+    told = torch.tensor([[1, -1, 0], [0, 0, -1], [1, 0, 0]], dtype=torch.int8)
+    readable = torch.tensor([True, True, False])
+    labels = PseudoLabels(
+        table=torch.full((3, 3), 0.5) * readable[:, None],
+        bias=torch.ones(3),
+        bias_counts=torch.ones(3, dtype=torch.int64),
+        confident=readable,
+        readable=readable,
+        told=told,
+    )
+    update_labels(labels, torch.tensor([0, 1]), torch.tensor([[0.1, 0.9, 0.2], [0.3, 0.2, 0.8]]), Update(0.01, 0.5))
+    expected = [[1, 0, 0.35], [0.4, 0.35, 0], [0, 0, 0]]
+    assert torch.allclose(labels.table, torch.tensor(expected))
+    assert PseudoLabels(**labels.state()).told is not None

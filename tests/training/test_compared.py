@@ -17,6 +17,7 @@ from ccd_fast.recipes import config
 from ccd_fast.runs import RunFolder, Stages
 from ccd_fast.systems import FROM_PEOPLE, SYSTEMS
 from ccd_fast.training import Memory, train
+from ccd_fast.training.steps import Trainer
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -184,3 +185,29 @@ def test_a_run_does_not_go_on_with_other_known_labels(run, source, tmp_path):
     known_file(tmp_path, [(images.paths[3], "cat", "")])
     with pytest.raises(UserError, match="other labels that were told"):
         run(told, tmp_path / "run", "llr", resume=True)
+
+
+class Gone(BaseException):
+    """The process ends."""
+
+
+@pytest.mark.parametrize("name", ["role", "sst"])  # whose state changes in every step
+def test_in_the_middle_of_an_epoch_it_goes_on_with_the_state_of_that_step(run, source, tmp_path, monkeypatch, name):
+    often = ("train.epochs=2", "train.save_minutes=0.00000001")
+    run(source, tmp_path / "whole", name, *often)
+    steps, step = [], Trainer.step
+
+    def dies(*arguments, **options):
+        steps.append(1)
+        if len(steps) == 6:
+            raise Gone
+        return step(*arguments, **options)
+
+    monkeypatch.setattr(Trainer, "step", dies)
+    with pytest.raises(Gone):
+        run(source, tmp_path / "cut", name, *often)
+    run(source, tmp_path / "cut", name, *often, resume=True)
+    assert len(steps) == 6 + 1  # three an epoch: nothing was done twice
+    assert same(*students(tmp_path / "whole", tmp_path / "cut"))
+    states = [RunFolder(tmp_path / part).load_state() for part in ("whole", "cut")]
+    assert bits(states[0]["method"]) == bits(states[1]["method"])
