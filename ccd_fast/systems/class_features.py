@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import nn
+from torch.amp.autocast_mode import is_autocast_available
 
 from ccd_fast.student import Student
 
@@ -169,6 +170,7 @@ class ClassFeatureStudent(Student):
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute logits and attention maps; see :meth:`ccd_fast.student.network.Student.forward`."""
         maps = self.features(pixels)
-        with torch.autocast(maps.device.type, enabled=False):
+        kind = maps.device.type
+        with torch.autocast(kind if is_autocast_available(kind) else "cpu", enabled=False):
             logits, attention = self.head(maps.float())
         return logits, attention

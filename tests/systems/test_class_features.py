@@ -5,6 +5,7 @@ import pytest
 import torch
 from published import agrees, gradients_agree, tensor, weights
 
+from ccd_fast.engines.ceilings import operations
 from ccd_fast.student.network import build
 from ccd_fast.systems.class_features import (
     ClassAttention,
@@ -89,4 +90,7 @@ def test_a_student_takes_the_head_and_keeps_its_backbone():
     student.train()(pixels)
     assert head.of_the_last().shape == (2, 3, plain.backbone.num_features // 2)
     assert student.classes == 3
+    assert operations(student, 64, training=True) > operations(plain, 64, training=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert student(pixels)[0].dtype == torch.float32
     assert {name.split(".")[0] for name in student.state_dict()} == {"backbone", "head", "mean", "std"}
