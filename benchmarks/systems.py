@@ -1,8 +1,8 @@
 """What a training step of each system of the paper's table costs, beside one of BCE.
 
-``python benchmarks/systems.py OUT.json [THREADS]``: random weights, pixels and labels, one step a call, in turn; every ratio is
-the median over the rounds of how many times as long a step takes as BCE's, with what learns beside the student. SARB and
-SST are timed in an epoch in which they blend, and make pseudo-labels.
+``python benchmarks/systems.py OUT.json [THREADS]``: random weights, pixels and labels, one step a call, in turn; every
+ratio is the median over the rounds of how many times as long a step takes as BCE's, what learns beside included.
+SARB and SST are timed in an epoch in which they blend, and make pseudo-labels.
 """
 
 import sys

@@ -3,7 +3,8 @@
 From maps to logits in four steps: a 1 x 1 convolution; attention of each class over the positions, led by a vector of
 the class's name; a gated graph network whose edges are how often classes occur together; a linear layer a class. The
 published code takes GloVe vectors of the names, which are not public with it; here they are the teacher's text
-embeddings. Features are half as wide as the backbone's, as theirs with a ResNet-101.
+embeddings. Features are half as wide as the backbone's, as theirs with a ResNet-101; behind a narrower backbone an
+eighth, as the graph would otherwise take longer than the photographs.
 """
 
 import math
@@ -15,6 +16,13 @@ from torch.amp.autocast_mode import is_autocast_available
 from ccd_fast.student import Student
 
 GRAPH_STEPS = 3
+WIDE = 2048
+"""Channels of a backbone from which on the head has half of them, and below which an eighth."""
+
+
+def width_behind(features: int) -> int:
+    """Give the width of the classes' vectors behind a backbone of so many channels."""
+    return features // 2 if features >= WIDE else max(features // 8, 16)
 
 
 def co_occurrence(known: torch.Tensor) -> torch.Tensor:
@@ -115,11 +123,11 @@ class ClassFeatures(nn.Module):
             features: of the backbone's maps.
             words: a fixed vector of each class's name, (C, D).
             edges: A, (C, C); NaN becomes 0: one class without a known positive would make all logits NaN.
-            width: F; by default half of the backbone's.
+            width: F; by default :func:`width_behind` the backbone.
             inner: of the attention; by default half of that.
         """
         super().__init__()
-        width = width or features // 2
+        width = width or width_behind(features)
         self.out_channels = len(words)
         self.register_buffer("words", words.float())
         self.register_buffer("edges", edges.float().nan_to_num())

@@ -39,3 +39,15 @@ def test_a_mistyped_system_is_answered_in_a_line_with_the_nearest(ccd, arguments
     assert code == 2
     assert err.strip().splitlines()[-1].startswith("ccd-fast: --known: an is not told these")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_system_with_a_head_of_its_own_has_its_page_and_is_evaluated_like_any_run(ccd, arguments, tmp_path):
+    out = tmp_path / "run"
+    code, said, err = ccd("train", *arguments, "--set", "train.epochs=1", "--system", "sst", "--out", out)
+    assert code == 0, err
+    assert "report.html" in said
+    assert "warning: no report" not in err
+    code, said, err = ccd("evaluate", out, "--json")
+    assert code == 0, err
+    code, said, err = ccd("export", out, "--out", tmp_path / "student.onnx")
+    assert code == 0, err

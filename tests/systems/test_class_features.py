@@ -14,6 +14,7 @@ from ccd_fast.systems.class_features import (
     GatedGraph,
     LinearAClass,
     co_occurrence,
+    width_behind,
 )
 
 PRECISIONS = ((torch.float64, "_f64", 1e-12), (torch.float32, "", 1e-6))
@@ -78,6 +79,10 @@ def test_a_class_without_a_known_positive_leaves_all_logits_finite():
     assert head(torch.randn(2, 8, 3, 3))[0].isfinite().all()
 
 
+def test_the_head_is_as_wide_as_the_published_one_behind_a_resnet_101_and_narrow_behind_a_small_backbone():
+    assert [width_behind(features) for features in (2048, 1280, 64)] == [1024, 160, 16]
+
+
 def test_a_student_takes_the_head_and_keeps_its_backbone():
     plain = build("test_resnet", 3, 5.0, "none")
     head = ClassFeatures(plain.backbone.num_features, torch.randn(3, 5), torch.eye(3))
@@ -88,7 +93,7 @@ def test_a_student_takes_the_head_and_keeps_its_backbone():
     assert torch.allclose(looked.sum(dim=(2, 3)), torch.ones(2, 3))
     assert head.seen is None
     student.train()(pixels)
-    assert head.of_the_last().shape == (2, 3, plain.backbone.num_features // 2)
+    assert head.of_the_last().shape == (2, 3, width_behind(plain.backbone.num_features))
     assert student.classes == 3
     assert operations(student, 64, training=True) > operations(plain, 64, training=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
