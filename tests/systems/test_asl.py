@@ -6,6 +6,7 @@ import torch
 from published import agrees, seen, tensor, with_gradient
 
 from ccd_fast.systems.asl import Asl, asymmetric
+from ccd_fast.systems.contrastive import known_bce
 
 CASES = {
     "default": {"detached": True},
@@ -73,3 +74,10 @@ def test_it_is_the_mean_over_known_entries_and_an_unknown_nan_is_not_hidden():
     assert system.rows().all()
     logits[1, 1] = torch.nan
     assert system.loss(rows, logits).isnan()
+
+
+def test_without_focus_and_clip_it_is_bce_over_the_known_entries():
+    logits = 3 * torch.randn(4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    known = torch.tensor([1, 0, -1, 1, -1]).expand(4, 5)
+    plain = asymmetric(logits, known, 0.0, 0.0, 0.0).sum() / (known != 0).sum()
+    assert torch.allclose(plain, known_bce(logits, known.double()))

@@ -146,3 +146,13 @@ def test_order_one_class_and_numbers_that_are_none(make):
     assert make(seen(known[:, :1])).loss(rows, logits[:, :1]).isfinite()
     logits[1, 1] = torch.nan
     assert make(seen(known)).loss(rows, logits).isnan()
+
+
+def test_a_table_that_says_what_the_student_says_learns_as_much_as_the_student():
+    z = torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    positive = torch.eye(4, dtype=torch.float64)[[0, 1, 2, 3, 0]]
+    (_, of_student), (_, of_table) = (
+        with_gradient(lambda own: role_loss(own, z, positive, 1.5), z),
+        with_gradient(lambda own: role_loss(z, own, positive, 1.5), z),
+    )
+    agrees(of_student, of_table, 1e-12)

@@ -237,3 +237,11 @@ def test_training_steps_of_sst(golden_systems, epoch, batches):
     agrees(torch.stack(losses).mean().detach(), golden_systems[f"{group}/Loss"], 5e-5 if batches == 2 else 5e-6)
     agrees(bank, golden_systems[f"{group}/bank_after"], 5e-5 if batches == 2 else 5e-6)
     assert not any(draws.left.values())
+
+
+def test_with_a_share_of_1_a_blend_adds_the_known_labels_once_more():
+    features, known = torch.randn(4, 3, 5), torch.tensor([[1.0, 0, -1], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
+    head = sarb.BlendingHead(16, torch.randn(3, 4), torch.eye(3), 5, 4)
+    blended, labels = sarb.with_another_image(features, known, torch.tensor(1.0))
+    assert torch.equal(blended, features)
+    assert torch.allclose(known_bce(head.classify(blended), labels), known_bce(head.classify(features), known))

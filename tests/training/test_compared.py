@@ -21,7 +21,7 @@ from ccd_fast.training.steps import Trainer
 
 pytestmark = pytest.mark.usefixtures("cache")
 
-WITH_STATE = ("llr", "g2netpl", "role", "cdul", "sarb", "sst")
+WITH_STATE = ("role", "cdul", "sarb", "sst")
 PLAIN = [name for name in SYSTEMS if name not in ("ccd", *WITH_STATE)]
 FREE = [name for name in SYSTEMS if name != "ccd" and not set(SYSTEMS[name].may_see) & set(FROM_PEOPLE)]
 SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_size=32", "train.batch_size=8")
