@@ -111,6 +111,7 @@ def train(
     *,
     dataset: str = "folder",
     truth: AnyPath | None = None,
+    known: AnyPath | None = None,
     teacher: str | None = None,
     student: str | None = None,
     recipe: str | Path = "folder",
@@ -129,6 +130,7 @@ def train(
         out: folder of the run.
         dataset: what the folder is: ``"folder"``, ``"imagefolder"`` or ``"webdataset"``.
         truth: known labels, for evaluation only: CSV or Parquet with path, labels and split.
+        known: labels that the method is told and keeps: CSV or Parquet with path, labels and, optionally, absent.
         teacher: a CLIP as open_clip names it, or a folder; by default the recipe's.
         student: a CNN of timm; by default the recipe's.
         recipe: a built-in recipe's name, or a file.
@@ -148,7 +150,8 @@ def train(
     """
     settled = _recipe(recipe, knobs, teacher, student)
     file = _class_file(classes, Path(out).with_name(f"{Path(out).name}.classes.txt"))
-    source = Source(dataset, Path(photographs), file, None if truth is None else Path(truth))
+    of_test, told = (None if given is None else Path(given) for given in (truth, known))
+    source = Source(dataset, Path(photographs), file, of_test, known=told)
     source.check()
     machine.keep_freed_memory()
     folder = RunFolder(Path(out), log=tensorboard_log.open_log(Path(out), log, resume))

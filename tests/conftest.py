@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,13 @@ def shared() -> Path:
     if not (SHARED / "models" / "mini-clip").is_dir():
         pytest.skip(f"no photographs and models for evaluation in {SHARED} (set CCD_SHARED)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def golden_systems(shared: Path) -> Any:
+    """Arrays recorded while the published code of the other systems ran, by name."""
+    with np.load(shared / "golden" / "systems.npz", allow_pickle=False) as arrays:
+        yield arrays
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ FLOORS = (
     "teacher student datasets",  #          who looks, who learns, at what
     "doctor",  #                            what works here
     "labels evaluation",  #                 the table and its updates; how good it is
-    "compat",  #                            the published code's behaviour
+    "compat systems",  #                    the published code's behaviour; the other systems of the paper's table
     "training",  #                          a run
     "outputs bench",  #                     what is made of a trained student; how fast it all is
     "api studies demo",  #                  what programs call; tables; the drawn world

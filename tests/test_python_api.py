@@ -94,3 +94,8 @@ def test_a_mistake_is_the_command_line_s(photo_folder, tmp_path):
     with pytest.raises(UserError, match=r"did you mean 'train\.epochs'"):
         ccd_fast.train(photo_folder, NAMES, tmp_path / "run", knobs={"train.epoch": 3})
     assert not (tmp_path / "run").exists()
+
+
+def test_known_labels_reach_the_run(photo_folder, tmp_path):
+    with pytest.raises(UserError, match=r"--known .*gone\.csv: no such file"):
+        ccd_fast.train(photo_folder, NAMES, tmp_path / "run", known=tmp_path / "gone.csv")

@@ -15,6 +15,7 @@ from ccd_fast.cli import (
     ablate,
     bench,
     build_engines,
+    compare,
     datasets,
     demo,
     doctor,
@@ -50,6 +51,7 @@ app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("reproduce")(reproduce.reproduce)
 app.command("ablate")(ablate.ablate)
+app.command("compare")(compare.compare)
 app.command("build-engines")(build_engines.build_engines)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")

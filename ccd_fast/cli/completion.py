@@ -22,6 +22,13 @@ def recipes(beginning: str) -> list[str]:
     return [name for name in config.built_in() if name.startswith(beginning)]
 
 
+def systems(beginning: str) -> list[str]:
+    """Offer the systems of the paper's table."""
+    from ccd_fast.systems import SYSTEMS
+
+    return [name for name in SYSTEMS if name.startswith(beginning)]
+
+
 def knobs(beginning: str) -> list[str]:
     """Offer the knobs of a recipe, up to the value."""
     from ccd_fast.recipes import config

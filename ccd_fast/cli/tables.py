@@ -33,7 +33,10 @@ def show(tables: "Sequence[SeedTable]") -> None:
         printed = Table(title=table.title)
         for place, title in enumerate(table.head()):
             printed.add_column(title, justify="right" if place else "left", overflow="fold")
-        for row in table.texts():
+        for place, row in enumerate(table.texts()):
+            if group := table.begins_group(place):
+                printed.add_section()
+                printed.add_row(Text(group, style="bold"))
             printed.add_row(*map(Text, row))
         screen.show(printed)
         _say(console, [note for note in table.notes if note not in shared])

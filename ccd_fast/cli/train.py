@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ccd_fast.cli import options, screen
+from ccd_fast.cli import completion, options, screen
 from ccd_fast.cli.report import write_or_say
 
 OF_THE_RUN = (
     *("dataset", "classes", "truth", "boxes", "teacher", "templates", "student", "student_weights"),
-    *("max_bad_frac", "recipe", "set_"),
+    *("max_bad_frac", "recipe", "set_", "known", "system"),
 )
 """Parameters that a run which goes on has already."""
 
@@ -30,6 +30,22 @@ def train(
     classes: options.Classes = None,
     truth: options.Truth = None,
     boxes: options.Boxes = None,
+    known: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Labels of training images that the method is told: CSV or Parquet with path, labels and, optionally, "
+            "absent (classes joined by |; * for all others). With ccd they stay at their truth through every update.",
+        ),
+    ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=completion.systems,
+            help="ccd, or what it is compared with: bce, bce-ls, sarb, asl, sst, llr, g2netpl (reconstruction), an, "
+            "an-ls, wan, epr, role, cdul (docs/METHOD.md). By default the recipe's.",
+        ),
+    ] = None,
     teacher: options.Teacher = None,
     templates: options.Templates = None,
     student: options.Student = None,
@@ -72,9 +88,10 @@ def train(
     if data_root is None and not resume:
         raise UserError("--data-root FOLDER is needed: the folder that holds the photographs")
     overrides = options.overrides(set_, teacher, student, student_weights, templates)
+    overrides += [] if system is None else [f"system.name={options.quoted(system)}"]
     overrides += [] if max_bad_frac is None else [f"views.max_bad_frac={max_bad_frac}"]
     knobs = config.load(recipe, overrides)  # what can be refused before the large imports is
-    source = None if data_root is None else Source(dataset, data_root, classes, truth, boxes)
+    source = None if data_root is None else Source(dataset, data_root, classes, truth, boxes, known)
     if source is not None:
         source.check()
     elif changed := [name for name in OF_THE_RUN if options.was_given(context, name)]:

@@ -150,7 +150,8 @@ def read_truth(file: Path, names: tuple[str, ...]) -> Labels:
     """
     index = {name: c for c, name in enumerate(names)}
     labels: Labels = {}
-    for number, path, split, joined in _rows(file):
+    for number, row in rows_of(file, "--truth", ("path", "labels")):
+        path, split, joined = ((row.get(column) or "").strip() for column in ("path", "split", "labels"))
         where = f"--truth {file}: row {number}"
         if tree.leads_out(path):
             raise UserError(f"{where}: {path!r} must be a path inside --data-root")
@@ -169,8 +170,17 @@ def read_truth(file: Path, names: tuple[str, ...]) -> Labels:
     return labels
 
 
-def _rows(file: Path) -> Iterable[tuple[int, str, str, str]]:
-    """Give (row number, path, split or "", joined labels); numbers count the header as row 1."""
+def rows_of(file: Path, option: str, needed: Sequence[str]) -> Iterable[tuple[int, dict[str, str | None]]]:
+    """Give the rows of a CSV or Parquet file with their numbers, which count the header as row 1.
+
+    Args:
+        file: the table.
+        option: that names it, for messages.
+        needed: columns that it must have.
+
+    Raises:
+        UserError: it is not there, cannot be read, or lacks a column.
+    """
     try:
         if file.suffix.lower() == ".parquet":
             table = pyarrow.parquet.read_table(file)
@@ -180,11 +190,10 @@ def _rows(file: Path) -> Iterable[tuple[int, str, str, str]]:
                 reader = csv.DictReader(handle)
                 columns, rows = list(reader.fieldnames or []), list(reader)
     except FileNotFoundError:
-        raise UserError(f"--truth {file}: no such file") from None
+        raise UserError(f"{option} {file}: no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
-        raise UserError(f"--truth {file}: cannot be read: {error}") from error
-    for column in ("path", "labels"):
+        raise UserError(f"{option} {file}: cannot be read: {error}") from error
+    for column in needed:
         if column not in columns:
-            raise UserError(f"--truth {file}: no column {column!r}; it has {', '.join(columns) or 'none'}")
-    for number, row in enumerate(rows, start=2):
-        yield number, (row["path"] or "").strip(), (row.get("split") or "").strip(), row["labels"] or ""
+            raise UserError(f"{option} {file}: no column {column!r}; it has {', '.join(columns) or 'none'}")
+    yield from enumerate(rows, start=2)

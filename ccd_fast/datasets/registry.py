@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccd_fast.datasets import coco, folder, imagefolder, nuswide, object_boxes, voc, webdataset
+import numpy as np
+from numpy.typing import NDArray
+
+from ccd_fast.datasets import coco, entries, folder, imagefolder, nuswide, object_boxes, voc, webdataset
 from ccd_fast.datasets.description import Description
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.object_boxes import ObjectBoxes
@@ -107,6 +110,7 @@ class Source:
         classes: see :func:`load`.
         truth: see :func:`load`.
         boxes: CSV of the objects' boxes, for a ``views.choice`` that needs them; by default the data set's own.
+        known: CSV or Parquet of known entries of the training images' labels, which the method is told.
     """
 
     dataset: str
@@ -114,6 +118,7 @@ class Source:
     classes: Path | None = None
     truth: Path | None = None
     boxes: Path | None = None
+    known: Path | None = None
 
     def check(self) -> None:
         """Refuse at once what takes no reading to see: an unknown name, a missing folder, an option too many.
@@ -125,12 +130,22 @@ class Source:
 
     def resolved(self) -> "Source":
         """Give the same source with absolute paths."""
-        classes, truth, boxes = (file.resolve() if file else None for file in (self.classes, self.truth, self.boxes))
-        return Source(self.dataset, self.root.resolve(), classes, truth, boxes)
+        files = (file.resolve() if file else None for file in (self.classes, self.truth, self.boxes, self.known))
+        return Source(self.dataset, self.root.resolve(), *files)
 
     def load(self, split: str) -> ImageSet:
         """Load a split; see :func:`load`."""
         return load(self.dataset, self.root, split, self.classes, self.truth)
+
+    def entries(self, images: ImageSet) -> NDArray[np.int8]:
+        """Read the known entries of the training images' labels; see :func:`ccd_fast.datasets.entries.read`.
+
+        Raises:
+            UserError: there is no file of them, or it is not of these images.
+        """
+        if self.known is None:
+            raise UserError("no known labels were given: give --known FILE")
+        return entries.read(self.known, images)
 
     def objects(self, images: ImageSet) -> ObjectBoxes | None:
         """Read the objects' boxes of a split, where there are any.

@@ -41,6 +41,29 @@ def class_bias(sums: torch.Tensor, counts: torch.Tensor, min_count: int) -> torc
     return torch.from_numpy(bias.astype(np.float32))
 
 
+def with_known_entries(
+    scores: torch.Tensor, confident: torch.Tensor, told: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Count what the bias rests on, where some labels are known.
+
+    A known positive counts with its score, on top or not; a confident image whose top class is known to be absent does
+    not count. Without a known entry it is what :func:`ccd_fast.kernels.score` counts.
+
+    Args:
+        scores: p, (N, C) float32.
+        confident: (N,) bool.
+        told: (N, C) int8: +1, -1, or 0 where nothing is known.
+
+    Returns:
+        Sums of scores in units of 2**-32, and counts, (C,) int64 each.
+    """
+    counted = torch.zeros(scores.shape, dtype=torch.bool)
+    counted[torch.arange(len(scores)), torch.from_numpy(scores.numpy().argmax(axis=1))] = confident
+    counted = (counted & (told != -1)) | (told == 1)
+    units = (scores.double() * kernels.FIXED_POINT).round().long()
+    return (units * counted).sum(dim=0), counted.sum(dim=0)
+
+
 def bias_of_crops(
     scores: torch.Tensor, before: torch.Tensor, max_entropy: float, min_count: int, ranks: Ranks
 ) -> torch.Tensor:

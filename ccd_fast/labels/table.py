@@ -8,7 +8,7 @@ import torch
 
 from ccd_fast import kernels
 from ccd_fast.errors import UserError
-from ccd_fast.labels.bias import bias_of_crops, class_bias
+from ccd_fast.labels.bias import bias_of_crops, class_bias, with_known_entries
 from ccd_fast.machine import ALONE, Ranks
 from ccd_fast.machine.copies import send
 from ccd_fast.student import Reading
@@ -25,6 +25,7 @@ class PseudoLabels:
         confident: (N,) bool, images whose scores have an entropy at or below the limit.
         readable: (N,) bool, images that could be decoded so far.
         first: the table before any update, where updates are anchored to it.
+        told: (N, C) int8, entries that are known: +1 and -1 stay 1 and 0 through all updates; None where none is.
     """
 
     table: torch.Tensor
@@ -33,6 +34,7 @@ class PseudoLabels:
     confident: torch.Tensor
     readable: torch.Tensor
     first: torch.Tensor | None = None
+    told: torch.Tensor | None = None
 
     def state(self) -> dict[str, torch.Tensor]:
         """Give the state as tensors by name, for a checkpoint; ``PseudoLabels(**state)`` reads it back."""
@@ -41,6 +43,12 @@ class PseudoLabels:
     def anchor(self) -> None:
         """Keep the table as it is now: updates start from it, whatever came between."""
         self.first = self.table.clone()
+
+    def pin(self) -> None:
+        """Set the known entries of readable images to their truth."""
+        if self.told is not None:
+            for sign, truth in ((1, 1.0), (-1, 0.0)):
+                self.table[(self.told == sign) & self.readable[:, None]] = truth
 
 
 class FirstLabels:
@@ -78,6 +86,11 @@ class FirstLabels:
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         return {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+
+    def count_known(self, told: torch.Tensor) -> None:
+        """Let known entries, (N, C) int8, count in the bias; see :func:`ccd_fast.labels.bias.with_known_entries`."""
+        told = torch.where(self.readable[:, None], told, 0)
+        self.bias_sums, self.bias_counts = with_known_entries(self.scores, self.confident, told)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Give what was gathered, by name; :meth:`go_on` takes it back."""
@@ -179,3 +192,4 @@ def update_labels(
     )
     if table is not labels.table:
         labels.table.copy_(table)
+    labels.pin()

@@ -6,7 +6,7 @@ from pathlib import Path
 import timm
 from torch import nn
 
-from ccd_fast import machine
+from ccd_fast import machine, systems
 from ccd_fast.datasets import Source
 from ccd_fast.engines import Store
 from ccd_fast.errors import UserError
@@ -53,6 +53,7 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
         raise UserError(f"{run}: timm here has no {recipe.student.backbone!r}, the backbone of its recipe") from error
     student = Student(backbone, len(class_names), recipe.student.alpha, mean=(0.0,) * 3, std=(1.0,) * 3)
     try:
+        student = systems.as_it_was_saved(student, recipe.system.name, state)
         student.load_state_dict(state)  # mean and std are part of it
     except RuntimeError as error:
         raise UserError(f"{run}: the checkpoint {checkpoint!r} does not fit its recipe or classes") from error
@@ -91,11 +92,10 @@ def origin(run: Path) -> tuple[Source, Recipe]:
     """
     description = RunFolder(run).read_json("run.json")
     try:
-        named = {key: description[key] for key in ("root", "classes", "truth")} | {"boxes": description.get("boxes")}
+        named = {key: description[key] for key in ("root", "classes", "truth")}
+        named |= {key: description.get(key) for key in ("boxes", "known")}
         paths = {key: Path(name) if name else None for key, name in named.items()}
-        source = Source(
-            str(description["dataset"]), paths["root"] or Path(), paths["classes"], paths["truth"], paths["boxes"]
-        )
+        source = Source(str(description["dataset"]), paths.pop("root") or Path(), **paths)
     except (KeyError, TypeError) as error:
         raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: {error}") from error
     return source, config.of_run(run)

@@ -176,6 +176,35 @@ class EvaluateKnobs(Section):
     threshold: Share = Field(description="a class is predicted from this score on (CF1, OF1, predict)")
 
 
+class SystemKnobs(Section):
+    """Which system of the paper's table is trained, and what it is told of the labels (docs/METHOD.md)."""
+
+    name: Literal[
+        "ccd", "bce", "bce-ls", "sarb", "asl", "sst", "llr", "g2netpl", "an", "an-ls", "wan", "epr", "role", "cdul"
+    ] = Field(description="ccd is the method of the paper; the others are what it is compared with")
+    labels: Literal[
+        "own",
+        "none",
+        "full",
+        "partial",
+        "one-positive",
+        "file",
+        "teacher-top1",
+        "teacher-threshold",
+        "teacher-soft",
+        "teacher-tiles",
+    ] = Field(description="what it is told of the labels; own is what the paper's table gives it")
+    share: Share = Field(description="of the entries that partial labels keep")
+    draw: Natural | Literal["published"] = Field(
+        description="seed of partial labels or of the one positive; published is that of the published code"
+    )
+    threshold: Share = Field(description="teacher-threshold: the teacher's score from which on a class is positive")
+    positives: Positive | Literal["teacher"] = Field(
+        description="EPR, ROLE, G2NetPL: classes of an image on average; teacher: as many as its scores are spread over"
+    )
+    rejection: Share = Field(description="LL-R: growth of the rejected share of the losses, an epoch")
+
+
 class Recipe(Section):
     """Every knob of a run. Section numbers are those of the method's description in docs/METHOD.md."""
 
@@ -192,15 +221,21 @@ class Recipe(Section):
     consistency: ConsistencyKnobs
     train: TrainKnobs
     evaluate: EvaluateKnobs
+    system: SystemKnobs
+
+    @property
+    def is_ccd(self) -> bool:
+        """Tell whether it is of the paper's own method."""
+        return self.system.name == "ccd"
 
     def updates_labels(self, epoch: int) -> bool:
         """Tell whether an epoch starts with a label update: ``relabel.epochs`` follow the warm-up (section 4)."""
         warmup, updates = self.train.warmup_epochs, self.relabel.epochs
-        return epoch >= warmup and (updates == "every" or epoch < warmup + int(updates))
+        return self.is_ccd and epoch >= warmup and (updates == "every" or epoch < warmup + int(updates))
 
     def is_consistent(self, epoch: int) -> bool:
         """Tell whether the consistency loss applies: after the warm-up, unless mu is 0 (section 5)."""
-        return epoch >= self.train.warmup_epochs and self.consistency.mu > 0
+        return self.is_ccd and epoch >= self.train.warmup_epochs and self.consistency.mu > 0
 
     def weight_of_the_old(self, epoch: int) -> float:
         """Give lambda for the update at the start of an epoch (section 4).

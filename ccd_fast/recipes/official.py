@@ -64,6 +64,8 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
         ("views.per_class", recipe.views.per_class, 1),
         ("views.jitter", recipe.views.jitter, 0.0),
         ("train.compile", recipe.train.compile, False),
+        ("system.name", recipe.system.name, "ccd"),
+        ("system.labels", recipe.system.labels, "own"),
     ]
 
 

@@ -88,13 +88,14 @@ def _ticks(low: float, high: float) -> list[float]:
     return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def bars(rows: Sequence[Bar], what: str, limit: float) -> Markup:
+def bars(rows: Sequence[Bar], what: str, limit: float, rows_are: str = "class") -> Markup:
     """Draw a table whose cells hold bars, a row a class; nothing where there is none.
 
     Args:
         rows: values in 0 … ``limit``.
         what: the values are, for the caption.
         limit: the value of a full bar.
+        rows_are: what a row is.
     """
     if not rows:
         return Markup()
@@ -119,8 +120,8 @@ def bars(rows: Sequence[Bar], what: str, limit: float) -> Markup:
         line = '<tr><th scope="row">{}{}</th><td class="bars">{}</td>{}</tr>'
         body.append(Markup(line).format(row.name, note, both, figures))
     table = (
-        '<table class="chart"><caption class="sr">{} by class, in percent</caption>'
-        '<thead><tr><th scope="col">class</th>'
+        '<table class="chart"><caption class="sr">{} by {}, in percent</caption>'
+        '<thead><tr><th scope="col">{}</th>'
         '<th class="bars" aria-hidden="true"></th>{}</tr></thead><tbody>{}</tbody></table>'
     )
-    return Markup(table).format(what, head, Markup("").join(body))
+    return Markup(table).format(what, rows_are, rows_are, head, Markup("").join(body))

@@ -46,11 +46,17 @@ class Loss(Protocol):
 
     Attributes:
         compares_views: whether it asks for a second view of each photograph (section 5).
+        parts_add_up: whether the loss of a batch is the mean of its parts', so that a batch may be cut.
     """
 
     @property
     def compares_views(self) -> bool:
         """Tell whether it asks for the second views."""
+        ...
+
+    @property
+    def parts_add_up(self) -> bool:
+        """Tell whether a batch may be cut."""
         ...
 
     def __call__(self, rows: torch.Tensor, logits: torch.Tensor, others: torch.Tensor | None) -> torch.Tensor:
@@ -73,6 +79,8 @@ class CcdLoss:
     Attributes:
         compares_views: whether it asks for the second view of section 5.
     """
+
+    parts_add_up = True
 
     def __init__(self, table: torch.Tensor, weights: torch.Tensor | None = None, mu: float = 0.0) -> None:
         """Take y, (N, C) float32; w, (N,) float32, or None for ones; and mu, of which 0 leaves section 5 out."""

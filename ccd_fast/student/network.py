@@ -73,10 +73,14 @@ class Student(nn.Module):
             Logits z, (B, C) float32, and the boosted maps M, (B, C, h, w) float32; z is the mean of M over positions.
             Under autocast too.
         """
-        normalised = (pixels.float().permute(0, 3, 1, 2) - self.mean) / self.std  # TensorRT transposes no uint8
-        features = self.backbone.forward_features(normalised)
-        cam = piecewise_boost(self.head(features).float(), self.alpha)
+        cam = piecewise_boost(self.head(self.features(pixels)).float(), self.alpha)
         return cam.mean(dim=(2, 3)), cam
+
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Compute the backbone's features, (B, F, h, w), of (B, S, S, 3) uint8."""
+        normalised = (pixels.float().permute(0, 3, 1, 2) - self.mean) / self.std  # TensorRT transposes no uint8
+        features: torch.Tensor = self.backbone.forward_features(normalised)
+        return features
 
 
 def piecewise_boost(maps: torch.Tensor, alpha: float) -> torch.Tensor:

@@ -3,6 +3,6 @@
 Imports outputs, bench and what is below them.
 """
 
-from ccd_fast.studies.study import Study, ablate, foresee, reproduce
+from ccd_fast.studies.study import Study, ablate, compare, foresee, reproduce
 
-__all__ = ["Study", "ablate", "foresee", "reproduce"]
+__all__ = ["Study", "ablate", "compare", "foresee", "reproduce"]

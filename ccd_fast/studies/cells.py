@@ -13,12 +13,13 @@ from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
 from ccd_fast.evaluation import Metrics
 from ccd_fast.labels import view_choice
+from ccd_fast.machine import ALONE
 from ccd_fast.outputs import trained
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
 from ccd_fast.studies import warm_up
 from ccd_fast.studies.notes import changed
-from ccd_fast.training import CHOSEN, FIRST, TEACHER, UPDATED, Memory, train
+from ccd_fast.training import CHOSEN, FIRST, LAST, ORACLE, TEACHER, UPDATED, Memory, supervision, train
 
 Variants = Mapping[str, Sequence[str]]
 """Each row of a table with what it changes in the recipe, as :func:`ccd_fast.recipes.config.load` takes it."""
@@ -75,6 +76,21 @@ class Cell:
     def test(self) -> Metrics:
         """The student at the chosen epoch, on the test images."""
         return self._metrics(CHOSEN)
+
+    @property
+    def last(self) -> Metrics:
+        """The student at the last epoch."""
+        return self._metrics(LAST)
+
+    @property
+    def oracle(self) -> Metrics:
+        """The student at the epoch that the test labels would choose."""
+        return self._metrics(ORACLE)
+
+    @property
+    def epoch_seconds(self) -> float:
+        """Time of a training epoch, without evaluation and label updates."""
+        return float(self.summary["stages"]["train"]["seconds"] / self.summary["epochs"])
 
     @property
     def teacher(self) -> Metrics:
@@ -238,6 +254,7 @@ def check(plan: Plan, variants: Variants, seeds: Sequence[int]) -> None:
         for row, overrides in variants.items():
             recipe = plan.recipe(seed, overrides)
             view_choice.check(recipe.views, recipe.relabel, objects)
+            supervision.known(source, recipe, images, ALONE)
             _refuse_another_run(RunFolder(plan.folder(row, seed)), source, recipe, images, test)
 
 

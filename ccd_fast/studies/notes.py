@@ -9,7 +9,17 @@ TOLD = ("teacher.model", "teacher.image_size", "student.backbone", "student.weig
 """Knobs that stand in the notes whatever they are."""
 
 
-def notes(recipe: Recipe, name: str, images: ImageSet, test: ImageSet, seeds: Sequence[int]) -> list[str]:
+ONLY_MEASURED = "whose labels only measure the pseudo-labels"
+
+
+def notes(
+    recipe: Recipe,
+    name: str,
+    images: ImageSet,
+    test: ImageSet,
+    seeds: Sequence[int],
+    labels: str = ONLY_MEASURED,
+) -> list[str]:
     """Say what was trained on what, and how it was measured.
 
     Args:
@@ -18,6 +28,7 @@ def notes(recipe: Recipe, name: str, images: ImageSet, test: ImageSet, seeds: Se
         images: to train on.
         test: to measure on.
         seeds: of the table.
+        labels: what those of the training images serve for.
     """
     over = ", ".join(map(str, seeds))
     spread = "mean ± sample standard deviation over seeds" if len(seeds) > 1 else "one seed, so no deviation"
@@ -26,7 +37,7 @@ def notes(recipe: Recipe, name: str, images: ImageSet, test: ImageSet, seeds: Se
     chosen = "chosen without labels" if recipe.train.choose == "label-free" else "the last"
     return [
         f"n: number of seeds; those of the table: {over}; {spread}.",
-        f"{test.name}: {_count(images)} to train on, whose labels only measure the pseudo-labels; "
+        f"{test.name}: {_count(images)} to train on, {labels}; "
         f"{_count(test)} to test; {len(test.class_names)} classes{_absent(test, recipe)}.",
         f"Teacher {recipe.teacher.model}, {recipe.teacher.image_size} px; student {recipe.student.backbone} from "
         f"{recipe.student.weights}, {recipe.student.image_size} px; recipe {name}{but_for}.",

@@ -39,6 +39,7 @@ class SeedTable:
         columns: K columns.
         rows: the name of each row and its K cells.
         notes: what the cells are, a sentence or two each.
+        groups: of each row, where rows stand in groups; rows of a group stand together.
     """
 
     name: str
@@ -46,6 +47,7 @@ class SeedTable:
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, tuple[Figures, ...]], ...]
     notes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def head(self) -> list[str]:
         """Give the titles of the columns; the second is the number of seeds."""
@@ -63,12 +65,23 @@ class SeedTable:
         """Give the table as plain data, each figure by row, column and seed."""
         titles = [column.title for column in self.columns]
         rows = {name: dict(zip(titles, map(list, cells), strict=True)) for name, cells in self.rows}
-        return {"name": self.name, "title": self.title, "rows": rows, "notes": list(self.notes)}
+        names = [name for name, _ in self.rows]
+        grouped = {"groups": dict(zip(names, self.groups, strict=True))} if self.groups else {}
+        return {"name": self.name, "title": self.title, "rows": rows, "notes": list(self.notes), **grouped}
+
+    def begins_group(self, row: int) -> str:
+        """Give the group that begins with a row; nothing where none does."""
+        begins = bool(self.groups) and (row == 0 or self.groups[row - 1] != self.groups[row])
+        return self.groups[row] if begins else ""
 
     def as_markdown(self) -> str:
         """Give the table with its title and notes."""
         lines = [f"## {self.title}", "", *map(_line, [self.head(), ["---", *["---:"] * (len(self.columns) + 1)]])]
-        lines += [*map(_line, self.texts()), ""]
+        for place, row in enumerate(self.texts()):
+            if group := self.begins_group(place):
+                lines.append(_line([f"**{group}**", *[""] * (len(row) - 1)]))
+            lines.append(_line(row))
+        lines.append("")
         return "\n".join([*lines, *(f"- {note}" for note in self.notes)]).rstrip() + "\n"
 
     def as_csv(self) -> str:
@@ -77,9 +90,10 @@ class SeedTable:
         writer = csv.writer(text, lineterminator="\n")
         parts = [("",) if column.published else (" mean", " deviation") for column in self.columns]
         titles = [column.title + part for column, own in zip(self.columns, parts, strict=True) for part in own]
-        writer.writerow(["row", "n", *titles])
-        for name, cells in self.rows:
-            line: list[object] = [name, self._seeds(cells)]
+        grouped = bool(self.groups)
+        writer.writerow([*(["group"] if grouped else []), "row", "n", *titles])
+        for place, (name, cells) in enumerate(self.rows):
+            line: list[object] = [*([self.groups[place]] if grouped else []), name, self._seeds(cells)]
             for figures, own in zip(cells, parts, strict=True):
                 line.append(f"{statistics.mean(figures):.4f}" if figures else "")
                 line += [f"{statistics.stdev(figures):.4f}" if len(figures) > 1 else ""] * (len(own) - 1)

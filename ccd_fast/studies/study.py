@@ -7,7 +7,7 @@ from pathlib import Path
 from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.recipes import Recipe, config
 from ccd_fast.runs import RunFolder, Stages
-from ccd_fast.studies import ablation, cells, notes, reproduction
+from ccd_fast.studies import ablation, cells, comparison, notes, reproduction
 from ccd_fast.studies.cells import Cell, Plan
 from ccd_fast.studies.reproduction import Outlook
 from ccd_fast.studies.seed_table import SeedTable
@@ -100,6 +100,30 @@ def ablate(study: Study, names: Sequence[str], frozen: bool = False, in_full: in
     first = cells.run_cells(plan, frozen_rows, study.seeds, keep)
     done = [*first, *(cells.run_cells(plan, full_rows, full_seeds, keep) if frozen else [])]
     return tables(done)
+
+
+def compare(study: Study, names: Sequence[str], frozen: bool = False) -> SeedTable:
+    """Make the paper's main table: every system in the common trainer, for every seed; finished trainings are kept.
+
+    Args:
+        study: of any data set; the labels of its training images must be known where a system learns from them.
+        names: of :data:`ccd_fast.studies.comparison.ROWS`.
+        frozen: keep the student's backbone as it is.
+
+    Raises:
+        UserError: something that was asked for cannot be had, found before any training begins.
+    """
+    full = study.recipe_of(study.seeds[0])
+    rows = comparison.variants(full, names, frozen)
+    images, test = study.source.load("train"), study.source.load("test")
+    told = notes.notes(full, study.recipe, images, test, study.seeds, comparison.TOLD_OF_LABELS)
+    told += comparison.notes(full, names, frozen)
+
+    def table(done: Sequence[Cell]) -> SeedTable:
+        return comparison.table(done, study.source.dataset, told)
+
+    plan = study.plan(Memory(half_of_what_is_free()) if frozen else None)
+    return table(cells.run_cells(plan, rows, study.seeds, lambda done: study.write([table(done)], done)))
 
 
 def reproduce(study: Study) -> SeedTable:

@@ -26,7 +26,7 @@ def of(recipe: Recipe, images: int) -> Recipe | None:
     Returns:
         None where there is no warm-up to share.
     """
-    if not 0 < recipe.train.warmup_epochs < recipe.train.epochs:
+    if not recipe.is_ccd or not 0 < recipe.train.warmup_epochs < recipe.train.epochs:
         return None
     neutral = config.load("paper-voc12", [])
     runtime = student_engine.choose(recipe.student.runtime, recipe.looks_of_the_student(images))

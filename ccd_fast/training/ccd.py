@@ -1,10 +1,14 @@
 """Classifier-guided CLIP Distillation, as a run asks it for its targets (sections 2, 4 and 5)."""
 
-from ccd_fast.labels import on_disk
+from typing import Any, cast
+
+import torch
+
+from ccd_fast.labels import FirstLabels, on_disk
 from ccd_fast.labels.bias import bias_by_class
 from ccd_fast.runs.folder import BIAS
 from ccd_fast.student.losses import CcdLoss, confidence_weights
-from ccd_fast.training.measures import FIRST, TEACHER, UPDATED, measure
+from ccd_fast.training.measures import FIRST, TEACHER, UPDATED, measure, measure_zero_shot
 from ccd_fast.training.state import CELLS, Parts, State
 
 
@@ -21,7 +25,12 @@ class Ccd:
         with parts.stages.stage("first labels", len(images), parts.keeper("first labels")) as stage:
             gathered, unreadable = parts.passes.whole_images(images, stage)
         parts.set_aside(images, unreadable)
+        told = None if parts.known is None else torch.from_numpy(parts.known)
+        if told is not None:
+            cast(FirstLabels, gathered).count_known(told)  # the published code's are refused with known labels
         labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
+        labels.told = told
+        labels.pin()
         confident = int(labels.confident.sum())
         rare = int((labels.bias_counts < max(recipe.bias.min_count, 1)).sum())
         parts.stages.say(
@@ -30,20 +39,11 @@ class Ccd:
         state = State(labels)
         measure(parts, state, f"{TEACHER}, train", gathered.scores, images, labels.readable)
         measure(parts, state, FIRST, labels.table, images, labels.readable)
-        self._zero_shot_on_the_test_images(state)
+        measure_zero_shot(parts, state)
         on_disk.save(parts.folder, 0, images, labels)
         sure = labels.confident & labels.readable
         parts.folder.write_json(BIAS, bias_by_class(gathered.scores, labels.table, sure, images.class_names))
         return state
-
-    def _zero_shot_on_the_test_images(self, state: State) -> None:
-        parts, test = self.parts, self.parts.test
-        if test is None:
-            return
-        with parts.stages.stage("zero-shot on the test images", len(test)) as stage:
-            zero_shot, unreadable = parts.passes.whole_images(test, stage)
-        parts.set_aside(test, unreadable)
-        measure(parts, state, f"{TEACHER}, test", zero_shot.scores, test, zero_shot.readable)
 
     def before_epoch(self, state: State, epoch: int) -> bool:
         """Look at the cells of a grid before the first epoch, and update the labels after the warm-up."""
@@ -92,3 +92,24 @@ class Ccd:
         if not self.parts.recipe.is_consistent(epoch):
             return CcdLoss(labels.table)
         return CcdLoss(labels.table, confidence_weights(labels.confident, knobs.omega), knobs.mu)
+
+    def rows(self, state: State) -> torch.Tensor:
+        """Give all images that can be read."""
+        return state.labels.readable
+
+    def sure(self, state: State) -> torch.Tensor:
+        """Give the pseudo-labels that are 1."""
+        return state.labels.table == 1
+
+    def after_step(self, rows: torch.Tensor, logits: torch.Tensor) -> None:
+        """Do nothing: the labels are as they were before the epoch."""
+
+    def after_epoch(self, state: State, epoch: int, predicted: torch.Tensor) -> None:
+        """Do nothing: the labels are updated before an epoch."""
+
+    def kept(self) -> dict[str, Any]:
+        """Give nothing: all that changes is in the run's state."""
+        return {}
+
+    def go_on(self, kept: dict[str, Any]) -> None:
+        """Take nothing."""

@@ -7,19 +7,27 @@ from typing import Any
 from ccd_fast import machine
 from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
-from ccd_fast.labels import on_disk
+from ccd_fast.labels import known, on_disk
+from ccd_fast.labels.known import Matrix
 from ccd_fast.recipes import config
 from ccd_fast.training.state import Parts
 from ccd_fast.training.steps import could_differ
 
 FILE = "run.json"
 TEACHER = "weights of the teacher"
+SUPERVISION = "supervision"
 ANOTHER = "--resume: the data set is not the one that the run began with"
 
 
 def describe(parts: Parts, source: Source, command: str) -> dict[str, Any]:
     """Say what a run is: its data set, by digests too, its engine, and where it runs."""
-    files = {"root": source.root, "classes": source.classes, "truth": source.truth, "boxes": source.boxes}
+    files = {
+        "root": source.root,
+        "classes": source.classes,
+        "truth": source.truth,
+        "boxes": source.boxes,
+        "known": source.known,
+    }
     return {
         "command": command,
         "dataset": source.dataset,
@@ -28,12 +36,24 @@ def describe(parts: Parts, source: Source, command: str) -> dict[str, Any]:
         "prompt_names": list(parts.images.prompt_names),
         "images": {"train": len(parts.images), "test": len(parts.test) if parts.test else 0},
         "digests": _digests(parts),
+        "system": parts.recipe.system.name,
+        **({} if parts.known is None else {SUPERVISION: _record(parts.known)}),
         "teacher": parts.recipe.teacher.model,
         "engine": parts.passes.engine,
         "student_runtime": parts.passes.student_runtime,
         "views": parts.passes.reading.backend.name,
         **_place(parts),
     }
+
+
+def note_supervision(parts: Parts, source: str, matrix: Matrix) -> None:
+    """Add to ``run.json`` what the method was told of the labels, once it is known."""
+    described = parts.folder.read_json(FILE)
+    parts.folder.write_json(FILE, {**described, SUPERVISION: {"source": source, **_record(matrix)}})
+
+
+def _record(matrix: Matrix) -> dict[str, Any]:
+    return {**known.counts(matrix), "digest": known.digest(matrix)}
 
 
 def note_resumed(parts: Parts, command: str) -> None:
@@ -90,6 +110,8 @@ def _digests(parts: Parts) -> dict[str, str]:
     """Give a digest of all that labels and figures depend on, by what a person would call it."""
     tower = parts.passes.tower
     found = {} if tower is None else {TEACHER: tower.weights_hash}
+    if parts.known is not None:
+        found["labels that were told"] = known.digest(parts.known)
     for images in (parts.images, parts.test):
         if images is not None:
             found |= _digests_of(images)

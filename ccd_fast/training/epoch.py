@@ -17,6 +17,7 @@ from ccd_fast.runs import Stage
 from ccd_fast.student.losses import Loss
 from ccd_fast.student.reading import AHEAD
 from ccd_fast.student.training_views import TrainingViews
+from ccd_fast.training.method import Learner
 from ccd_fast.training.steps import NotFiniteError, Trainer
 from ccd_fast.views import Photographs, prefetched, works_ahead
 
@@ -82,6 +83,7 @@ def fit_epoch(
     views: TrainingViews,
     loss: Loss,
     stage: Stage,
+    beside: Learner | None = None,
 ) -> Fitted:
     """Train for one epoch.
 
@@ -92,6 +94,7 @@ def fit_epoch(
         views: of the epoch, and its order.
         loss: of the epoch.
         stage: advanced by images; those that it has done already are left out.
+        beside: what learns beside the student.
 
     Raises:
         RunError: the loss or a gradient is not finite.
@@ -106,9 +109,13 @@ def fit_epoch(
         predicted, total = left["probabilities"], left["total"]
         unreadable |= left["unreadable"]
         stage.go_on(left["done"], seconds=left["seconds"])
+        if beside is not None and "beside" in left:
+            beside.go_on(left["beside"])
 
     def so_far() -> dict[str, Any]:
-        seen = {"probabilities": predicted, "total": total, "unreadable": unreadable}
+        seen: dict[str, Any] = {"probabilities": predicted, "total": total, "unreadable": unreadable}
+        if beside is not None:
+            seen["beside"] = beside.kept()
         return {**seen, "done": stage.done, "seconds": stage.seconds, "trainer": trainer.state()}
 
     order = views.order[readable.numpy()[views.order]][stage.done :]
@@ -128,6 +135,8 @@ def fit_epoch(
                 if share:
                     predicted[rows] = torch.sigmoid(logits)
                     total += value * len(rows)
+                    if beside is not None:
+                        beside.after_step(rows, logits)
             stage.advance(batch.images)
             stage.keeper.keep(so_far)
     ranks.total(predicted)  # of each row, one process has the scores and the others have 0

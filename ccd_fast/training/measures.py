@@ -21,6 +21,17 @@ def measure(
         state.metrics[name] = metrics.record()
 
 
+def measure_zero_shot(parts: Parts, state: State) -> None:
+    """Keep the metrics of the teacher on the test images, where there are any."""
+    test = parts.test
+    if test is None:
+        return
+    with parts.stages.stage("zero-shot on the test images", len(test)) as stage:
+        zero_shot, unreadable = parts.passes.whole_images(test, stage)
+    parts.set_aside(test, unreadable)
+    measure(parts, state, f"{TEACHER}, test", zero_shot.scores, test, zero_shot.readable)
+
+
 def student_metrics(parts: Parts, epoch: int) -> Metrics | None:
     """Evaluate the student on the test images; None where there are none."""
     test = parts.test

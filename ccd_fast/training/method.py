@@ -1,12 +1,34 @@
-"""What a run asks of its method, in one place: the first labels, what comes before an epoch, the loss."""
+"""What a run asks of its method, in one place: first labels, loss, and what comes between epochs and steps.
 
-from typing import Protocol
+The method of the paper is :class:`ccd_fast.training.ccd.Ccd`; the other systems of its table come through the same door
+(:class:`ccd_fast.training.compared.Compared`).
+"""
+
+from typing import Any, Protocol
+
+import torch
 
 from ccd_fast.student.losses import Loss
 from ccd_fast.training.state import State
 
 
-class Method(Protocol):
+class Learner(Protocol):
+    """What learns beside the student, step by step."""
+
+    def after_step(self, rows: torch.Tensor, logits: torch.Tensor) -> None:
+        """Learn from a step: its rows, (B,) int64, and z before it, (B, C) float32, both on the host."""
+        ...
+
+    def kept(self) -> dict[str, Any]:
+        """Give all that has changed since the start, but for labels and student; :meth:`go_on` takes it back."""
+        ...
+
+    def go_on(self, kept: dict[str, Any]) -> None:
+        """Take what :meth:`kept` gave."""
+        ...
+
+
+class Method(Learner, Protocol):
     """A way of making the targets that a student learns from."""
 
     def first_labels(self) -> State:
@@ -17,6 +39,18 @@ class Method(Protocol):
         """Change the targets before an epoch, where it is time to; tell whether anything was done."""
         ...
 
+    def rows(self, state: State) -> torch.Tensor:
+        """Give the images to train on, (N,) bool."""
+        ...
+
     def loss(self, state: State, epoch: int) -> Loss:
         """Give the loss of an epoch."""
+        ...
+
+    def sure(self, state: State) -> torch.Tensor:
+        """Give the labels, (N, C) bool, whose agreement with the student chooses the epoch (section 6)."""
+        ...
+
+    def after_epoch(self, state: State, epoch: int, predicted: torch.Tensor) -> None:
+        """Change the targets after an epoch, from the student's probabilities in it, (N, C) float32."""
         ...

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from ccd_fast import machine
+from ccd_fast import machine, systems
 from ccd_fast import student as students
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError
@@ -14,15 +14,16 @@ from ccd_fast.runs import RunFolder, Stages, Stop
 from ccd_fast.runs.folder import SUMMARY
 from ccd_fast.student.training_views import TrainingViews
 from ccd_fast.teacher import resolve, twins_warning
-from ccd_fast.training import description
+from ccd_fast.training import description, supervision
 from ccd_fast.training.ccd import Ccd
+from ccd_fast.training.compared import Compared
 from ccd_fast.training.epoch import Fitted, fit_epoch
 from ccd_fast.training.measures import CHOSEN, LAST, ORACLE, UPDATED, student_metrics
 from ccd_fast.training.memory import Memory
 from ccd_fast.training.method import Method
 from ccd_fast.training.passes import least_seconds, open_passes
 from ccd_fast.training.state import Parts, State
-from ccd_fast.training.steps import Trainer
+from ccd_fast.training.steps import Trainer, choose_precision
 
 
 def train(
@@ -70,9 +71,12 @@ def train(
         folder.create(overwrite)
         folder.write_text("recipe.toml", recipe.dumps())
         folder.write_json("run.json", description.describe(parts, source, command))
+    method = (
+        Ccd(parts) if recipe.is_ccd else Compared(parts, systems.source_of(recipe.system, source.known is not None))
+    )
     with parts.stop.listening():
         try:
-            state = _run(parts, Ccd(parts), recipe.train.epochs if until is None else until)
+            state = _run(parts, method, recipe.train.epochs if until is None else until)
         except RunError:
             parts.stop.now()  # all processes were asked to stop, and another one was first
             raise
@@ -86,20 +90,21 @@ def train(
 def _run(parts: Parts, method: Method, until: int) -> State:
     """Go through the epochs, from wherever the run stands."""
     if parts.folder.has_state():
-        state = _restore(parts)
+        state = _restore(parts, method)
     else:
         parts.folder.add_to_quarantine(parts.images.paths, {})  # an empty list says that none is unreadable
         state = method.first_labels()
-        _save(parts, state)
+        _save(parts, state, method)
     for epoch in range(state.epoch, until):
         if method.before_epoch(state, epoch):  # nothing in the warm-up; from then on the label updates
-            _save(parts, state)
+            _save(parts, state, method)
         fitted = _train(parts, method, state, epoch)
-        metrics = _measure(parts, state, epoch, fitted)
+        metrics = _measure(parts, method, state, epoch, fitted)
         _choose(parts, state, epoch, metrics)
         _tell(parts, epoch, fitted, metrics)
+        method.after_epoch(state, epoch, fitted.predicted)
         state.epoch = epoch + 1
-        _save(parts, state)
+        _save(parts, state, method)
     return state
 
 
@@ -111,16 +116,15 @@ def _train(parts: Parts, method: Method, state: State, epoch: int) -> Fitted:
         parts.passes.reading.backend, recipe.student.image_size, recipe.consistency, recipe.seed, epoch, len(images)
     )
     with parts.stages.stage("train", len(images), parts.keeper(f"train {epoch}", in_step=True), epoch=epoch) as stage:
-        fitted = fit_epoch(parts.trainer, images, state.labels.readable, views, loss, stage)
+        fitted = fit_epoch(parts.trainer, images, method.rows(state), views, loss, stage, method)
     parts.folder.add_to_quarantine(images.paths, fitted.unreadable)
     return fitted
 
 
-def _measure(parts: Parts, state: State, epoch: int, fitted: Fitted) -> Metrics | None:
+def _measure(parts: Parts, method: Method, state: State, epoch: int, fitted: Fitted) -> Metrics | None:
     """Measure how the student agrees with the labels (section 6), and how good it is where the truth is known."""
-    labels = state.labels
-    sure = labels.table[labels.readable] == 1
-    agreement = mean_average_precision(fitted.predicted[labels.readable], sure, parts.passes.absent_ap)
+    rows = method.rows(state)
+    agreement = mean_average_precision(fitted.predicted[rows], method.sure(state)[rows], parts.passes.absent_ap)
     state.agreement.append(agreement)
     if math.isnan(agreement):
         parts.stages.say(f"epoch {epoch}: the agreement with the pseudo-labels is undefined: none of them is 1")
@@ -165,16 +169,21 @@ def _open(
     ranks, images, test = folder.ranks, source.load("train"), source.load("test")
     for split in (images, test):
         split.refuse_missing(recipe.views.max_bad_frac)
+    known = supervision.known(source, recipe, images, ranks)
     objects, knobs = source.objects(images), recipe.student
     student = students.build(
         knobs.backbone, len(images.class_names), knobs.alpha, knobs.weights, recipe.seed, stages.say
     )
-    trainer = Trainer(student.to(device), recipe.train, knobs.image_size, ranks, stages.say, len(images))
+    choose_precision(recipe.train.precision, student.to(device).mean.device)  # what cannot be had is said at once
+    with ranks.leader_first():
+        passes = open_passes(recipe, images, objects, device, stages.say, memory, ranks)
+    if known is not None:
+        student = systems.with_its_head(student, recipe.system.name, passes.teacher.classes, known, recipe.seed)
+    trainer = Trainer(student, recipe.train, knobs.image_size, ranks, stages.say, len(images))
     if memory is not None:
         for network in {student, trainer.judged}:
             memory.attend(network)
     with ranks.leader_first():
-        passes = open_passes(recipe, images, objects, device, stages.say, memory, ranks)
         passes.prepare(trainer.judged)
     stages.least = least_seconds(passes, len(images), knobs, device, student, trainer.precision)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
@@ -192,24 +201,26 @@ def _open(
         folder=folder,
         stages=stages,
         stop=Stop(stages.say),
+        known=known,
     )
 
 
-def _save(parts: Parts, state: State) -> None:
+def _save(parts: Parts, state: State, method: Method) -> None:
     """Write a checkpoint of what is finished: the first labels, a label update, an epoch."""
     weights = parts.student.state_dict()
     parts.folder.save_student("last", weights)
-    content = {**vars(state), "labels": state.labels.state()}
+    content = {**vars(state), "labels": state.labels.state(), "method": method.kept()}
     parts.folder.save_state({**content, "student": weights, "trainer": parts.trainer.state_dict()})
     parts.stop.now()
 
 
-def _restore(parts: Parts) -> State:
+def _restore(parts: Parts, method: Method) -> State:
     """Read the checkpoint back."""
     content = parts.folder.load_state()
     parts.student.load_state_dict(content.pop("student"))
     parts.trainer.load_state_dict(content.pop("trainer"))
     labels = PseudoLabels(**content.pop("labels"))
+    method.go_on(content.pop("method", {}))
     ended = content["epoch"] >= parts.recipe.train.epochs
     parts.stages.say("the run has ended already" if ended else f"going on at epoch {content['epoch']}")
     return State(labels=labels, **content)

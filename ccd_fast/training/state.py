@@ -6,6 +6,7 @@ from typing import Any
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import UserError
 from ccd_fast.labels import PseudoLabels
+from ccd_fast.labels.known import Matrix
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import Keeper, RunFolder, Stages, Stop
 from ccd_fast.student import Student
@@ -45,7 +46,11 @@ class State:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run works with, the same from its start to its end."""
+    """What a run works with, the same from its start to its end.
+
+    Attributes:
+        known: what is known of the labels before training, (N, C) int8; None where the method is told nothing.
+    """
 
     recipe: Recipe
     images: ImageSet
@@ -56,6 +61,7 @@ class Parts:
     folder: RunFolder
     stages: Stages
     stop: Stop
+    known: Matrix | None = None
 
     def keeper(self, name: str, in_step: bool = False) -> Keeper:
         """Give what keeps the state of a pass that no other pass of the run shares its name with; see `Keeper`."""

@@ -202,7 +202,7 @@ class Trainer:
         """
         self._set_rates()
         while (done := self._gradients(first, second, rows, loss, share)) is None:
-            self._cut(len(first))
+            self._cut(len(first), loss.parts_add_up)
         value, logits = done
         norm = get_total_norm([p.grad for p in self.student.parameters() if p.grad is not None])
         if self.optimizer.defaults["fused"] and not self.scaler.is_enabled():
@@ -263,10 +263,10 @@ class Trainer:
             return None
         return torch.stack(values).sum(), torch.cat(seen)
 
-    def _cut(self, batch: int) -> None:
+    def _cut(self, batch: int, parts_add_up: bool) -> None:
         """Cut batches into twice as many parts, and say so."""
         free_cached(self.device)
-        if self.ranks.size > 1 or self.parts >= batch:
+        if self.ranks.size > 1 or self.parts >= batch or not parts_add_up:
             raise RunError(f"out of memory on {self.device}: set train.batch_size below {batch}, or a smaller student")
         self.parts = min(2 * self.parts, batch)
         self._say(

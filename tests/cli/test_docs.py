@@ -25,6 +25,7 @@ import ccd_fast
 from ccd_fast.cli.app import app
 from ccd_fast.datasets import DATASETS, load
 from ccd_fast.recipes import config
+from ccd_fast.systems import SYSTEMS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -34,7 +35,7 @@ DOCUMENTS = [
     ROOT / "benchmarks" / "README.md",
 ]
 MARKS = ("downloads", "long")
-LONG = ("train", "demo", "ablate", "reproduce", "bench", "build-engines")
+LONG = ("train", "demo", "ablate", "compare", "reproduce", "bench", "build-engines")
 """Commands of which only the command line is checked."""
 TRAINED_HERE = "ccd-fast train --data-root ~/photos --classes classes.txt --out runs/mine"
 """The training of README and tutorial that is run, with a small teacher and student."""
@@ -331,6 +332,19 @@ def test_each_equation_of_the_method_names_the_function_that_computes_it():
     for row in rows:
         code = re.findall(r"`([^`]+)`", row[3])
         assert code, f"no function for {row[1]!r}"
+        for name in code:
+            assert is_defined_there(name), name
+        for knob in re.findall(r"`([^`]+)`", row[4] if len(row) > 4 else ""):
+            check_knob(knob)
+
+
+def test_each_other_system_names_its_functions():
+    rows = rows_of((ROOT / "docs" / "METHOD.md").read_text(encoding="utf-8"), "| system | told |")
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
+    assert named == set(SYSTEMS) - {"ccd"}
+    for row in rows:
+        code = re.findall(r"`([^`]+)`", row[3])
+        assert code, row[0]
         for name in code:
             assert is_defined_there(name), name
         for knob in re.findall(r"`([^`]+)`", row[4] if len(row) > 4 else ""):

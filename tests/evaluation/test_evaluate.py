@@ -130,3 +130,10 @@ def test_scores_at_random_give_about_the_share_of_positives():
     generator = torch.Generator().manual_seed(0)
     truth = torch.rand(4000, 2, generator=generator) < 0.2
     assert mean_average_precision(torch.rand(4000, 2, generator=generator), truth) == pytest.approx(0.2, abs=0.03)
+
+
+def test_average_precision_is_that_of_the_published_code_of_the_other_systems(golden_systems):
+    scores, truth = (torch.from_numpy(golden_systems[f"metrics/cole/{name}"]) for name in ("scores", "truth"))
+    by_class = average_precision(scores.float(), truth == 1, absent_ap=0.0)  # a class without positives counts 0 there
+    np.testing.assert_allclose(by_class, golden_systems["metrics/cole/ap"], rtol=1e-5)
+    assert 100 * float(by_class.mean()) == pytest.approx(float(golden_systems["metrics/cole/map"]), rel=1e-5)

@@ -1,0 +1,74 @@
+"""``ccd-fast compare``."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ccd_fast.cli import options
+
+
+def compare(
+    out: Annotated[Path, typer.Option(help="Folder of the table and its runs.")],
+    data_root: Annotated[Path, typer.Option(help="Folder that holds the data set.")],
+    dataset: options.Dataset = "folder",
+    classes: options.Classes = None,
+    truth: options.Truth = None,
+    systems: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME,…",
+            help="Which rows, joined by commas: the systems of `train --system`, ccd-partial, ccd-one-positive. "
+            "By default all.",
+        ),
+    ] = None,
+    seeds: options.Seeds = "0,1,2",
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Freeze the student's backbone in every row: the table for a CPU.")
+    ] = False,
+    teacher: options.Teacher = None,
+    templates: options.Templates = None,
+    student: options.Student = None,
+    student_weights: options.StudentWeights = None,
+    recipe: options.Recipe = "folder",
+    set_: options.Set = None,
+    device: options.Device = "auto",
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Make the paper's main table: fourteen systems in one trainer, by what each is told of the labels.
+
+    Groups: all labels, a tenth of them, one positive an image, none; CCD stands in the last three. The labels of the
+    training images must be known (`--truth`) for the first three. Where the data set is the paper's, its figures stand
+    beside. The same command goes on after an interruption; finished runs are kept.
+
+    Example: `ccd-fast compare --frozen --data-root photos --classes classes.txt --truth labels.csv --out runs/table`
+    """
+    from ccd_fast import machine, studies
+    from ccd_fast.cli import tables as printed
+    from ccd_fast.datasets import Source
+    from ccd_fast.report import comparison as page
+    from ccd_fast.runs import Stages
+    from ccd_fast.studies.comparison import ROWS
+
+    machine.keep_freed_memory()
+    names = list(ROWS) if systems is None else options.each_of(options.listed(systems, "--systems"), ROWS, "--systems")
+    place = options.where(device)
+    study = studies.Study(
+        source=Source(dataset, data_root, classes, truth),
+        recipe=recipe,
+        overrides=options.overrides(set_, teacher, student, student_weights, templates),
+        seeds=options.seeds(seeds, set_),
+        out=out,
+        stages=Stages(Console(stderr=True), opening=options.opening()),
+        device=place,
+        command=shlex.join(["ccd-fast", *sys.argv[1:]]),
+    )
+    options.goes_on_with("the same command: finished runs are kept")
+    table = studies.compare(study, names, frozen)
+    page.write(out, table)
+    printed.give([table], json_)
+    typer.echo(f"all in {out}: compare.md, compare.csv, compare.html, cells.csv, runs/", err=json_)

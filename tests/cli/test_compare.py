@@ -1,0 +1,53 @@
+"""``ccd-fast compare`` and ``ccd-fast train --system``."""
+
+import json
+
+
+def test_a_table_over_systems_is_printed_and_written_with_its_page(ccd, arguments, tmp_path):
+    code, out, err = ccd(
+        *("compare", *arguments, "--set", "train.epochs=1", "--set", "student.image_size=32", "--seeds", "0"),
+        *("--frozen", "--systems", "wan,llr", "--out", tmp_path / "table"),
+    )
+    assert code == 0, err
+    for line in ("one positive an image", "LL-R", "annotation-free", "zero-shot teacher", "WAN (Aodha et al.)"):
+        assert line in out
+    written = {file.name for file in (tmp_path / "table").iterdir()}
+    assert written == {"compare.md", "compare.csv", "compare.html", "cells.csv", "runs"}
+    run = json.loads((tmp_path / "table" / "runs" / "seed-0" / "LL-R" / "run.json").read_text())
+    assert run["system"] == "llr"
+    assert run["supervision"]["source"] == "one-positive"
+    code, again, err = ccd(
+        *("compare", *arguments, "--set", "train.epochs=1", "--set", "student.image_size=32", "--seeds", "0", "--json"),
+        *("--frozen", "--systems", "wan,llr", "--out", tmp_path / "table"),
+    )
+    assert code == 0
+    assert "2 of 2 trainings are finished already" in err
+    (table,) = json.loads(again)
+    assert table["groups"]["LL-R"] == "one positive an image"
+
+
+def test_a_mistyped_system_is_answered_in_a_line_with_the_nearest(ccd, arguments, tmp_path):
+    code, _, err = ccd("compare", *arguments, "--systems", "cdull", "--out", tmp_path / "table")
+    assert code == 2
+    assert "--systems cdull: must be one of" in err
+    assert "did you mean 'cdul'" in err
+    code, _, err = ccd("train", *arguments, "--system", "cdull", "--out", tmp_path / "run")
+    assert code == 2
+    assert "system.name" in err
+    assert "cdul" in err
+    code, _, err = ccd("train", *arguments, "--system", "an", "--known", tmp_path / "k.csv", "--out", tmp_path / "run")
+    assert code == 2
+    assert err.strip().splitlines()[-1].startswith("ccd-fast: --known: an is not told these")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_system_with_a_head_of_its_own_has_its_page_and_is_evaluated_like_any_run(ccd, arguments, tmp_path):
+    out = tmp_path / "run"
+    code, said, err = ccd("train", *arguments, "--set", "train.epochs=1", "--system", "sst", "--out", out)
+    assert code == 0, err
+    assert "report.html" in said
+    assert "warning: no report" not in err
+    code, said, err = ccd("evaluate", out, "--json")
+    assert code == 0, err
+    code, said, err = ccd("export", out, "--out", tmp_path / "student.onnx")
+    assert code == 0, err

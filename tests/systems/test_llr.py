@@ -1,0 +1,57 @@
+"""LL-R: the very entries that the published code rejects."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from published import agrees, tensor, with_gradient
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ccd_fast.systems.llr import kept_share, llr_loss, rejected
+
+BATCHES = ("B16C20", "B16C20ties", "B20C20", "B16C80", "B8C20x", "B8C20neg")
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_rejections_losses_and_gradients_are_those_of_the_published_code(golden_systems, batch):
+    logits, labels = golden_systems[f"llr/{batch}/logits"], golden_systems[f"llr/{batch}/labels"]
+    cases = [key for key in golden_systems if key.startswith(f"llr/{batch}/d") and key.endswith("LL-R/loss")]
+    assert cases
+    for case in cases:
+        group = case.removesuffix("/loss")
+        flag, epoch = group.split("/")[2].removeprefix("d").split("_e")
+        kept = kept_share(int(epoch) - 1, float(flag) / 100)
+        assert kept == float(golden_systems[f"{group}/clean_rate"])
+        z, known = tensor(logits), tensor(labels)
+        losses = binary_cross_entropy_with_logits(z, (known == 1).float(), reduction="none")
+        np.testing.assert_array_equal(rejected(losses, known != 0, kept), golden_systems[f"{group}/rejected"] != 0)
+        for dtype, suffix, tolerance in ((torch.float32, "", 1e-6), (torch.float64, "_f64", 1e-12)):
+            if f"{group}/loss{suffix}" in golden_systems:
+                loss = lambda z, d=dtype, k=kept: llr_loss(z, tensor(labels, d), k)  # noqa: E731
+                value, gradient = with_gradient(loss, tensor(logits, dtype))
+                agrees(value, golden_systems[f"{group}/loss{suffix}"], tolerance, group)
+                agrees(gradient, golden_systems[f"{group}/grad_logits{suffix}"], tolerance, group)
+
+
+def test_where_the_smallest_rejected_loss_is_0_everything_is_rejected(golden_systems):
+    value, gradient = with_gradient(
+        lambda z: llr_loss(z, tensor(golden_systems["llr/zero_kth/labels"]), 1 - 4 / 20),
+        tensor(golden_systems["llr/zero_kth/logits"]),
+    )
+    assert golden_systems["llr/zero_kth/LL-R/rejected"].all()
+    assert value == 0
+    assert not gradient.any()
+
+
+def test_as_many_are_rejected_as_the_published_code_rejects(golden_systems):
+    for batch, classes, flag, epoch, count, _, _ in golden_systems["llr/k_table"].tolist():
+        kept = kept_share(int(epoch) - 1, flag / 100)
+        assert math.ceil(int(batch) * int(classes) * (1 - kept)) == count
+
+
+def test_the_first_epoch_keeps_all_and_a_number_that_is_none_is_not_rejected():
+    z, known = torch.randn(4, 5, generator=torch.Generator().manual_seed(0)), torch.eye(5)[:4]
+    assert torch.equal(llr_loss(z, known, 1.0), binary_cross_entropy_with_logits(z, known))
+    z[0, 1] = torch.nan
+    assert llr_loss(z, known, 0.9).isnan()
