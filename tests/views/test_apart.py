@@ -20,44 +20,62 @@ if "dali" not in installed_backends():
 GOOD = samples.LIKE_THE_SCENE["jpeg"]
 
 
-def twice() -> bytes:
-    """A JPEG with two segments of EXIF, of which DALI 2.4 dies."""
-    first, second = (
-        b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0" + bytes([turn]) + b"\0" * 7 for turn in (6, 3)
-    )
-    large = samples.encoded(samples.SCENE.resize((320, 184)), "JPEG")
-    return large[:2] + first + second + large[2:]
+DEADLY = b"\0 of which the decoder below dies"
+WITHOUT_DALI = """
+import contextlib, os, sys; sys.path[:] = {path!r}
+from ccd_fast.views import decoding_worker
+decode_one = decoding_worker.decode_one
+decoding_worker.decode_one = lambda content, *how: os.abort() if content[0] == 0 else decode_one(content, *how)
+decoding_worker._dali = lambda threads: contextlib.nullcontext()
+decoding_worker.main({arguments})
+"""
+"""The process with Pillow alone, which starts at once, and dies of a file when it is asked to."""
 
 
-def as_it_is(content: bytes) -> Encoded:
-    """A file that DALI gets with all that is in it."""
-    return Encoded([content], "dali", Header("jpeg"))
+def as_it_is(content: bytes, by: str = "pillow") -> Encoded:
+    """A file that is decoded with all that is in it."""
+    return Encoded([content], by, Header("jpeg"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def worker():
-    apart.LOOKS, before = 0.2, apart.LOOKS  # damaged memory may lock instead of ending the process
-    yield decoder_apart(2)
-    apart.LOOKS = before
+@pytest.fixture
+def worker(monkeypatch):
+    monkeypatch.setattr(apart, "_PROGRAM", WITHOUT_DALI)
+    worker = Apart(2)
+    yield worker
+    worker.close()
 
 
 def alike(picture, other) -> bool:
     return np.array_equal(picture, other)
 
 
-def test_a_file_that_ends_the_decoder_is_set_aside_by_name_and_the_others_are_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr("ccd_fast.views.host.plain_parts", lambda content, header: [content.data])
-    for place, content in enumerate([GOOD, twice(), GOOD]):
+def test_a_file_that_ends_the_decoder_is_named_and_the_others_are_decoded(worker):
+    (whole,) = worker.decode([as_it_is(GOOD)], 100)
+    found = worker.decode([as_it_is(content) for content in (GOOD, GOOD, DEADLY, GOOD, DEADLY)], 100)
+    assert found[2] == found[4] == "ends the decoder (SIGABRT)"
+    assert all(alike(found[place], whole) for place in (0, 1, 3))
+
+
+def test_a_run_sets_the_culprit_aside_by_name(tmp_path, monkeypatch, worker):
+    backend = open_backend("dali", 2)
+    monkeypatch.setattr(backend, "_apart", worker)
+    monkeypatch.setattr("ccd_fast.views.host.inspect", lambda *_: Header("other"))
+    for place, content in enumerate([GOOD, DEADLY, GOOD]):
         (tmp_path / f"{place}.jpg").write_bytes(content)
+    found = backend.decode([tmp_path / f"{place}.jpg" for place in range(3)], np.arange(3))
+    assert found.unreadable == {1: "ends the decoder (SIGABRT)"}
+    np.testing.assert_array_equal(found.rows, [0, 2])
+
+
+def test_two_segments_of_exif_end_nothing(tmp_path):
+    """DALI 2.4 writes where it must not, and often dies of it."""
+    segments = (b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0%c" % turn + b"\0" * 7 for turn in (6, 3))
+    (tmp_path / "a.jpg").write_bytes(GOOD[:2] + b"".join(segments) + GOOD[2:])
     backend = open_backend("dali", 2)
     pid = backend._apart.process.pid
-    found = backend.decode([tmp_path / f"{place}.jpg" for place in range(3)], np.arange(3))
-    if backend._apart.process.pid == pid:
-        pytest.skip("this DALI does not die of two segments of EXIF")
-    assert found.unreadable.keys() == {1}
-    assert found.unreadable[1].startswith(("ends the decoder (SIG", "ends the decoder (it hangs"))
-    np.testing.assert_array_equal(found.rows, [0, 2])
-    assert alike(*found.pixels)
+    found = backend.decode([tmp_path / "a.jpg"], np.arange(1))
+    assert backend._apart.process.pid == pid
+    np.testing.assert_array_equal(found.sizes, [[90, 70]])  # as the first says
 
 
 def test_a_process_that_somebody_killed_is_nobodys_fault(worker):
@@ -118,11 +136,11 @@ def test_several_threads_may_ask(worker):
     assert wrong == []
 
 
-def test_what_dali_refuses_is_tried_by_pillow(tmp_path, worker):
+def test_what_dali_refuses_is_tried_by_pillow(tmp_path):
     """A PNG that says it is higher than it is: Pillow takes the rows that are there, DALI does not."""
     whole = samples.LIKE_THE_SCENE["png"]
     longer = whole[:8] + samples.png_chunk(b"IHDR", whole[16:20] + (71).to_bytes(4, "big") + whole[24:29]) + whole[33:]
-    assert worker.decode([Encoded([longer], "dali", Header("png"))], 100) == [None]
+    assert decoder_apart(2).decode([Encoded([longer], "dali", Header("png"))], 100) == [None]
     (tmp_path / "a.png").write_bytes(longer)
     found = open_backend("dali", 2).decode([tmp_path / "a.png"], np.arange(1))
     assert found.unreadable == {}
