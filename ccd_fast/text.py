@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from ccd_fast.errors import UserError
@@ -72,3 +73,15 @@ def read_text(file: Path, what: str) -> str:
     except OSError as error:
         raise UserError(f"{what} {file}: cannot be read: {error.strerror or error}") from error
     return decoded(content, f"{what} {file}".strip())
+
+
+def as_csv(rows: Iterable[Iterable[object]]) -> str:
+    """Write a table that every reader takes apart as it was: Python's own leaves some ends of lines without quotes."""
+    return "".join(",".join(map(_cell, row)) + "\n" for row in rows)
+
+
+def _cell(value: object) -> str:
+    text = str(value)
+    if text == text.strip() and not any(mark in text for mark in ',"\r\n'):
+        return text
+    return '"' + text.replace('"', '""') + '"'

@@ -70,7 +70,8 @@ def main() -> None:
     options.goes_on_with("")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)  # a log file shows the progress while it is made
+            # A log file shows the progress while it is made; a letter that the screen cannot show becomes an escape.
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
     words = sys.argv[1:]
     try:
         alone = words in ([], ["bench"])  # which explain themselves

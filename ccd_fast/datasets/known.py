@@ -195,12 +195,14 @@ def read_truth(file: Path, names: tuple[str, ...], root: Path | None = None, ima
             that is there.
     """
     there, indices, labels = frozenset(images), Indices(names), Labels()
-    table = read_table(file, "--truth", ("path",), ("labels", "split"))
+    table = read_table(file, "--truth", ("path",), ("labels", "split", "status"))
     is_wide = "labels" not in table.columns and set(names) <= set(table.columns)
     if "labels" not in table.columns and not is_wide:
         has = ", ".join(table.columns)[:200]
         raise UserError(f"--truth {file}: no column 'labels'; it has {has}" + nearest("labels", table.columns))
     for row in table.rows:
+        if row.text("status") == "unreadable":  # as ``label`` writes it: nothing is known of it
+            continue
         path = path_in(row.raw("path"), root, there, row.where)
         if path in labels:
             raise UserError(f"{row.where}: {path!r} stands twice")

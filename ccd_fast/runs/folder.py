@@ -1,7 +1,5 @@
 """What a run leaves behind: one folder, every file whole or not there."""
 
-import csv
-import io
 import json
 import os
 import shutil
@@ -10,7 +8,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -21,6 +19,8 @@ from safetensors import SafetensorError
 
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.machine import ALONE, Ranks
+from ccd_fast.runs.lock import locked
+from ccd_fast.text import as_csv
 
 STATE = "checkpoints/state.pt"
 PARTIAL = "checkpoints/partial.pt"
@@ -75,6 +75,14 @@ class RunFolder:
             )
         if occupied and not (resume or overwrite):
             raise UserError(f"--out {self.path}: already exists; go on with --resume or replace it with --overwrite")
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Hold the folder while a run works on it; of several processes the leader does.
+
+        Raises:
+            UserError: another run is at work on it.
+        """
+        return locked(self.path, f"--out {self.path}") if self.ranks.leads else nullcontext()
 
     def can_resume(self) -> bool:
         """Tell whether there is a run to go on with; it may have stopped before its first labels were made."""
@@ -163,9 +171,7 @@ class RunFolder:
     def add_to_quarantine(self, paths: Sequence[str], unreadable: Mapping[int, str]) -> None:
         """Add unreadable images, by their row among ``paths``, to ``quarantine.csv``."""
         self.quarantine |= {paths[row]: reason for row, reason in unreadable.items()}
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *sorted(self.quarantine.items())])
-        self.write_text("quarantine.csv", text.getvalue())
+        self.write_text("quarantine.csv", as_csv([("path", "reason"), *sorted(self.quarantine.items())]))
 
     def save_student(self, name: str, state: Mapping[str, torch.Tensor]) -> None:
         """Write a student's weights as ``checkpoints/<name>.safetensors``.

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ccd_fast.views.files import Encoded
-from ccd_fast.views.header import Header, too_large
+from ccd_fast.views.header import Header, inspect, too_large
+from ccd_fast.views.plain import plain_parts
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """Formats of photographs. Pillow knows others that start programs or are not pictures."""
@@ -26,6 +27,13 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_EXCHANGE = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_270,
+)
+"""Turns that exchange width and height."""
 
 # A damaged file's reason stands in the quarantine list, and whether a picture is too large is for
 # views.max_megapixels to say: Pillow's own lines about the two are kept off the terminal.
@@ -50,6 +58,23 @@ def decode_one(content: Encoded, header: Header, max_megapixels: float) -> Image
         return "cannot be decoded"
     except Exception as error:  # noqa: BLE001  Pillow raises many classes on rubbish, and none may stop a pass
         return "truncated" if "truncated" in str(error).lower() else "cannot be decoded"
+
+
+def upright_size(content: Encoded) -> tuple[int, int]:
+    """Give width and height in pixels of a file that can be decoded, as people see it; nothing is decoded.
+
+    Raises:
+        ValueError: it is no picture.
+    """
+    header = inspect(content, float("inf"))
+    if isinstance(header, str):
+        raise ValueError(header)
+    parts = plain_parts(content, header)
+    if header.kind == "heif":
+        _reads_heif()
+    with Image.open(io.BytesIO(content.data if parts is None else b"".join(parts))) as picture:
+        turned = _turn(picture) in _EXCHANGE
+        return (picture.height, picture.width) if turned else (picture.width, picture.height)
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image | str:
