@@ -78,9 +78,9 @@ def label(
 
     Example: `ccd-fast label --data-root photos --classes classes.txt --out labels.csv`
     """
-    import numpy as np
-
+    from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
+    from ccd_fast.runs.free import refuse_no_run
     from ccd_fast.runs.writing import refuse_existing, write_whole
 
     kind = format_ or ENDINGS.get(out.suffix.lower())
@@ -96,6 +96,11 @@ def label(
         raise UserError("--classes FILE is needed, a text file of class names, one a line; or --run RUN")
     if run is not None and (own := [name for name, value in given.items() if value]):
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
+    Source(dataset, data_root, classes).check()  # before anything large is loaded
+    if run is not None:
+        refuse_no_run(run)
+
+    import numpy as np
 
     from ccd_fast import machine
     from ccd_fast.outputs import label_files

@@ -72,17 +72,9 @@ def predict(
 
     Example: `ccd-fast predict runs/photos holiday/ cat.jpg --top-k 5`
     """
-    import torch
-
-    from ccd_fast import machine
-    from ccd_fast.datasets.listing import is_writable
     from ccd_fast.errors import UserError
-    from ccd_fast.outputs import trained
-    from ccd_fast.runs import Stages
+    from ccd_fast.runs.free import refuse_no_run
     from ccd_fast.runs.writing import refuse_existing, write_whole
-    from ccd_fast.student import Reading
-    from ccd_fast.student import predict as run_student
-    from ccd_fast.views import open_backend
 
     if out is not None and out.suffix not in FILES:
         raise UserError(f"--out {out}: must end in {', '.join(FILES)}")
@@ -90,6 +82,18 @@ def predict(
         refuse_existing("--out", [out], overwrite)
     if out is not None and top_k is not None:
         raise UserError("--top-k is for the table on the screen: a file of --out holds every class")
+    refuse_no_run(run)  # before anything large is loaded
+
+    import torch
+
+    from ccd_fast import machine
+    from ccd_fast.datasets.listing import is_writable
+    from ccd_fast.outputs import trained
+    from ccd_fast.runs import Stages
+    from ccd_fast.student import Reading
+    from ccd_fast.student import predict as run_student
+    from ccd_fast.views import open_backend
+
     device = options.where(device)
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)

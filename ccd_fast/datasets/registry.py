@@ -7,7 +7,7 @@ from pathlib import Path
 from ccd_fast.datasets import coco, folder, imagefolder, nuswide, object_boxes, voc, webdataset
 from ccd_fast.datasets.description import Description
 from ccd_fast.datasets.image_set import ImageSet
-from ccd_fast.datasets.listing import find_images, is_writable, listed
+from ccd_fast.datasets.listing import SUFFIXES, find_images, is_writable, listed
 from ccd_fast.datasets.object_boxes import ObjectBoxes
 from ccd_fast.errors import UserError, nearest, printable
 from ccd_fast.views.shards import ENDING, is_shard, place
@@ -122,12 +122,17 @@ class Source:
     boxes: Path | None = None
 
     def check(self) -> None:
-        """Refuse at once what takes no reading to see: an unknown name, a missing folder, an option too many.
+        """Refuse at once what can be seen before anything large is loaded.
 
         Raises:
-            UserError: one of these.
+            UserError: an unknown name, a missing folder, an option too many, class names that cannot be read, or a
+                folder of one's own without images.
         """
-        _checked(self.dataset, self.root, self.classes, self.truth)
+        described = _checked(self.dataset, self.root, self.classes, self.truth)
+        if self.classes is not None:
+            folder.read_class_names(self.classes)
+        if described.yours is not None and not described.yours.find(self.root):
+            raise UserError(f"--data-root {self.root}: no images in it ({', '.join(sorted(SUFFIXES))})")
 
     def resolved(self) -> "Source":
         """Give the same source with absolute paths."""
