@@ -15,6 +15,7 @@ from ccd_fast.cli import (
     ablate,
     bench,
     build_engines,
+    completion,
     datasets,
     demo,
     doctor,
@@ -96,7 +97,14 @@ def main() -> None:
 
 def _mistyped(error: Any) -> str:
     """Say in a line what is wrong with a command line, and where its help is."""
-    return f"{error.format_message()} ({error.ctx.command_path if error.ctx else 'ccd-fast'} --help)"
+    helped = f"{error.ctx.command_path if error.ctx else 'ccd-fast'} --help"
+    wanted = str(getattr(error, "option_name", "")).lstrip("-").replace("-", "_")
+    has_set = error.ctx is not None and any(option.name == "set_" for option in error.ctx.command.params)
+    knobs = [name.rstrip("=") for name in completion.knobs("") if name.rstrip("=").rpartition(".")[2] == wanted]
+    knobs.sort(key=lambda name: not name.startswith("train."))
+    if has_set and knobs:
+        return f"no option --{wanted.replace('_', '-')}: it is a knob of the recipe: --set {knobs[0]}=… ({helped})"
+    return f"{error.format_message()} ({helped})"
 
 
 def _interrupted() -> None:
