@@ -20,7 +20,7 @@ import torch
 
 from ccd_fast.bench import measure
 from ccd_fast.bench.decode import boxes_of
-from ccd_fast.datasets.folder import find_images
+from ccd_fast.datasets.listing import find_images
 from ccd_fast.kernels import launches
 from ccd_fast.labels.crop_cache import distinct
 from ccd_fast.views import open_backend

@@ -29,7 +29,7 @@ from ccd_fast import machine
 from ccd_fast.bench import measure
 from ccd_fast.bench.measure import Timing, ratio
 from ccd_fast.datasets import ImageSet
-from ccd_fast.datasets.folder import find_images
+from ccd_fast.datasets.listing import find_images
 from ccd_fast.machine import ALONE
 from ccd_fast.recipes import config
 from ccd_fast.runs.progress import Stage

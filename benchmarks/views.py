@@ -20,7 +20,7 @@ from nvidia.dali import types
 
 from ccd_fast.bench import measure
 from ccd_fast.bench.decode import Load, boxes_of
-from ccd_fast.datasets.folder import find_images
+from ccd_fast.datasets.listing import find_images
 from ccd_fast.views import open_backend
 from ccd_fast.views.resize import HostResize
 

@@ -28,6 +28,11 @@ TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Characters that turn the direction of what follows, by which one name can look like another."""
 
 
+def is_name(text: str) -> bool:
+    """Tell whether a text can be the name of a class: nothing in it is obeyed by a terminal, or is no character."""
+    return printable(text) == text and not any(ord(c) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(c) <= 0xFDEF for c in text)
+
+
 def printable(text: str) -> str:
     r"""Give a text with ``\x1b`` and the like in place of what a terminal would obey; tabs become spaces."""
     shown = text.replace("\t", " ")

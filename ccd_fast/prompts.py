@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ccd_fast.errors import UserError, nearest
+from ccd_fast.text import lines_of, read_text
 
 ENSEMBLES = {"openai-imagenet": "OPENAI_IMAGENET_TEMPLATES", "openai-imagenet-simple": "SIMPLE_IMAGENET_TEMPLATES"}
 """Template ensembles that open_clip ships, by the name that a recipe gives them."""
@@ -62,12 +63,8 @@ def _shipped(name: str) -> list[str]:
 
 
 def _read(file: Path) -> list[str]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"templates {file}: cannot be read as text: {error}") from error
     templates = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines_of(read_text(file, "templates")), start=1):
         if not line.strip() or line.startswith("# "):
             continue
         try:

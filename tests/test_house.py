@@ -11,6 +11,7 @@ PACKAGE = ROOT / "ccd_fast"
 
 FLOORS = (
     "errors",  #                            the ground, and what it says of mistakes
+    "text",  #                              the ground: text as people save it
     "prompts randomness",  #                the ground
     "kernels machine",  #                   fused operations; devices, memory, processes
     "engines views runs recipes",  #        networks compiled; pixels; what a run leaves; knobs
@@ -27,7 +28,7 @@ FLOORS = (
 )
 """From the ground up: a room imports only from floors below its own. ``ccd_fast`` itself, its version, is below all."""
 
-AT_THE_ROOT = {"__init__", "__main__", "api", "doctor", "errors", "prompts", "randomness"}
+AT_THE_ROOT = {"__init__", "__main__", "api", "doctor", "errors", "prompts", "randomness", "text"}
 BAGS = {"utils", "util", "helpers", "common", "misc", "shared", "base", "core"}
 LINES = 350
 

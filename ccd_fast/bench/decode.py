@@ -28,6 +28,7 @@ from ccd_fast.views import (
 
 if TYPE_CHECKING:
     from ccd_fast.views.dali import DaliViews
+    from ccd_fast.views.host import HostViews
 
 CROP_BATCHES = 2
 """Batches whose decoded pixels are held in memory to cut crops from."""
@@ -174,7 +175,7 @@ def boxes_of(photographs: Photographs, image_size: int) -> tuple[NDArray[np.int6
     return owner, to_image_boxes(boxes, photographs.sizes[owner], image_size)
 
 
-def is_dali(backend: ViewBackend) -> TypeGuard["DaliViews"]:
+def is_dali(backend: ViewBackend) -> TypeGuard["DaliViews | HostViews"]:
     """Tell whether a backend is DALI's."""
     return backend.name.startswith("dali")  # on a GPU it says more
 

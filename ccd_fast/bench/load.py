@@ -10,7 +10,7 @@ import torch
 from ccd_fast import engines, machine
 from ccd_fast import student as students
 from ccd_fast.datasets import ImageSet
-from ccd_fast.datasets.folder import find_images
+from ccd_fast.datasets.listing import find_images
 from ccd_fast.engines import EngineSettings, Precision, Store
 from ccd_fast.errors import UserError
 from ccd_fast.labels import CropCache, PseudoLabels, Update, ViewChoice

@@ -16,6 +16,7 @@ from ccd_fast.cli import (
     bench,
     build_engines,
     compare,
+    completion,
     datasets,
     demo,
     doctor,
@@ -72,7 +73,8 @@ def main() -> None:
     options.goes_on_with("")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)  # a log file shows the progress while it is made
+            # A log file shows the progress while it is made; a letter that the screen cannot show becomes an escape.
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
     words = sys.argv[1:]
     try:
         alone = words in ([], ["bench"])  # which explain themselves
@@ -97,7 +99,14 @@ def main() -> None:
 
 def _mistyped(error: Any) -> str:
     """Say in a line what is wrong with a command line, and where its help is."""
-    return f"{error.format_message()} ({error.ctx.command_path if error.ctx else 'ccd-fast'} --help)"
+    helped = f"{error.ctx.command_path if error.ctx else 'ccd-fast'} --help"
+    wanted = str(getattr(error, "option_name", "")).lstrip("-").replace("-", "_")
+    has_set = error.ctx is not None and any(option.name == "set_" for option in error.ctx.command.params)
+    knobs = [name.rstrip("=") for name in completion.knobs("") if name.rstrip("=").rpartition(".")[2] == wanted]
+    knobs.sort(key=lambda name: not name.startswith("train."))
+    if has_set and knobs:
+        return f"no option --{wanted.replace('_', '-')}: it is a knob of the recipe: --set {knobs[0]}=… ({helped})"
+    return f"{error.format_message()} ({helped})"
 
 
 def _interrupted() -> None:

@@ -132,7 +132,7 @@ def decode(
     import torch
 
     from ccd_fast.bench.decode import Load, measure_decode, readable
-    from ccd_fast.datasets.folder import find_images
+    from ccd_fast.datasets.listing import find_images
     from ccd_fast.demo import drawing
     from ccd_fast.errors import UserError
     from ccd_fast.runs import Stages

@@ -46,6 +46,10 @@ def evaluate(
 
     Example: `ccd-fast evaluate runs/photos --split test`
     """
+    from ccd_fast.runs.free import refuse_no_run
+
+    refuse_no_run(run)  # before anything large is loaded
+
     import dataclasses
 
     from ccd_fast import machine

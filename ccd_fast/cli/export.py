@@ -33,6 +33,10 @@ def export(
 
     Example: `ccd-fast export runs/photos --out photos.onnx`
     """
+    from ccd_fast.runs.free import refuse_no_run
+
+    refuse_no_run(run)  # before anything large is loaded
+
     from ccd_fast import machine
     from ccd_fast.errors import UserError
     from ccd_fast.outputs import export as exports

@@ -1,8 +1,7 @@
 """``ccd-fast label``."""
 
-import csv
-import io
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -79,17 +78,16 @@ def label(
 
     Example: `ccd-fast label --data-root photos --classes classes.txt --out labels.csv`
     """
-    import numpy as np
-
+    from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
+    from ccd_fast.runs.free import refuse_no_run
+    from ccd_fast.runs.writing import refuse_existing, write_whole
 
     kind = format_ or ENDINGS.get(out.suffix.lower())
     if kind is None:
         raise UserError(f"--out {out}: say what it should be with --format csv, parquet, coco or label-studio")
-    if out.exists() and not overwrite:
-        raise UserError(f"--out {out}: already exists; replace it with --overwrite")
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: no such folder {out.parent}")
+    beside = [out.with_suffix(".unreadable.csv"), *([out.with_suffix(".xml")] if kind == "label-studio" else [])]
+    refuse_existing("--out", [out, *beside], overwrite)
     if labels_per_image is not None and (thresholds is not None or threshold is not None):
         name = "--threshold" if thresholds is None else "--thresholds"
         raise UserError(f"--labels-per-image sets the threshold itself: give it or {name}")
@@ -98,6 +96,11 @@ def label(
         raise UserError("--classes FILE is needed, a text file of class names, one a line; or --run RUN")
     if run is not None and (own := [name for name, value in given.items() if value]):
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
+    Source(dataset, data_root, classes).check()  # before anything large is loaded
+    if run is not None:
+        refuse_no_run(run)
+
+    import numpy as np
 
     from ccd_fast import machine
     from ccd_fast.outputs import label_files
@@ -117,16 +120,25 @@ def label(
         knobs = config.load(recipe, options.overrides(set_, teacher, None, None, templates))
         labelled = library.by_teacher(data_root, classes, knobs, stages, place, dataset)
     limits = fixed if labels_per_image is None else np.full_like(fixed, library.limit_for(labelled, labels_per_image))
+    label_files.refuse_shards(kind, labelled.images)
     decided = library.chosen(labelled, limits)
-    _write(out, label_files.FORMATS[kind](labelled, decided))
+    write_whole(out, label_files.FORMATS[kind](labelled, decided))
     written = [out]
     if kind == "label-studio":
         written.append(out.with_suffix(".xml"))
-        _write(written[-1], label_files.label_studio_config(labelled.images.class_names).encode())
+        write_whole(written[-1], label_files.label_studio_config(labelled.images.class_names).encode())
     if labelled.unreadable:
         written.append(out.with_suffix(".unreadable.csv"))
-        _write(written[-1], _as_csv(labelled))
+        write_whole(written[-1], _as_csv(labelled))
     _show(labelled, decided, limits, written, as_json)
+    if kind == "label-studio":
+        root = label_files.document_root(labelled.images)
+        typer.echo(
+            f"start Label Studio with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true "
+            f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={shlex.quote(str(root))}, and add {data_root.resolve()} as local "
+            "storage of the project",
+            err=True,
+        )
     if labelled.unreadable:
         raise typer.Exit(2)
 
@@ -147,17 +159,11 @@ def _limits(
     return np.full(len(names), threshold, dtype=np.float32)
 
 
-def _write(file: Path, content: bytes) -> None:
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(file)
-
-
 def _as_csv(labelled: "Labelled") -> bytes:
-    text = io.StringIO()
+    from ccd_fast.text import as_csv
+
     paths = ((labelled.images.paths[row], reason) for row, reason in sorted(labelled.unreadable.items()))
-    csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *paths])
-    return text.getvalue().encode()
+    return as_csv([("path", "reason"), *paths]).encode()
 
 
 def _show(

@@ -1,6 +1,5 @@
 """``ccd-fast predict``."""
 
-import csv
 import glob
 import io
 import json
@@ -73,30 +72,34 @@ def predict(
 
     Example: `ccd-fast predict runs/photos holiday/ cat.jpg --top-k 5`
     """
+    from ccd_fast.errors import UserError
+    from ccd_fast.runs.free import refuse_no_run
+    from ccd_fast.runs.writing import refuse_existing, write_whole
+
+    if out is not None and out.suffix not in FILES:
+        raise UserError(f"--out {out}: must end in {', '.join(FILES)}")
+    if out is not None:
+        refuse_existing("--out", [out], overwrite)
+    if out is not None and top_k is not None:
+        raise UserError("--top-k is for the table on the screen: a file of --out holds every class")
+    refuse_no_run(run)  # before anything large is loaded
+
     import torch
 
     from ccd_fast import machine
-    from ccd_fast.errors import UserError
+    from ccd_fast.datasets.listing import is_writable
     from ccd_fast.outputs import trained
     from ccd_fast.runs import Stages
     from ccd_fast.student import Reading
     from ccd_fast.student import predict as run_student
     from ccd_fast.views import open_backend
 
-    if out is not None and out.suffix not in FILES:
-        raise UserError(f"--out {out}: must end in {', '.join(FILES)}")
-    if out is not None and out.exists() and not overwrite:
-        raise UserError(f"--out {out}: already exists; replace it with --overwrite")
-    if out is not None and not out.parent.is_dir():
-        raise UserError(f"--out {out}: no such folder {out.parent}")
-    if out is not None and top_k is not None:
-        raise UserError("--top-k is for the table on the screen: a file of --out holds every class")
     device = options.where(device)
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
     files, gone = find(paths, sys.stdin)
     for path in gone:
-        options.warn(f"{path}: no such file")
+        options.warn(f"{path}: no such file" if is_writable(path) else f"{path}: its name is not UTF-8: rename it")
     if not files:
         raise typer.Exit(2)
     views = model.recipe.views
@@ -110,9 +113,7 @@ def predict(
     probabilities = {files[row]: seen.probabilities[row].tolist() for row in rows}
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
     if out is not None:
-        temporary = out.with_name(f".{out.name}.tmp")
-        temporary.write_bytes(FILES[out.suffix](probabilities, model.class_names))
-        temporary.replace(out)
+        write_whole(out, FILES[out.suffix](probabilities, model.class_names))
         typer.echo(f"written to {out}", err=True)
     found = {file: ranked(p, model.class_names, top_k or TOP_K, limit) for file, p in probabilities.items()}
     if json_:
@@ -136,6 +137,7 @@ def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
         UserError: a folder or shard holds no images, or a pattern fits nothing.
     """
     from ccd_fast.datasets import photographs
+    from ccd_fast.datasets.listing import is_writable
     from ccd_fast.errors import UserError
     from ccd_fast.views.shards import place
 
@@ -146,7 +148,9 @@ def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
         raise UserError("-: no path on standard input")
     for name in (line for word in named for line in (lines if word == "-" else [word])):
         path = Path(name)
-        if path.exists() or place(path) is not None:
+        if not is_writable(name):
+            gone.append(name)
+        elif path.exists() or place(path) is not None:
             files += photographs(path)
         elif glob.has_magic(name):
             fitting = [Path(file) for file in sorted(glob.glob(name, recursive=True)) if Path(file).is_file()]  # noqa: PTH207
@@ -186,11 +190,11 @@ def show(predictions: dict[Path, Ranked], threshold: float) -> None:
 
 def as_csv(probabilities: dict[Path, list[float]], names: Sequence[str]) -> bytes:
     """Give a row a photograph and a column a class."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", *names])
-    writer.writerows([str(file), *(f"{p:.6f}" for p in row)] for file, row in probabilities.items())
-    return text.getvalue().encode()
+    from ccd_fast.outputs.label_files import columns_of
+    from ccd_fast.text import as_csv as written
+
+    rows = ([str(file), *(f"{p:.6f}" for p in row)] for file, row in probabilities.items())
+    return written([["path", *columns_of(names)], *rows]).encode()
 
 
 def as_json_lines(probabilities: dict[Path, list[float]], names: Sequence[str]) -> bytes:
@@ -204,10 +208,12 @@ def as_parquet(probabilities: dict[Path, list[float]], names: Sequence[str]) -> 
     import pyarrow
     import pyarrow.parquet
 
+    from ccd_fast.outputs.label_files import columns_of
+
     columns = [pyarrow.array([str(file) for file in probabilities])]
     columns += [pyarrow.array([row[c] for row in probabilities.values()], pyarrow.float32()) for c in range(len(names))]
     file = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, names=["path", *names]), file)
+    pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, names=["path", *columns_of(names)]), file)
     return file.getvalue()
 
 

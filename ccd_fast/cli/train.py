@@ -1,6 +1,7 @@
 """``ccd-fast train``."""
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -82,6 +83,7 @@ def train(
     from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
     from ccd_fast.recipes import config
+    from ccd_fast.runs.free import refuse_occupied
 
     if resume and overwrite:
         raise UserError("--resume goes on with a run and --overwrite replaces it: give one of them")
@@ -94,6 +96,8 @@ def train(
     source = None if data_root is None else Source(dataset, data_root, classes, truth, boxes, known)
     if source is not None:
         source.check()
+        if os.environ.get("RANK", "0") == "0":
+            refuse_occupied(out, resume, overwrite)
     elif changed := [name for name in OF_THE_RUN if options.was_given(context, name)]:
         named = ", ".join("--" + name.strip("_").replace("_", "-") for name in changed)
         raise UserError(f"--resume goes on with the run's own recipe and data: leave out {named}")

@@ -27,10 +27,13 @@ def verify(
     subset: Annotated[
         bool, typer.Option("--subset", help="A part of the official images is meant: do not compare their number.")
     ] = False,
+    device: options.Device = "auto",
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Check a data set on disk: missing and unreadable images, counts, duplicates, labels by class.
+
+    Images are decoded as a run decodes them. What is passed over is told.
 
     The exit code is 0 if all is well, 1 if something is wrong, 2 if there is no such data set.
 
@@ -39,12 +42,17 @@ def verify(
     import os
 
     from ccd_fast.datasets import Source
+
+    source = Source(dataset, data_root, classes, truth)
+    source.check()  # before anything large is loaded
+
     from ccd_fast.datasets.verify import verify as check
     from ccd_fast.runs import Stages
 
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    source = Source(dataset, data_root, classes, truth)
-    report = check(source, Stages(Console(stderr=True)), threads, quick, subset)
+    place = options.where(device)
+    stages = Stages(Console(stderr=True), opening=options.opening())
+    report = check(source, stages, threads, quick, subset, place)
     if json_:
         typer.echo(json.dumps(report.record(), indent=2))
     else:
@@ -62,10 +70,11 @@ def show(report: Report) -> None:
         "named by the annotations": [s.images for s in report.splits],
         "in the official split": ["" if s.official is None else s.official for s in report.splits],
         "missing": [len(s.missing) for s in report.splits],
+        "with transparency, put on white": ["not tried" if report.quick else s.transparent for s in report.splits],
         "cannot be decoded": ["not tried" if report.quick else len(s.unreadable) for s in report.splits],
         "named more than once": [len(s.listed_twice) for s in report.splits],
         "without a label": [s.without_label for s in report.splits],
-        "with unknown labels": [s.unknown for s in report.splits],
+        "labels not known": [s.unknown for s in report.splits],
         "ground-truth boxes": ["none" if s.boxes is None else s.boxes for s in report.splits],
     }
     for split in report.splits:
@@ -84,6 +93,8 @@ def show(report: Report) -> None:
     if report.same_content:
         example = " and ".join(report.same_content[0][:2])
         _say(console, f"note: {len(report.same_content)} groups of files with the same bytes, for example {example}")
+    for line in report.passed_over:
+        _say(console, f"note: {line}")
     for problem in report.problems:
         _say(console, f"wrong: {problem}")
     _say(console, "something is wrong; --json lists every path" if report.problems else "all is well")

@@ -87,7 +87,8 @@ class PublishedPasses:
                     scores[row] = self.teacher.scores(quirks.normalised(view))[0]
                     readable[row] = True
             stage.advance(ONE)
-        return PublishedFirstLabels(scores, readable, self.recipe.labels.max_entropy, images.class_names), unreadable
+        limit = self.recipe.labels.entropy_limit(len(images.class_names))
+        return PublishedFirstLabels(scores, readable, limit, images.class_names), unreadable
 
     def prepare(self, student: Student) -> None:
         """Do nothing: the student runs as it is trained."""

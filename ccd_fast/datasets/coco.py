@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from ccd_fast.datasets import tree
 from ccd_fast.datasets.boxes import by_image
 from ccd_fast.datasets.description import Description, Form
+from ccd_fast.datasets.folder import read_class_names
 from ccd_fast.datasets.image_set import ImageSet
+from ccd_fast.datasets.known import Indices
 from ccd_fast.errors import UserError, nearest
+from ccd_fast.prompts import names_of
+from ccd_fast.text import decoded
 
 _NAMES = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
@@ -60,13 +64,14 @@ class _Instances(msgspec.Struct):
     categories: list[_Category]
 
 
-def load(root: Path, split: str, year: int) -> ImageSet:
+def load(root: Path, split: str, classes: Path | None, year: int) -> ImageSet:
     """Load one split.
 
     Args:
         root: the folder that contains ``annotations``, or the one above it if that is called ``coco``. The images
             are beside ``annotations`` or in ``images/``.
         split: ``"train"`` or ``"test"`` (COCO's val).
+        classes: text file of class names, for annotations with categories of one's own; None for COCO's.
         year: 2014 or 2017, the year in the names.
 
     Raises:
@@ -81,27 +86,29 @@ def load(root: Path, split: str, year: int) -> ImageSet:
     folder = _image_folder(root, name)
     found = _read(file, annotations)
     tree.refuse_paths_that_lead_out((i.file_name for i in found.images), file, lambda k: f"images[{k}]")
-    owner, classes, corners = _flatten(found, file)
-    truth = np.zeros((len(found.images), len(CLASS_NAMES)), dtype=bool)
-    truth[owner, classes] = True
+    described = DESCRIPTIONS[year]
+    prompt_names = described.prompt_names if classes is None else read_class_names(classes)
+    names = tuple(names_of(prompt_name)[0] for prompt_name in prompt_names)
+    owner, labels, corners = _flatten(found, file, names, "COCO's 80" if classes is None else f"those in {classes}")
+    truth = np.zeros((len(found.images), len(names)), dtype=bool)
+    truth[owner, labels] = True
     labelled = truth.any(axis=1)
     if not labelled.any():
         raise UserError(f"{file}: none of its {len(found.images)} images has a label")
     paths = tuple(f"{folder}/{found.images[row].file_name}" for row in np.flatnonzero(labelled).tolist())
     tree.require_some_image(root, paths, file, f"{name}.zip")
-    described = DESCRIPTIONS[year]
     new_row = np.cumsum(labelled) - 1
     return ImageSet(
         name=described.name,
         split=split,
         root=root,
         paths=paths,
-        class_names=described.class_names,
-        prompt_names=described.prompt_names,
+        class_names=names,
+        prompt_names=prompt_names,
         truth=truth[labelled],
         known=np.ones(len(paths), dtype=bool),
-        boxes=by_image(new_row[owner], classes, corners, len(paths)),
-        official=IMAGES[year][split],
+        boxes=by_image(new_row[owner], labels, corners, len(paths)),
+        official=IMAGES[year][split] if classes is None else None,
     )
 
 
@@ -119,20 +126,26 @@ def _image_folder(root: Path, name: str) -> str:
 
 def _read(file: Path, archive: str) -> _Instances:
     try:
-        return msgspec.json.decode(tree.read(file, archive), type=_Instances)
+        content = tree.read(file, archive)
+        plain = content if content[:1].isspace() or content[:1] == b"{" else decoded(content, str(file))
+        return msgspec.json.decode(plain, type=_Instances, strict=False)  # ids may be 9.0, as tables write them
     except msgspec.ValidationError as error:
         raise UserError(f"{file}: not as COCO has it: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UserError(f"{file}: broken JSON: {error}") from error
 
 
-def _flatten(found: _Instances, file: Path) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+def _flatten(
+    found: _Instances, file: Path, names: tuple[str, ...], known_as: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Give the image's index (M,), the class (M,) and the corners (M, 4) of each annotation."""
-    index = {name: c for c, name in enumerate(CLASS_NAMES)}
-    for category in found.categories:
-        if category.name not in index:
-            near = nearest(category.name, CLASS_NAMES)
-            raise UserError(f"{file}: unknown class {category.name[:80]!r}: not one of COCO's 80{near}")
+    indices = Indices(names)
+    to_class = np.empty(len(found.categories), dtype=np.int64)
+    for place, category in enumerate(found.categories):
+        if not indices.knows(category.name):
+            near = nearest(category.name, names) or "; name categories of your own with --classes FILE"
+            raise UserError(f"{file}: unknown class {category.name[:80]!r}: not one of {known_as}{near}")
+        (to_class[place],) = indices.of([category.name], str(file)) or [0]
     count = len(found.annotations)
     of_image = np.fromiter((a.image_id for a in found.annotations), np.int64, count)
     of_class = np.fromiter((a.category_id for a in found.annotations), np.int64, count)
@@ -140,15 +153,14 @@ def _flatten(found: _Instances, file: Path) -> tuple[NDArray[np.int64], NDArray[
     image_ids = np.array([image.id for image in found.images], dtype=np.int64)
     category_ids = np.array([category.id for category in found.categories], dtype=np.int64)
     owner = _lookup(of_image, image_ids, file, "image", "images")
-    place = _lookup(of_class, category_ids, file, "category", "categories")
-    to_class = np.array([index[category.name] for category in found.categories], dtype=np.int64)
+    of_category = _lookup(of_class, category_ids, file, "category", "categories")
     x, y, width, height = flat.reshape(-1, 4).T
     odd = ~((np.abs(flat.reshape(-1, 4)) <= MAX_COORDINATE).all(axis=1) & (width >= 0) & (height >= 0))
     if odd.any():
         k = int(odd.argmax())
         raise UserError(f"{file}: annotations[{k}]: no such box in a photograph: {list(found.annotations[k].bbox)}")
     corners = np.stack([x, y, x + width, y + height], axis=1).clip(min=0).astype(np.float32)
-    return owner, to_class[place], corners
+    return owner, to_class[of_category], corners
 
 
 def _lookup(wanted: NDArray[np.int64], ids: NDArray[np.int64], file: Path, kind: str, table: str) -> NDArray[np.int64]:
@@ -189,7 +201,8 @@ def _describe(year: int) -> Description:
             ),
         ),
         rules="images without a label are left out; a crowd region makes its class positive",
-        load=partial(load, year=year),
+        load=partial(load, classes=None, year=year),
+        load_with=partial(load, year=year),
     )
 
 

@@ -51,6 +51,8 @@ class Description:
         rules: what counts as a positive, and which images count.
         load: the adapter: the data set's root and the split, ``"train"`` or ``"test"``, to an ImageSet. None where
             the user brings classes.
+        load_with: the adapter where the user brings other classes, in a file, than the data set's own; None where that
+            cannot be.
         yours: the adapter where the user brings classes; else None.
     """
 
@@ -61,6 +63,7 @@ class Description:
     forms: tuple[Form, ...]
     rules: str
     load: Callable[[Path, str], ImageSet] | None = None
+    load_with: Callable[[Path, str, Path], ImageSet] | None = None
     yours: Yours | None = None
 
     def record(self) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccd_fast.datasets.image_set import ImageSet
-from ccd_fast.datasets.known import rows_of
-from ccd_fast.errors import UserError, nearest
+from ccd_fast.datasets.known import Indices
+from ccd_fast.datasets.tables import path_in, read_table
+from ccd_fast.errors import UserError
 
 ALL_OTHERS = "*"
 
@@ -30,22 +31,24 @@ def read(file: Path, images: ImageSet) -> NDArray[np.int8]:
     Raises:
         UserError: the file cannot be read, names an unknown class, contradicts itself, or is of other images.
     """
-    places = {path: row for row, path in enumerate(images.paths)}
-    index = {name: c for c, name in enumerate(images.class_names)}
-    found = np.zeros((len(images), len(index)), dtype=np.int8)
+    places, indices = {path: row for row, path in enumerate(images.paths)}, Indices(images.class_names)
+    there = frozenset(places)
+    found = np.zeros((len(images), len(images.class_names)), dtype=np.int8)
     first, ours = "", 0
-    for number, row in rows_of(file, "--known", ("path", "labels")):
-        path, where = (row["path"] or "").strip(), f"--known {file}: row {number}"
+    for row in read_table(file, "--known", ("path", "labels"), ("absent",)).rows:
+        path = path_in(row.raw("path"), images.root, there, row.where)
         first = first or path
-        if (row.get("absent") or "").strip() == ALL_OTHERS:
-            row["absent"] = "|".join(set(index) - {name.strip() for name in (row["labels"] or "").split("|")})
-        present, absent = (_classes(row.get(column), index, where) for column in ("labels", "absent"))
+        present = set(indices.of(row.cells.get("labels"), row.where) or [])
+        if row.text("absent") == ALL_OTHERS:
+            absent = set(range(len(images.class_names))) - present
+        else:
+            absent = set(indices.of(row.cells.get("absent"), row.where) or [])
         if both := present & absent:
-            raise UserError(f"{where}: {images.class_names[min(both)]!r} stands in labels and in absent")
+            raise UserError(f"{row.where}: {images.class_names[min(both)]!r} stands in labels and in absent")
         if path not in places:
             continue
         if found[places[path]].any():
-            raise UserError(f"{where}: {path!r} stands twice")
+            raise UserError(f"{row.where}: {path!r} stands twice")
         ours += 1
         found[places[path], list(present)] = 1
         found[places[path], list(absent)] = -1
@@ -54,11 +57,3 @@ def read(file: Path, images: ImageSet) -> NDArray[np.int8]:
     if not found.any():
         raise UserError(f"--known {file}: it tells nothing of any training image")
     return found
-
-
-def _classes(joined: str | None, index: dict[str, int], where: str) -> set[int]:
-    names = [name.strip() for name in (joined or "").split("|") if name.strip()]
-    for name in names:
-        if name not in index:
-            raise UserError(f"{where}: class {name!r} is not one of the classes" + nearest(name, list(index)))
-    return {index[name] for name in names}

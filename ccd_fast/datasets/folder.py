@@ -1,7 +1,7 @@
 """A folder of one's own: any tree of images, a file of class names, and optionally known labels.
 
 The labels are a CSV or Parquet file with the columns ``path`` (relative to the root), ``labels`` (class names
-joined by a bar) and optionally ``split`` (train, val or test). They serve evaluation only:
+joined by a bar, or listed) and optionally ``split`` (train, val or test). They serve evaluation only:
 
 - without a file, every image is for training and none for testing;
 - with a split column, ``test`` rows (or ``val`` rows where there is no ``test``) are held out;
@@ -13,31 +13,23 @@ A ``boxes.csv`` beside the labels, with the columns ``path,class,x0,y0,x1,y1`` (
 ground-truth boxes; rows of images that are not in the split are passed over.
 """
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
-import pyarrow
-import pyarrow.compute
-import pyarrow.csv
 
 from ccd_fast.datasets.boxes import Boxes, by_image
 from ccd_fast.datasets.description import Description, Form, Yours
 from ccd_fast.datasets.image_set import ImageSet
-from ccd_fast.datasets.known import assembled, read_truth, refuse_foreign
-from ccd_fast.errors import UserError, nearest, printable
-from ccd_fast.prompts import names_of
+from ccd_fast.datasets.known import assembled, read_truth
+from ccd_fast.datasets.listing import SUFFIXES, find_images
+from ccd_fast.datasets.tables import Row, read_table
+from ccd_fast.errors import UserError, is_name, nearest
+from ccd_fast.prompts import BAR, names_of
+from ccd_fast.text import lines_of, read_text
 
-SUFFIXES = frozenset(
-    [
-        *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".jp2"),
-        ".gif",
-        ".heic",
-        ".heif",
-        ".avif",
-    ]
-)
 BOX_COLUMNS = ("path", "class", "x0", "y0", "x1", "y1")
 MAX_COORDINATE = 100_000.0
 """Pixels; no photograph is larger."""
@@ -59,12 +51,10 @@ def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> Im
         raise UserError("a folder needs --classes FILE, a text file of class names, one a line")
     prompt_names = read_class_names(classes)
     names = tuple(names_of(prompt_name)[0] for prompt_name in prompt_names)
-    labels = read_truth(truth, names) if truth else {}
     images = find_images(root)
     if not images:
         raise UserError(f"--data-root {root}: no images in it ({', '.join(sorted(SUFFIXES))})")
-    if truth:
-        refuse_foreign(labels, images, truth, root)
+    labels = read_truth(truth, names, root, images) if truth else {}
     found = assembled("folder", root, split, images, labels, names, prompt_names)
     beside = truth.with_name("boxes.csv") if truth else None
     if beside is None or not beside.is_file():
@@ -90,12 +80,6 @@ def unlabelled(root: Path, prompt_names: Sequence[str], paths: Sequence[str] | N
     return assembled("folder", root, "train", paths, {}, names, tuple(prompt_names))
 
 
-def find_images(root: Path) -> list[str]:
-    """List the images under a folder as sorted relative paths with forward slashes."""
-    relative = (file.relative_to(root) for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
-    return sorted(str(PurePosixPath(path)) for path in relative if not any(p.startswith(".") for p in path.parts))
-
-
 def read_class_names(file: Path) -> tuple[str, ...]:
     """Read class names, one class a line; blank lines, and remarks after ``# `` at the beginning, do not count.
 
@@ -108,19 +92,14 @@ def read_class_names(file: Path) -> tuple[str, ...]:
     Raises:
         UserError: the file is missing, empty, not text, or gives a name twice.
     """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"--classes {file}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--classes {file}: cannot be read as text: {error}") from error
+    lines = lines_of(read_text(file, "--classes"))
     seen: dict[str, int] = {}
     classes: list[str] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("# "):
             continue
-        for name in names_of(line):
-            if printable(name) != name:
+        for name in names_of(unicodedata.normalize("NFC", line)):
+            if not is_name(name):
                 raise UserError(f"--classes {file}: line {number}: {name!r} holds characters that no name has")
             if not name:
                 raise UserError(f"--classes {file}: line {number}: a name is missing beside a bar: {line.strip()!r}")
@@ -129,7 +108,7 @@ def read_class_names(file: Path) -> tuple[str, ...]:
                 where = f"in lines {first} and {number}" if first != number else f"in line {number}"
                 raise UserError(f"--classes {file}: {name!r} stands twice, {where}")
             seen[name.lower()] = number
-        classes.append(" | ".join(names_of(line)))
+        classes.append(f" {BAR} ".join(names_of(unicodedata.normalize("NFC", line))))
     if len(classes) < 2:
         problem = "is empty" if not classes else "names one class only"
         raise UserError(f"--classes {file}: {problem}; it must name two classes or more, one a line")
@@ -147,31 +126,27 @@ def read_boxes(file: Path, paths: Sequence[str], names: tuple[str, ...]) -> Boxe
     Raises:
         UserError: the file has other columns, an unknown class, or a box that cannot be one.
     """
-    types = {name: pyarrow.string() if name in ("path", "class") else pyarrow.float64() for name in BOX_COLUMNS}
-    try:
-        table = pyarrow.csv.read_csv(file, convert_options=pyarrow.csv.ConvertOptions(column_types=types))
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"{file}: cannot be read as boxes: {error}") from error
-    missing = [name for name in BOX_COLUMNS if name not in table.column_names]
-    if missing:
-        raise UserError(
-            f"{file}: no column {missing[0]!r}: a boxes.csv beside the labels must have the columns "
-            f"{','.join(BOX_COLUMNS)}; call the file something else if it is none"
-        )
-    find = pyarrow.compute.index_in
-    owner = find(table["path"], pyarrow.array(paths, pyarrow.string())).fill_null(-1).to_numpy()
-    classes = find(table["class"], pyarrow.array(names, pyarrow.string())).fill_null(-1).to_numpy().astype(np.int64)
-    corners = np.stack([table[name].to_numpy() for name in BOX_COLUMNS[2:]], axis=1)
+    table = read_table(file, "", BOX_COLUMNS)
+    row_of, class_of = ({name: n for n, name in enumerate(each)} for each in (paths, names))
+    owner = np.fromiter((row_of.get(_path(row, row_of), -1) for row in table.rows), np.int64, len(table.rows))
+    classes = np.fromiter((class_of.get(row.text("class"), -1) for row in table.rows), np.int64, len(table.rows))
+    flat = [row.number(side) for row in table.rows for side in BOX_COLUMNS[2:]]
+    corners = np.array(flat, dtype=np.float64).reshape(-1, 4)
     if (classes < 0).any():
-        row = int((classes < 0).argmax())
-        name = str(table["class"][row].as_py())
-        raise UserError(f"{file}: row {row + 2}: class {name!r} is not in the class file" + nearest(name, names))
+        row = table.rows[int((classes < 0).argmax())]
+        name = row.text("class")
+        raise UserError(f"{row.where}: class {name!r} is not in the class file" + nearest(name, names))
     fits = ((corners >= 0) & (corners <= MAX_COORDINATE)).all(axis=1) & (corners[:, :2] <= corners[:, 2:]).all(axis=1)
     if not fits.all():
-        row = int((~fits).argmax())
-        raise UserError(f"{file}: row {row + 2}: no such box in a photograph: {corners[row].tolist()}")
+        worst = int((~fits).argmax())
+        raise UserError(f"{table.rows[worst].where}: no such box in a photograph: {corners[worst].tolist()}")
     here = owner >= 0
-    return by_image(owner[here].astype(np.int64), classes[here], corners[here].astype(np.float32), len(paths))
+    return by_image(owner[here], classes[here], corners[here].astype(np.float32), len(paths))
+
+
+def _path(row: Row, known: Mapping[str, int]) -> str:
+    ways = (row.raw("path"), row.text("path"), row.text("path").replace("\\", "/"))
+    return next((path for path in ways if path in known), ways[-1])
 
 
 DESCRIPTION = Description(

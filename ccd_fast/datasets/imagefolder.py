@@ -2,33 +2,59 @@
 
 Splits are folders of the root, ``train/``, ``validation/``, ``test/``. What is known of an image stands in a
 ``metadata.csv``, ``metadata.jsonl`` or ``metadata.parquet`` of its folder or one above, by ``file_name``, under
-``labels``, ``label``, or ``objects`` with ``categories``; where there is no such file, the folder that holds an image
-is its class.
+``labels``, ``label``, or ``objects`` with ``categories`` or ``category``; where there is no such file, the folder that
+holds an image is its class.
 """
 
-import csv
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import msgspec
 import pyarrow
 import pyarrow.parquet
 
-from ccd_fast.datasets import tree
 from ccd_fast.datasets.description import Description, Form, Yours
-from ccd_fast.datasets.folder import SUFFIXES, find_images, read_class_names
+from ccd_fast.datasets.folder import read_class_names
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.known import SPELLINGS, Indices, Labels, Value, assembled, overridden
-from ccd_fast.errors import UserError, printable
+from ccd_fast.datasets.listing import SUFFIXES, find_images, listed
+from ccd_fast.datasets.tables import listed as list_in
+from ccd_fast.datasets.tables import path_in, read_table
+from ccd_fast.errors import UserError, is_name
 from ccd_fast.prompts import BAR, names_of
+from ccd_fast.text import decoded, lines_of
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-Said = dict[str, tuple[Value, str]]
-"""By path: the labels, and where they stand."""
+
+
+class _Said(NamedTuple):
+    """The labels of an image, where they stand, and whether they are those of its objects, one after the other."""
+
+    value: Value
+    where: str
+    by_object: bool = False
+
+
+Said = dict[str, _Said]
+"""By path."""
+
+Category = str | int | float
+
+
+class _Object(msgspec.Struct):
+    category: Category | None = None
 
 
 class _Objects(msgspec.Struct):
-    categories: list[str | int] | None = None
+    categories: list[Category] | None = None
+    category: list[Category] | Category | None = None
+
+    def all(self) -> list[Category] | None:
+        """Give the categories, whichever way they are called."""
+        found = self.category if self.categories is None else self.categories
+        return found if found is None or isinstance(found, list) else [found]
 
 
 class _Row(msgspec.Struct):
@@ -37,13 +63,16 @@ class _Row(msgspec.Struct):
     file_name: str
     labels: Value = None
     label: Value = None
-    objects: _Objects | None = None
+    objects: _Objects | list[_Object] | None = None
 
-    def value(self) -> Value:
+    def said(self, where: str) -> _Said:
         """Give the labels, wherever they stand."""
-        if self.labels is not None:
-            return self.labels
-        return self.label if self.label is not None else self.objects.categories if self.objects else None
+        for value in (self.labels, self.label):
+            if value is not None:
+                return _Said(value, where)
+        if isinstance(self.objects, list):
+            return _Said([each.category for each in self.objects if each.category is not None], where, by_object=True)
+        return _Said(self.objects.all() if self.objects else None, where, by_object=True)
 
 
 def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> ImageSet:
@@ -61,9 +90,11 @@ def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> Im
     images = find_images(root)
     if not images:
         raise UserError(f"--data-root {root}: no images in it ({', '.join(sorted(SUFFIXES))})")
-    said = _metadata(root)
+    said = _metadata(root, frozenset(images))
+    has_splits = bool(said) or not are_classes(images, root)
+    splits = {path: split_of(path) if has_splits else "" for path in (*images, *said)}
     if not said:
-        said = {path: ([name], path) for path in images if (name := class_folder(path))}
+        said = {path: _Said([name], path) for path in images if (name := class_folder(path, splits[path]))}
     if classes is not None:
         prompt_names = read_class_names(classes)
         names = tuple(names_of(prompt_name)[0] for prompt_name in prompt_names)
@@ -72,7 +103,7 @@ def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> Im
         prompt_names = tuple(name.replace("_", " ") for name in names)
     there, indices, labels = frozenset(images), Indices(names), Labels()
     for path in (*images, *(path for path in said if path not in there)):
-        part = split_of(path)
+        part = splits[path]
         of_one = indices.of(*said[path]) if path in said and truth is None else None
         if part or of_one is not None or path not in there:
             labels[path] = (part, of_one)
@@ -87,22 +118,48 @@ def split_of(path: str) -> str:
     return SPELLINGS.get(first.lower(), "") if slash else ""
 
 
-def class_folder(path: str) -> str:
+def are_classes(images: Sequence[str], root: Path) -> bool:
+    """Tell whether the folders of the root are classes though one of them, ``train`` for one, is called as a split is.
+
+    They are if all of them hold images themselves, and one of them at least has a name that no split has.
+
+    Raises:
+        UserError: folders of classes stand beside folders of splits that hold folders of classes.
+    """
+    below: dict[str, bool] = {}
+    for path in images:
+        folder, slash, rest = path.partition("/")
+        if slash:
+            below[folder] = below.get(folder, False) or "/" in rest
+    splits = [name for name in below if name.lower() in SPELLINGS]
+    others = [name for name in below if name.lower() not in SPELLINGS]
+    if not splits or not others:
+        return False
+    if any(below[name] for name in splits):
+        raise UserError(
+            f"--data-root {root}: the folder {splits[0]} is that of a split, and {others[0]} beside it is none: "
+            f"whether {splits[0]} is a class, too, cannot be told; put all images below train/ and test/"
+        )
+    return True
+
+
+def class_folder(path: str, split: str) -> str:
     """Give the folder that holds an image, below the one of its split; ``""`` where there is none."""
-    folders = PurePosixPath(path).parts[1 if split_of(path) else 0 : -1]
+    folders = PurePosixPath(path).parts[1 if split else 0 : -1]
     return folders[-1] if folders else ""
 
 
 def _names(said: Said, root: Path) -> tuple[str, ...]:
     """Gather the classes that the labels name, in alphabetical order."""
     found: set[str] = set()
-    for value, where in said.values():
-        listed = value if isinstance(value, list) else value.split("|") if isinstance(value, str) else [value]
-        for each in listed:
-            if isinstance(each, int):
+    for value, where, _ in said.values():
+        in_a_list = list_in(value) if isinstance(value, str) else value
+        several = in_a_list.split(BAR) if isinstance(in_a_list, str) else in_a_list
+        for each in several if isinstance(several, list) else [several]:
+            if isinstance(each, int | float):
                 raise UserError(f"{where}: class number {each}: say what it is called with --classes FILE")
-            name = (each or "").strip()
-            if printable(name) != name or BAR in name:
+            name = unicodedata.normalize("NFC", (each or "").strip())
+            if not is_name(name) or BAR in name:
                 raise UserError(f"{where}: {name!r} holds characters that no class name has")
             found |= {name} if name else set()
     if len(found) < 2:
@@ -113,48 +170,43 @@ def _names(said: Said, root: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _metadata(root: Path) -> Said:
+def _metadata(root: Path, images: frozenset[str]) -> Said:
     """Read what all metadata of a folder say, by path relative to the root."""
     said: Said = {}
-    for file in sorted(file for name in METADATA for file in root.rglob(name)):
-        folder = file.relative_to(root).parent
-        if any(part.startswith(".") for part in folder.parts):
-            continue
-        beside = [name for name in METADATA if (file.parent / name).is_file()]
+    files = [PurePosixPath(path) for path in listed(root).files if path.rpartition("/")[2] in METADATA]
+    for folder in dict.fromkeys(file.parent for file in files):
+        beside = [file.name for file in files if file.parent == folder]
         if len(beside) > 1:
-            raise UserError(f"{file.parent}: both {' and '.join(beside)} are there; which one is meant cannot be told")
+            both = " and ".join(sorted(beside))
+            raise UserError(f"{root / folder}: both {both} are there; which one is meant cannot be told")
+    for relative in files:
+        file, folder = root / relative, relative.parent
+        below = f"{folder}/" if folder.parts else ""
+        there = frozenset(path[len(below) :] for path in images if path.startswith(below))
         for number, row in READERS[file.suffix](file):
             where = f"{file}: row {number}"
-            if tree.leads_out(row.file_name):
-                raise UserError(f"{where}: {row.file_name!r} must be a path inside the folder")
-            path = (folder / PurePosixPath(row.file_name)).as_posix()
+            path = below + path_in(row.file_name, root / folder, there, where)
             if path in said:
                 raise UserError(f"{where}: {row.file_name!r} stands twice")
-            said[path] = (row.value(), where)
+            said[path] = row.said(where)
     return said
 
 
 def _csv(file: Path) -> Iterator[tuple[int, _Row]]:
     """Read a table; an empty ``label`` says nothing, empty ``labels`` say that there is none."""
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle)
-            if "file_name" not in (reader.fieldnames or []):
-                raise UserError(f"{file}: no column 'file_name'; it has {', '.join(reader.fieldnames or []) or 'none'}")
-            for number, row in enumerate(reader, start=2):
-                yield number, _Row(row["file_name"] or "", labels=row.get("labels"), label=row.get("label") or None)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file}: cannot be read: {error}") from error
+    table = read_table(file, "", ("file_name",), ("labels", "label"))
+    for number, row in enumerate(table.rows, start=2):
+        labels = row.text("labels") if "labels" in table.columns else None
+        yield number, _Row(row.raw("file_name"), labels=labels, label=row.text("label") or None)
 
 
 def _jsonl(file: Path) -> Iterator[tuple[int, _Row]]:
     number = 0
     try:
-        with file.open("rb") as handle:
-            for number, line in enumerate(handle, start=1):
-                if line.strip():
-                    yield number, msgspec.json.decode(line, type=_Row)
-    except (OSError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        for number, line in enumerate(lines_of(decoded(file.read_bytes(), str(file))), start=1):
+            if line.strip():
+                yield number, msgspec.json.decode(line, type=_Row)
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise UserError(f"{file}: row {number}: not as metadata have it: {error}") from error
 
 

@@ -5,16 +5,15 @@ nothing has a split, every image is for training and the labelled ones serve for
 nothing is known are for training.
 """
 
-import csv
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 
-from ccd_fast.datasets import tree
 from ccd_fast.datasets.image_set import ImageSet
+from ccd_fast.datasets.tables import Row, listed, path_in, read_table
 from ccd_fast.errors import UserError, nearest
 
 SPLITS = ("train", "val", "test")
@@ -26,8 +25,11 @@ SPELLINGS = {
 
 Labels = dict[str, tuple[str, list[int] | None]]
 """By path: the split, ``""`` where none is known, and the indices of the classes, None where they are not known."""
-Value = str | int | list[str | int] | None
-"""Labels as annotations write them: names, joined by a bar or listed, or indices of classes; None: not known."""
+Value = str | int | float | bool | list[str | int | float | bool] | None
+"""Labels as annotations write them: names, joined by a bar or listed; indices of classes; or 0 or 1 for each class.
+
+None: not known.
+"""
 
 
 def assembled(
@@ -80,24 +82,13 @@ def _held_out(splits: set[str]) -> str:
     return next((s for s in ("test", "val") if s in splits), "" if splits == {""} else "test")
 
 
-def refuse_foreign(labels: Labels, images: Collection[str], truth: Path, root: Path) -> None:
-    """Refuse a table of labels of other images.
-
-    Raises:
-        UserError: none of its paths is an image.
-    """
-    if labels.keys().isdisjoint(images):
-        raise UserError(f"--truth {truth}: none of its paths is in {root}, for example {next(iter(labels))!r}")
-
-
 def overridden(own: Labels, file: Path, images: Collection[str], root: Path, names: tuple[str, ...]) -> Labels:
     """Take the labels of a table in place of a data set's own; an image keeps its split where the table has none.
 
     Raises:
-        UserError: as :func:`read_truth` and :func:`refuse_foreign`.
+        UserError: as :func:`read_truth`.
     """
-    given = read_truth(file, names)
-    refuse_foreign(given, images, file, root)
+    given = read_truth(file, names, root, images)
     splits = {path: part for path, (part, _) in own.items()}
     parts: Labels = {path: (part, None) for path, part in splits.items() if part}
     return {**parts, **{path: (part or splits.get(path, ""), classes) for path, (part, classes) in given.items()}}
@@ -112,88 +103,127 @@ class Indices:
         self._index: Mapping[str, int] = {name: c for c, name in enumerate(names)}
         self._spaced: Mapping[str, int] = {name.replace("_", " "): c for c, name in enumerate(names)}
 
-    def of(self, value: Value, where: str) -> list[int] | None:
+    def of(self, value: Any, where: str, by_object: bool = False) -> list[int] | None:
         """Give the indices, None where nothing is known.
 
         Args:
-            value: of the annotations.
+            value: of the annotations, see :data:`Value`.
             where: it stands, for the message.
+            by_object: a list has an entry for each object, so that it is never one of 0 or 1 for each class.
 
         Raises:
-            UserError: an unknown class, or an index that is none.
+            UserError: an unknown class, an index that is none, or a list of which nobody can say what it means.
         """
         if value is None:
             return None
         if isinstance(value, str):
+            value = listed(value)
+        if isinstance(value, str):
             value = [name.strip() for name in value.split("|") if name.strip()]
-        return [self._one(each, where) for each in (value if isinstance(value, list) else [value])]
+        several = list(value) if isinstance(value, list | tuple) else [value]
+        if isinstance(value, list | tuple) and not by_object and (vector := self._vector(several, where)) is not None:
+            return vector
+        return list(dict.fromkeys(self._one(each, where) for each in several))
 
     def knows(self, name: str) -> bool:
         """Tell whether a name is a class."""
-        return name in self._index or name.replace("_", " ") in self._spaced
+        return self._place(name) is not None
 
-    def _one(self, label: str | int, where: str) -> int:
-        if isinstance(label, str) and self.knows(label):
-            return self._index.get(label, self._spaced.get(label.replace("_", " "), -1))
-        if isinstance(label, str) and not (label.isascii() and label.isdecimal() and len(label) < 10):
-            raise UserError(f"{where}: class {label[:80]!r} is not one of the classes" + nearest(label, self.names))
+    def _vector(self, values: list[Any], where: str) -> list[int] | None:
+        """Read a list of 0 and 1, one for each class; None where it is another list.
+
+        Two numbers of classes are 0 and 1, too. But a list that holds one of them twice can be nothing else, and one
+        that has as many as there are classes, both of them different, could be both.
+        """
+        if not values or any(isinstance(each, str) or each not in (0, 1) for each in values):
+            if values and all(isinstance(each, float) and not each.is_integer() for each in values):
+                raise UserError(f"{where}: {_shown(values)}: scores are no labels: write names, or 0 and 1")
+            return None
+        is_sure = len(set(values)) < len(values) or any(isinstance(each, bool | float) for each in values)
+        if len(values) == len(self.names):
+            if not is_sure:
+                raise UserError(
+                    f"{where}: {_shown(values)} may be the numbers of two classes, or 0 and 1 for each of them: write "
+                    "names"
+                )
+            return [c for c, each in enumerate(values) if each]
+        if is_sure:
+            raise UserError(
+                f"{where}: {_shown(values)} is 0 or 1 for each of {len(values)} classes, and there are "
+                f"{len(self.names)}"
+            )
+        return None
+
+    def _place(self, name: str) -> int | None:
+        name = unicodedata.normalize("NFC", name)
+        return self._index.get(name, self._spaced.get(name.replace("_", " ")))
+
+    def _one(self, label: Any, where: str) -> int:
+        if isinstance(label, bool | list | dict) or (isinstance(label, float) and not label.is_integer()):
+            raise UserError(f"{where}: {str(label)[:80]} is neither the name of a class nor its number")
+        if isinstance(label, str):
+            if (place := self._place(label.strip())) is not None:
+                return place
+            if not (label.isascii() and label.isdecimal() and len(label) < 10):
+                parts = [part.strip() for part in label.replace(";", ",").split(",")]
+                several = len(parts) > 1 and all(self.knows(part) for part in parts)
+                mend = "; join names by |" if several else nearest(label, self.names)
+                raise UserError(f"{where}: class {label[:80]!r} is not one of the classes" + mend)
         if not 0 <= int(label) < len(self.names):
             raise UserError(f"{where}: class number {label}: there are {len(self.names)}, counted from 0")
         return int(label)
 
 
-def read_truth(file: Path, names: tuple[str, ...]) -> Labels:
+def _shown(values: list[Any]) -> str:
+    text = ", ".join(str(each) for each in values[:8])
+    return f"[{text}, …]" if len(values) > 8 else f"[{text}]"
+
+
+def read_truth(file: Path, names: tuple[str, ...], root: Path | None = None, images: Collection[str] = ()) -> Labels:
     """Read known labels as ``{path: (split, class indices)}``; the split is ``""`` where the file has none.
 
-    Raises:
-        UserError: a missing file or column, an unknown class or split, a path twice or outside the root.
-    """
-    index = {name: c for c, name in enumerate(names)}
-    labels: Labels = {}
-    for number, row in rows_of(file, "--truth", ("path", "labels")):
-        path, split, joined = ((row.get(column) or "").strip() for column in ("path", "split", "labels"))
-        where = f"--truth {file}: row {number}"
-        if tree.leads_out(path):
-            raise UserError(f"{where}: {path!r} must be a path inside --data-root")
-        path = str(PurePosixPath(path))
-        if path in labels:
-            raise UserError(f"{where}: {path!r} stands twice")
-        if split and split not in SPLITS:
-            raise UserError(f"{where}: split {split!r} must be one of {', '.join(SPLITS)}")
-        positives = [name.strip() for name in joined.split("|") if name.strip()]
-        for name in positives:
-            if name not in index:
-                raise UserError(f"{where}: class {name!r} is not in the class file" + nearest(name, names))
-        labels[path] = (split, [index[name] for name in positives])
-    if not labels:
-        raise UserError(f"--truth {file}: no rows in it")
-    return labels
-
-
-def rows_of(file: Path, option: str, needed: Sequence[str]) -> Iterable[tuple[int, dict[str, str | None]]]:
-    """Give the rows of a CSV or Parquet file with their numbers, which count the header as row 1.
+    A table without ``labels`` but with a column for every class has 0 or 1 there.
 
     Args:
         file: the table.
-        option: that names it, for messages.
-        needed: columns that it must have.
+        names: C class names.
+        root: that its paths are relative to, or in.
+        images: that are there; one of the paths at least must be among them, if there are any.
 
     Raises:
-        UserError: it is not there, cannot be read, or lacks a column.
+        UserError: a missing file or column, an unknown class or split, a path twice or outside the root, or no image
+            that is there.
     """
-    try:
-        if file.suffix.lower() == ".parquet":
-            table = pyarrow.parquet.read_table(file)
-            columns, rows = table.column_names, table.to_pylist()
-        else:
-            with file.open(newline="", encoding="utf-8-sig") as handle:
-                reader = csv.DictReader(handle)
-                columns, rows = list(reader.fieldnames or []), list(reader)
-    except FileNotFoundError:
-        raise UserError(f"{option} {file}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
-        raise UserError(f"{option} {file}: cannot be read: {error}") from error
-    for column in needed:
-        if column not in columns:
-            raise UserError(f"{option} {file}: no column {column!r}; it has {', '.join(columns) or 'none'}")
-    yield from enumerate(rows, start=2)
+    there, indices, labels = frozenset(images), Indices(names), Labels()
+    table = read_table(file, "--truth", ("path",), ("labels", "split", "status"))
+    is_wide = "labels" not in table.columns and set(names) <= set(table.columns)
+    if "labels" not in table.columns and not is_wide:
+        has = ", ".join(table.columns)[:200]
+        raise UserError(f"--truth {file}: no column 'labels'; it has {has}" + nearest("labels", table.columns))
+    for row in table.rows:
+        if row.text("status") == "unreadable":  # as ``label`` writes it: nothing is known of it
+            continue
+        path = path_in(row.raw("path"), root, there, row.where)
+        if path in labels:
+            raise UserError(f"{row.where}: {path!r} stands twice")
+        split = row.text("split")
+        if split and split.lower() not in SPELLINGS:
+            raise UserError(f"{row.where}: split {split!r} must be one of {', '.join(SPLITS)}")
+        found = _wide(row, names) if is_wide else indices.of(row.cells.get("labels"), row.where)
+        labels[path] = (SPELLINGS.get(split.lower(), ""), found or [])
+    if not labels:
+        raise UserError(f"--truth {file}: no rows in it")
+    if there and labels.keys().isdisjoint(there):
+        raise UserError(f"--truth {file}: none of its paths is in {root}, for example {next(iter(labels))!r}")
+    return labels
+
+
+def _wide(row: Row, names: tuple[str, ...]) -> list[int]:
+    """Read 0 or 1 of every class from the columns of their names."""
+    found = []
+    for c, name in enumerate(names):
+        said = row.text(name).lower()
+        if said not in ("", "0", "1", "0.0", "1.0", "false", "true"):
+            raise UserError(f"{row.where}: {name} is {said[:80]!r}, where 0 or 1 is needed")
+        found += [c] if said in ("1", "1.0", "true") else []
+    return found

@@ -3,7 +3,6 @@
 They come with the data set, or from a CSV file.
 """
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccd_fast.datasets.image_set import ImageSet
+from ccd_fast.datasets.tables import Row, path_in, read_table
 from ccd_fast.errors import UserError
 
 COLUMNS = ("path", "class", "x0", "y0", "x1", "y1")
@@ -55,35 +55,19 @@ def read(file: Path, images: ImageSet) -> ObjectBoxes:
     Raises:
         UserError: a missing file or column, a row that is no box, or no box for any of the images.
     """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle)
-            columns, lines = list(reader.fieldnames or []), list(reader)
-    except FileNotFoundError:
-        raise UserError(f"--boxes {file}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"--boxes {file}: cannot be read: {error}") from error
-    missing = [column for column in COLUMNS if column not in columns]
-    if missing:
-        raise UserError(f"--boxes {file}: no column {missing[0]!r}; it needs {', '.join(COLUMNS)}")
+    table = read_table(file, "--boxes", COLUMNS)
     row_of = {path: row for row, path in enumerate(images.paths)}
-    boxes = [(row_of[line["path"]], _box(file, number, line)) for number, line in _known(lines, row_of)]
+    there = frozenset(row_of)
+    found = ((row_of.get(path_in(line.raw("path"), images.root, there, line.where)), line) for line in table.rows)
+    boxes = [(row, _box(line)) for row, line in found if row is not None]
     if not boxes:
         raise UserError(f"--boxes {file}: none of its paths is a {images.split} image, such as {images.paths[0]!r}")
     boxes.sort(key=lambda pair: pair[0])
     return ObjectBoxes(np.array([row for row, _ in boxes], dtype=np.int64), np.array([box for _, box in boxes]))
 
 
-def _known(lines: list[dict[str, str]], row_of: dict[str, int]) -> list[tuple[int, dict[str, str]]]:
-    """Keep the lines of known images, with their numbers; the header is line 1."""
-    return [(number, line) for number, line in enumerate(lines, start=2) if line["path"] in row_of]
-
-
-def _box(file: Path, number: int, line: dict[str, str]) -> tuple[float, float, float, float]:
-    try:
-        x0, y0, x1, y1 = (float(line[column]) for column in COLUMNS[2:])
-    except (TypeError, ValueError):
-        raise UserError(f"--boxes {file}: row {number}: x0, y0, x1, y1 must be numbers, in pixels") from None
+def _box(line: Row) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (line.number(column) for column in COLUMNS[2:])
     if not (0 <= x0 < x1 < np.inf and 0 <= y0 < y1 < np.inf):
-        raise UserError(f"--boxes {file}: row {number}: x0 must be below x1, and y0 below y1, none below 0")
+        raise UserError(f"{line.where}: x0 must be below x1, and y0 below y1, none below 0")
     return x0, y0, x1, y1

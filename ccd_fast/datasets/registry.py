@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from ccd_fast.datasets import coco, entries, folder, imagefolder, nuswide, object_boxes, voc, webdataset
 from ccd_fast.datasets.description import Description
 from ccd_fast.datasets.image_set import ImageSet
+from ccd_fast.datasets.listing import SUFFIXES, find_images, is_writable, listed
 from ccd_fast.datasets.object_boxes import ObjectBoxes
-from ccd_fast.errors import UserError, nearest
-from ccd_fast.views.shards import ENDING, place
+from ccd_fast.errors import UserError, nearest, printable
+from ccd_fast.views.shards import ENDING, is_shard, place
 
 DATASETS: dict[str, Description] = {
     described.name: described
@@ -36,7 +37,7 @@ def load(dataset: str, root: Path, split: str, classes: Path | None = None, trut
         dataset: a name of :data:`DATASETS`.
         root: the folder that holds the data set.
         split: ``"train"`` or ``"test"``.
-        classes: text file of class names, one a line, for images of one's own.
+        classes: text file of class names, one a line, for images or COCO's annotations of one's own.
         truth: CSV or Parquet of known labels, used for evaluation only, for images of one's own.
 
     Raises:
@@ -45,6 +46,8 @@ def load(dataset: str, root: Path, split: str, classes: Path | None = None, trut
     described = _checked(dataset, root, classes, truth)
     if described.yours is not None:
         return described.yours.load(root, split, classes, truth)
+    if classes is not None and described.load_with is not None:
+        return described.load_with(root, split, classes)
     assert described.load is not None  # a description has one of the two
     return described.load(root, split)
 
@@ -73,16 +76,16 @@ def photographs(path: Path) -> list[Path]:
     Raises:
         UserError: nothing is there, a folder or shard holds no images, or a shard is damaged or hostile.
     """
-    if path.is_file() and path.suffix == ENDING:
+    if path.is_file() and is_shard(path.name):
         found = [path / name for name in webdataset.images_of(path)]
     elif path.is_dir():
-        found = [path / name for name in folder.find_images(path)]
+        found = [path / name for name in find_images(path)]
     elif path.exists() or place(path) is not None:
         found = [path]
     else:
         raise UserError(f"{path}: no such file")
     if not found:
-        shards = next(path.rglob(f"*{ENDING}"), None) if path.is_dir() else None
+        shards = next((name for name in listed(path).files if is_shard(name)), None) if path.is_dir() else None
         mend = f"; for its shards name them, '{path}/*{ENDING}'" if shards else ""
         raise UserError(f"{path}: no images in it{mend}")
     return found
@@ -95,10 +98,13 @@ def _checked(dataset: str, root: Path, classes: Path | None, truth: Path | None)
         raise UserError(f"--dataset {dataset}: unknown; this version reads {known}" + nearest(dataset, DATASETS))
     described = DATASETS[dataset]
     for option, file in (("--classes", classes), ("--truth", truth)):
-        if described.yours is None and file is not None:
+        may_be = described.yours or (option == "--classes" and described.load_with)
+        if file is not None and not may_be:
             raise UserError(f"{option} {file}: {described.title} has its own; leave the option out")
     if not root.is_dir():
         raise UserError(f"--data-root {root}: no such folder")
+    if not is_writable(str(root)):
+        raise UserError(f"--data-root {printable(str(root))}: its name is not UTF-8: rename it")
     return described
 
 
@@ -121,12 +127,17 @@ class Source:
     known: Path | None = None
 
     def check(self) -> None:
-        """Refuse at once what takes no reading to see: an unknown name, a missing folder, an option too many.
+        """Refuse at once what can be seen before anything large is loaded.
 
         Raises:
-            UserError: one of these.
+            UserError: an unknown name, a missing folder, an option too many, class names that cannot be read, or a
+                folder of one's own without images.
         """
-        _checked(self.dataset, self.root, self.classes, self.truth)
+        described = _checked(self.dataset, self.root, self.classes, self.truth)
+        if self.classes is not None:
+            folder.read_class_names(self.classes)
+        if described.yours is not None and not described.yours.find(self.root):
+            raise UserError(f"--data-root {self.root}: no images in it ({', '.join(sorted(SUFFIXES))})")
 
     def resolved(self) -> "Source":
         """Give the same source with absolute paths."""

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ccd_fast.errors import UserError
+from ccd_fast.text import decoded, lines_of
 
-_LEADS_OUT = re.compile(r"^$|^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)|[\x00-\x1f]")
+_LEADS_OUT = re.compile(r"^$|^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)|\x00")
 
 
 def leads_out(path: str) -> bool:
@@ -88,11 +89,7 @@ def lines(file: Path, archive: str) -> list[str]:
     Raises:
         UserError: it is missing, or no text.
     """
-    try:
-        text = read(file, archive).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not a text file: {error.reason} at byte {error.start}") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in lines_of(decoded(read(file, archive), str(file))) if line.strip()]
 
 
 def refuse_paths_that_lead_out(paths: Iterable[str], file: Path, by: Callable[[int], str]) -> None:

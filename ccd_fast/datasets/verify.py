@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,13 @@ from typing import Any
 import numpy as np
 
 from ccd_fast.datasets.image_set import ImageSet
+from ccd_fast.datasets.listing import listed, passed_over
 from ccd_fast.datasets.registry import DATASETS, Source
+from ccd_fast.machine import on_stream_for
 from ccd_fast.runs import Stage, Stages
-from ccd_fast.views import open_backend, read_bytes, shards
+from ccd_fast.views import ViewBackend, open_backend, read_bytes, shards
+from ccd_fast.views.files import Encoded
+from ccd_fast.views.header import has_transparency
 
 CHUNK = 64
 """Images decoded at a time."""
@@ -29,6 +32,7 @@ class SplitReport:
         official: how many the official split has; None where there is none.
         missing: paths that are not on disk.
         unreadable: paths that cannot be decoded, with the reason; empty after a quick look.
+        transparent: how many have transparency, which is put on white; 0 after a quick look.
         listed_twice: paths that the annotations name more than once.
         without_label: how many images are known to have no label.
         unknown: how many images have unknown labels.
@@ -41,6 +45,7 @@ class SplitReport:
     official: int | None
     missing: list[str]
     unreadable: dict[str, str]
+    transparent: int
     listed_twice: list[str]
     without_label: int
     unknown: int
@@ -58,6 +63,8 @@ class Report:
         quick: whether images were only looked for, not decoded.
         splits: train and test.
         in_both_splits: paths that are for training and for testing.
+        passed_over: what lies below the root and is no image for this project, though it may be meant to be one; a line
+            each.
         same_content: groups of files with the same bytes, beyond paths named twice; empty after a quick look. They
             occur in official data sets, so they are told and not counted as a mistake.
         problems: what is wrong, a line each; empty if all is well.
@@ -68,6 +75,7 @@ class Report:
     quick: bool
     splits: list[SplitReport]
     in_both_splits: list[str]
+    passed_over: list[str]
     same_content: list[list[str]]
     problems: list[str] = field(default_factory=list)
 
@@ -76,11 +84,12 @@ class Report:
         return asdict(self)
 
 
-def verify(source: Source, stages: Stages, threads: int, quick: bool = False, subset: bool = False) -> Report:
+def verify(
+    source: Source, stages: Stages, threads: int, quick: bool = False, subset: bool = False, device: str = "cpu"
+) -> Report:
     """Check a data set.
 
-    Images are decoded by Pillow, whatever a run would use: trees with broken images are what this is for, and DALI was
-    seen to crash the process (a segmentation fault) after images that it could not decode.
+    Images are decoded as a run decodes them, by the same backend.
 
     Args:
         source: where it is.
@@ -88,21 +97,25 @@ def verify(source: Source, stages: Stages, threads: int, quick: bool = False, su
         threads: that decode.
         quick: only look whether the files are there.
         subset: a part of the official images is meant: their number is not compared.
+        device: where a run would decode them.
 
     Raises:
         UserError: it is not such a data set, or a part of it is missing altogether.
     """
     sets = [source.load(split) for split in ("train", "test")]
+    seen = _Seen()
+    backend = None if quick else open_backend("auto", threads, device, read=seen.read)
     reports = []
     for images in sets:
         with stages.stage(f"look for the {images.split} images", len(images)) as stage:
             missing = _missing(images, stage)
         unreadable: dict[str, str] = {}
-        if not quick:
+        seen.transparent = 0
+        if backend is not None:
             present = [path for path in dict.fromkeys(images.paths) if path not in missing]
             with stages.stage(f"decode the {images.split} images", len(present)) as stage:
-                unreadable = _unreadable(images.root, present, threads, stage)
-        reports.append(_describe(images, sorted(missing), unreadable))
+                unreadable = _unreadable(images.root, present, backend, stage)
+        reports.append(_describe(images, sorted(missing), unreadable, seen.transparent))
     # A folder whose labels have no split column tests on images that it also trains on, and says so (known.py).
     may_share = DATASETS[source.dataset].yours is not None
     shared = [] if may_share else sorted(set(sets[0].paths) & set(sets[1].paths))
@@ -112,6 +125,7 @@ def verify(source: Source, stages: Stages, threads: int, quick: bool = False, su
         quick=quick,
         splits=reports,
         in_both_splits=shared,
+        passed_over=passed_over(source.root, listed(source.root)) if may_share else [],
         same_content=[] if quick else _same_content(sets),
     )
     report.problems.extend(_problems(report, subset))
@@ -126,24 +140,30 @@ def _missing(images: ImageSet, stage: Stage) -> set[str]:
     return missing
 
 
-def _unreadable(root: Path, paths: Sequence[str], threads: int, stage: Stage) -> dict[str, str]:
+class _Seen:
+    """Reads files, and counts those with transparency."""
+
+    def __init__(self) -> None:
+        self.transparent = 0
+
+    def read(self, file: Path) -> Encoded | str:
+        content = read_bytes(file)
+        self.transparent += not isinstance(content, str) and has_transparency(content)
+        return content
+
+
+def _unreadable(root: Path, paths: Sequence[str], backend: ViewBackend, stage: Stage) -> dict[str, str]:
     """Decode images, and give the reason for each that cannot be."""
-    backend = open_backend("pillow", threads)
-
-    def decode(start: int) -> tuple[int, dict[int, str]]:
-        files = [root / path for path in paths[start : start + CHUNK]]
-        return len(files), backend.decode(files, np.arange(start, start + len(files))).unreadable
-
     found: dict[int, str] = {}
-    # Pillow decodes on the thread that calls it and lets the others run.
-    with ThreadPoolExecutor(threads) as pool:
-        for done, unreadable in pool.map(decode, range(0, len(paths), CHUNK)):
-            found |= unreadable
-            stage.advance(done)
+    with on_stream_for("verify", backend.device):
+        for start in range(0, len(paths), CHUNK):
+            files = [root / path for path in paths[start : start + CHUNK]]
+            found |= backend.decode(files, np.arange(start, start + len(files))).unreadable
+            stage.advance(len(files))
     return {paths[row]: reason for row, reason in sorted(found.items())}
 
 
-def _describe(images: ImageSet, missing: list[str], unreadable: dict[str, str]) -> SplitReport:
+def _describe(images: ImageSet, missing: list[str], unreadable: dict[str, str], transparent: int) -> SplitReport:
     known = int(images.known.sum())
     truth = np.zeros((0, len(images.class_names)), dtype=bool) if images.truth is None else images.truth[images.known]
     counts = truth.sum(axis=0).tolist()
@@ -153,6 +173,7 @@ def _describe(images: ImageSet, missing: list[str], unreadable: dict[str, str]) 
         official=images.official,
         missing=missing,
         unreadable=unreadable,
+        transparent=transparent,
         listed_twice=sorted(path for path, count in Counter(images.paths).items() if count > 1),
         without_label=int((~truth.any(axis=1)).sum()),
         unknown=len(images) - known,

@@ -15,11 +15,13 @@ import msgspec
 
 from ccd_fast.datasets import tree
 from ccd_fast.datasets.description import Description, Form, Yours
-from ccd_fast.datasets.folder import SUFFIXES, read_class_names
+from ccd_fast.datasets.folder import read_class_names
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.known import SPELLINGS, Indices, Labels, Value, assembled, overridden
+from ccd_fast.datasets.listing import SUFFIXES, is_picture, listed, tell
 from ccd_fast.errors import UserError
 from ccd_fast.prompts import names_of
+from ccd_fast.text import decoded, lines_of
 from ccd_fast.views import shards
 from ccd_fast.views.shards import Place
 
@@ -82,14 +84,14 @@ def images_of(shard: Path) -> list[str]:
 
 def _members(root: Path) -> Members:
     """List the members of all shards by path relative to the root."""
-    relative = sorted(file.relative_to(root) for file in root.rglob("*") if file.is_file())
-    visible = [path for path in relative if not any(part.startswith(".") for part in path.parts)]
-    found = [path for path in visible if path.suffix == shards.ENDING]
+    all_files = listed(root)
+    tell(root, all_files)
+    found = [path for path in all_files.files if shards.is_shard(path)]
     if not found:
-        packed = [path for path in visible if path.name.endswith(COMPRESSED)]
+        packed = [path for path in all_files.files if path.lower().endswith(COMPRESSED)]
         mend = f"; {packed[0]} is compressed: unpack it to a plain .tar first" if packed else ""
         raise UserError(f"--data-root {root}: no shards in it (*{shards.ENDING}){mend}")
-    return {f"{path.as_posix()}/{name}": place for path in found for name, place in _safe(root / path).items()}
+    return {f"{path}/{name}": place for path in found for name, place in _safe(root / path).items()}
 
 
 def _safe(shard: Path) -> Members:
@@ -107,8 +109,7 @@ def _images(files: Members, root: Path) -> list[str]:
 
 
 def _is_image(path: str) -> bool:
-    name = PurePosixPath(path)
-    return name.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in name.parts)
+    return is_picture(path) and not any(part.startswith(".") for part in PurePosixPath(path).parts)
 
 
 def _labels(files: Members, images: list[str], indices: Indices, labelled: bool) -> Labels:
@@ -119,7 +120,7 @@ def _labels(files: Members, images: list[str], indices: Indices, labelled: bool)
     for path in images:
         shard = files[path].shard
         if shard not in splits:
-            splits[shard] = split_of(path[: path.index(f"{shards.ENDING}/")])
+            splits[shard] = split_of(path[: path.lower().index(f"{shards.ENDING}/")])
         classes = values.get(_key(path))
         if splits[shard] or classes is not None:
             labels[path] = (splits[shard], classes)
@@ -142,12 +143,12 @@ def _values(files: Members, indices: Indices) -> dict[str, list[int]]:
     """Read the labels of the samples, from their cls or json members, else from their texts."""
     by_kind: dict[str, list[str]] = defaultdict(list)
     for path in files:
-        by_kind[path.rpartition(".")[2]].append(path)
+        by_kind[path.rpartition(".")[2].lower()].append(path)
     found = _read(files, by_kind["cls"], indices, lambda text: text.strip())
     found |= _read(files, by_kind["json"], indices, _from_json)
     if found or not by_kind["txt"]:
         return found
-    texts = [_decoded(content) for content in shards.read((files[path] for path in by_kind["txt"]), MAX_BYTES)]
+    texts = [_text(content) for content in shards.read((files[path] for path in by_kind["txt"]), MAX_BYTES)]
     sure = sum(all(indices.knows(name) for name in _lines(text)) for text in texts if text is not None)
     if 2 * sure <= len(texts):
         return {}  # captions
@@ -156,7 +157,7 @@ def _values(files: Members, indices: Indices) -> dict[str, list[int]]:
 
 def _lines(text: str) -> list[str]:
     """Give the names of a text, a line or joined by bars."""
-    return [name.strip() for line in text.splitlines() for name in line.split("|") if name.strip()]
+    return [name.strip() for line in lines_of(text) for name in line.split("|") if name.strip()]
 
 
 def _from_json(text: str) -> Value:
@@ -169,9 +170,7 @@ def _read(files: Members, paths: list[str], indices: Indices, value: Callable[[s
     found: dict[str, list[int]] = {}
     contents = shards.read((files[path] for path in paths), MAX_BYTES)
     for path, content in zip(paths, contents, strict=True):
-        text = _decoded(content)
-        if text is None:
-            raise UserError(f"{path}: not a text")
+        text = decoded(content, path)
         try:
             classes = indices.of(value(text), path)
         except (msgspec.MsgspecError, RecursionError) as error:
@@ -181,10 +180,10 @@ def _read(files: Members, paths: list[str], indices: Indices, value: Callable[[s
     return found
 
 
-def _decoded(content: bytes) -> str | None:
+def _text(content: bytes) -> str | None:
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
+        return decoded(content, "")
+    except UserError:
         return None
 
 

@@ -1,6 +1,5 @@
 """Labels as files for other programs: Parquet, CSV, COCO's JSON, and JSON for Label Studio."""
 
-import csv
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -13,18 +12,56 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 from numpy.typing import NDArray
-from PIL import Image
 
 from ccd_fast import __version__
+from ccd_fast.datasets import ImageSet
+from ccd_fast.errors import UserError
 from ccd_fast.outputs.labelling import Labelled
-from ccd_fast.views import shards
+from ccd_fast.text import as_csv
+from ccd_fast.views import read_bytes, shards
+from ccd_fast.views.decode_one import upright_size
 
 Decided = NDArray[np.bool_]
 
-ROTATED = range(5, 9)
-"""EXIF orientations that exchange width and height."""
 LOCAL_FILES = "/data/local-files/?d="
-"""Where Label Studio serves files of its own disk, relative to its document root."""
+"""Where Label Studio serves files of its own disk, relative to its document root, which is the folder above theirs."""
+OWN_COLUMNS = frozenset(["path", "status", "label", "labels", "split"])
+"""Columns of tables that are no classes, in small letters."""
+
+
+def columns_of(class_names: Sequence[str]) -> list[str]:
+    """Name the columns of classes: as the classes, but ``path (class)`` where another column is called so."""
+    taken = {*OWN_COLUMNS, *(name.lower() for name in class_names)}
+    columns: list[str] = []
+    for name in class_names:
+        column = name
+        while column.lower() in (OWN_COLUMNS if column == name else taken):
+            column += " (class)"
+        taken.add(column.lower())
+        columns.append(column)
+    return columns
+
+
+def refuse_shards(kind: str, images: ImageSet) -> None:
+    """Refuse formats that name files where the photographs are members of shards, which no other program can open.
+
+    Raises:
+        UserError: it is one of them.
+    """
+    inside = next((path for path in images.paths if not (images.root / path).exists()), None)
+    if kind in ("coco", "label-studio") and inside is not None and shards.place(images.root / inside) is not None:
+        raise UserError(
+            f"--format {kind}: {inside} is in a shard, where no other program looks for a file: unpack the shards "
+            "(tar -xf) and label the folder, or write csv or parquet"
+        )
+
+
+def document_root(images: ImageSet) -> Path:
+    """Give what Label Studio's document root must be for the tasks of :func:`label_studio`.
+
+    It is the folder above that of the photographs, as Label Studio serves folders below its root only.
+    """
+    return images.root.resolve().parent
 
 
 def parquet(labelled: Labelled, decided: Decided) -> bytes:
@@ -37,7 +74,7 @@ def parquet(labelled: Labelled, decided: Decided) -> bytes:
     arrays.append(pyarrow.array(columns["labels"], type=pyarrow.list_(pyarrow.string())))
     arrays += [pyarrow.array(labelled.table[:, c].numpy()) for c in range(len(images.class_names))]
     file = io.BytesIO()
-    names = ["path", "status", "labels", *images.class_names]
+    names = ["path", "status", "labels", *columns_of(images.class_names)]
     pyarrow.parquet.write_table(pyarrow.Table.from_arrays(arrays, names=names), file)
     return file.getvalue()
 
@@ -47,14 +84,12 @@ def csv_table(labelled: Labelled, decided: Decided) -> bytes:
 
     ``train --truth`` reads it back once people have corrected it.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     names = labelled.images.class_names
-    writer.writerow(["path", "labels", *names])
+    rows: list[list[str]] = [["path", "labels", *columns_of(names)]]
     for row in np.flatnonzero(labelled.readable.numpy()).tolist():
         values = (f"{value:.4f}" for value in labelled.table[row].tolist())
-        writer.writerow([labelled.images.paths[row], "|".join(_names(names, decided[row])), *values])
-    return text.getvalue().encode()
+        rows.append([labelled.images.paths[row], "|".join(_names(names, decided[row])), *values])
+    return as_csv(rows).encode()
 
 
 def coco(labelled: Labelled, decided: Decided) -> bytes:
@@ -76,7 +111,7 @@ def coco(labelled: Labelled, decided: Decided) -> bytes:
 
 def label_studio(labelled: Labelled, decided: Decided) -> bytes:
     """Give Label Studio's tasks, each with a prediction to correct; the photographs are served from its own disk."""
-    tasks = []
+    tasks, folder = [], labelled.images.root.resolve().name
     for row in np.flatnonzero(labelled.readable.numpy()).tolist():
         names = _names(labelled.images.class_names, decided[row])
         result = {"from_name": "labels", "to_name": "image", "type": "choices", "value": {"choices": names}}
@@ -86,7 +121,7 @@ def label_studio(labelled: Labelled, decided: Decided) -> bytes:
             "score": round(float(scores.mean()), 4) if len(scores) else 0.0,
             "result": [result] if names else [],
         }
-        url = LOCAL_FILES + quote(labelled.images.paths[row])
+        url = LOCAL_FILES + quote(f"{folder}/{labelled.images.paths[row]}".lstrip("/"))
         tasks.append({"data": {"image": url}, "predictions": [prediction]})
     return _json(tasks)
 
@@ -112,11 +147,9 @@ def _names(class_names: Sequence[str], decided: Decided) -> list[str]:
 
 
 def _size(file: Path) -> tuple[int, int]:
-    """Give width and height in pixels as they are seen, upright."""
-    place = None if file.is_file() else shards.place(file)
-    with Image.open(file if place is None else io.BytesIO(next(shards.read([place], place.size)))) as picture:
-        turned = picture.getexif().get(0x0112) in ROTATED
-        return (picture.height, picture.width) if turned else (picture.width, picture.height)
+    """Give width and height in pixels as they are seen, upright; (0, 0) for a file that is gone by now."""
+    content = read_bytes(file)
+    return (0, 0) if isinstance(content, str) else upright_size(content)
 
 
 def _json(content: object) -> bytes:

@@ -1,6 +1,6 @@
 """Labels without a training: the teacher's own, or those that it gives where a trained student sends it."""
 
-import csv
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ccd_fast import machine
 from ccd_fast.datasets import ImageSet, everything, object_boxes
 from ccd_fast.datasets.folder import read_class_names
+from ccd_fast.datasets.tables import read_table
 from ccd_fast.errors import RunError, UserError, nearest
 from ccd_fast.labels import PseudoLabels, debiased_labels
 from ccd_fast.outputs import trained
@@ -180,26 +181,15 @@ def read_limits(file: Path, class_names: tuple[str, ...], default: float) -> NDA
     """
     limits = np.full(len(class_names), default, dtype=np.float32)
     seen: set[str] = set()
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle)
-            if not {"class", "threshold"} <= set(reader.fieldnames or []):
-                raise UserError(f"--thresholds {file}: needs the columns class and threshold")
-            rows = list(enumerate(reader, start=2))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"--thresholds {file}: cannot be read: {error}") from error
-    for number, row in rows:
-        where, name = f"--thresholds {file}: row {number}", row["class"]
+    for row in read_table(file, "--thresholds", ("class", "threshold")).rows:
+        name = unicodedata.normalize("NFC", row.text("class"))
         if name not in class_names:
-            raise UserError(f"{where}: unknown class {name!r}" + nearest(name or "", class_names))
+            raise UserError(f"{row.where}: unknown class {name!r}" + nearest(name, class_names))
         if name in seen:
-            raise UserError(f"{where}: {name!r} stands twice")
+            raise UserError(f"{row.where}: {name!r} stands twice")
         seen.add(name)
-        try:
-            value = float(row["threshold"])
-        except (TypeError, ValueError):
-            value = -1.0
+        value = row.number("threshold")
         if not 0 <= value <= 1:
-            raise UserError(f"{where}: the threshold {row['threshold']!r} must be a number in 0 ... 1")
+            raise UserError(f"{row.where}: the threshold {row.text('threshold')!r} must be a number in 0 ... 1")
         limits[class_names.index(name)] = value
     return limits

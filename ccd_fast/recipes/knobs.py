@@ -1,5 +1,6 @@
 """The Recipe: every knob of the method, typed, with its limits and what it means."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -77,12 +78,23 @@ class StudentKnobs(Section):
 class LabelKnobs(Section):
     """First pseudo-labels (section 2)."""
 
-    max_entropy: NonNegative = Field(description="an image is confident up to this entropy, in nats")
+    max_entropy: NonNegative | Literal["auto"] = Field(
+        description="an image is confident up to this entropy, in nats; auto is 2, and follows ln C beyond 20 classes"
+    )
     floor: Annotated[float, Ge(0), Lt(1)] = Field(description="label smoothing from below (epsilon)")
     grid: Annotated[int, Ge(0), Le(16)] = Field(
         description="the teacher also looks at the cells of a grid of so many a side; 0 is the whole image alone"
     )
     whole_weight: Share = Field(description="weight of the whole image beside the cells' maximum")
+
+    def entropy_limit(self, classes: int) -> float:
+        """Give the limit in nats for C classes: at 2,000 of them nothing would be confident at the paper's 2 nats.
+
+        ``auto`` is the share of the evenly spread scores' ln C that 2 nats are of VOC's 20 classes.
+        """
+        if self.max_entropy != "auto":
+            return self.max_entropy
+        return 2.0 * max(1.0, math.log(classes) / math.log(20))
 
 
 class BiasKnobs(Section):

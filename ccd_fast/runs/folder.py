@@ -1,16 +1,13 @@
 """What a run leaves behind: one folder, every file whole or not there."""
 
-import csv
-import io
 import json
 import os
 import shutil
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -21,6 +18,9 @@ from safetensors import SafetensorError
 
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.machine import ALONE, Ranks
+from ccd_fast.runs.free import can_resume, refuse_occupied
+from ccd_fast.runs.lock import locked
+from ccd_fast.text import as_csv
 
 STATE = "checkpoints/state.pt"
 PARTIAL = "checkpoints/partial.pt"
@@ -63,22 +63,20 @@ class RunFolder:
         Raises:
             UserError: the folder exists and neither flag is given; or there is nothing to resume.
         """
-        if self.ranks.leads and (problem := _cannot_be_written(self.path)):
-            raise UserError(f"--out {self.path}: cannot be written to: {problem}")
-        if resume and not self.can_resume():
-            raise UserError(f"--resume: {self.path} holds no run to go on with (no run.json, or an empty one)")
-        occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
-        if occupied and not (self.path / "run.json").is_file():
-            raise UserError(
-                f"--out {self.path}: already exists, and is not a run of ccd-fast (no run.json); remove it yourself, "
-                "or choose another"
-            )
-        if occupied and not (resume or overwrite):
-            raise UserError(f"--out {self.path}: already exists; go on with --resume or replace it with --overwrite")
+        if self.ranks.leads:
+            refuse_occupied(self.path, resume, overwrite)
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Hold the folder while a run works on it; of several processes the leader does.
+
+        Raises:
+            UserError: another run is at work on it.
+        """
+        return locked(self.path, f"--out {self.path}") if self.ranks.leads else nullcontext()
 
     def can_resume(self) -> bool:
         """Tell whether there is a run to go on with; it may have stopped before its first labels were made."""
-        return (self.path / "run.json").is_file() and bool(self.read_json("run.json"))
+        return can_resume(self.path)
 
     def has_state(self) -> bool:
         """Tell whether there is a checkpoint of a finished stage of the run."""
@@ -163,9 +161,7 @@ class RunFolder:
     def add_to_quarantine(self, paths: Sequence[str], unreadable: Mapping[int, str]) -> None:
         """Add unreadable images, by their row among ``paths``, to ``quarantine.csv``."""
         self.quarantine |= {paths[row]: reason for row, reason in unreadable.items()}
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *sorted(self.quarantine.items())])
-        self.write_text("quarantine.csv", text.getvalue())
+        self.write_text("quarantine.csv", as_csv([("path", "reason"), *sorted(self.quarantine.items())]))
 
     def save_student(self, name: str, state: Mapping[str, torch.Tensor]) -> None:
         """Write a student's weights as ``checkpoints/<name>.safetensors``.
@@ -247,18 +243,6 @@ def _load(file: Path) -> dict[str, Any]:
             raise zipfile.BadZipFile(f"{damaged} has changed since it was written")
     state: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
     return state
-
-
-def _cannot_be_written(folder: Path) -> str:
-    """Say why no file can be made in a folder, or in the nearest one above that is there; nothing if it can."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not there.is_dir():
-        return "" if there == folder else f"{there} is not a folder"  # what is at its place is told of elsewhere
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            return ""
-    except OSError as error:
-        return error.strerror or str(error)
 
 
 def _write(target: Path, write: Callable[[Path], object]) -> None:

@@ -62,29 +62,29 @@ def train(
     """
     stages.on_gpu = machine.check_device(device).type == "cuda"
     folder.check_free(resume, overwrite)
-    resolve(recipe.teacher.model)  # a mistyped name is told of before the student's weights are fetched
-    parts = _open(source, recipe, folder, stages, device, memory)
-    if resume:
-        description.refuse_another(parts)
-        description.note_resumed(parts, command)
-    else:
-        folder.create(overwrite)
-        folder.write_text("recipe.toml", recipe.dumps())
-        folder.write_json("run.json", description.describe(parts, source, command))
-    method = (
-        Ccd(parts) if recipe.is_ccd else Compared(parts, systems.source_of(recipe.system, source.known is not None))
-    )
-    with parts.stop.listening():
-        try:
-            state = _run(parts, method, recipe.train.epochs if until is None else until)
-        except RunError:
-            parts.stop.now()  # all processes were asked to stop, and another one was first
-            raise
-    if state.epoch < recipe.train.epochs:
-        return {}
-    summary = _summary(parts, state)
-    folder.write_json(SUMMARY, summary)
-    return summary
+    with folder.at_work():
+        resolve(recipe.teacher.model)  # a mistyped name is told of before the student's weights are fetched
+        parts = _open(source, recipe, folder, stages, device, memory)
+        if resume:
+            description.refuse_another(parts)
+            description.note_resumed(parts, command)
+        else:
+            folder.create(overwrite)
+            folder.write_text("recipe.toml", recipe.dumps())
+            folder.write_json("run.json", description.describe(parts, source, command))
+        own = recipe.system
+        method = Ccd(parts) if recipe.is_ccd else Compared(parts, systems.source_of(own, source.known is not None))
+        with parts.stop.listening():
+            try:
+                state = _run(parts, method, recipe.train.epochs if until is None else until)
+            except RunError:
+                parts.stop.now()  # all processes were asked to stop, and another one was first
+                raise
+        if state.epoch < recipe.train.epochs:
+            return {}
+        summary = _summary(parts, state)
+        folder.write_json(SUMMARY, summary)
+        return summary
 
 
 def _run(parts: Parts, method: Method, until: int) -> State:

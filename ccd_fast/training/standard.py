@@ -76,7 +76,7 @@ class StandardPasses:
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
         """Score the whole images; see :func:`ccd_fast.labels.whole_images.score_whole_images`."""
-        limit = self.recipe.labels.max_entropy
+        limit = self.recipe.labels.entropy_limit(len(images.class_names))
         return score_whole_images(images, self.reading, self.teacher, limit, stage)
 
     def prepare(self, student: Student) -> None:
@@ -110,7 +110,8 @@ class StandardPasses:
         seer = self.at_work(student, size, stage)
         key, of_all = (recipe.seed, epoch), (len(images), len(images.class_names))
         looks = ViewChoice(recipe.views, recipe.relabel, Cams(size, tau), of_all, key, self.objects)
-        again = (recipe.labels.max_entropy, recipe.bias.min_count) if recipe.bias.debias and recipe.bias.again else None
+        limit = recipe.labels.entropy_limit(len(images.class_names))
+        again = (limit, recipe.bias.min_count) if recipe.bias.debias and recipe.bias.again else None
         update = Update(recipe.labels.floor, recipe.weight_of_the_old(epoch), again)
         return relabel(images, self.reading, self.teacher, seer, labels, looks, update, stage, self.cache)
 

@@ -48,7 +48,10 @@ class ViewBackend(Protocol):
     device: torch.device
 
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
-        """Decode files: upright as EXIF says, alpha dropped. A file that cannot be read is reported, never raised."""
+        """Decode files: upright as EXIF says, on white where they are transparent.
+
+        A file that cannot be read is reported, never raised.
+        """
         ...
 
     def whole(self, photographs: Photographs, size: int, interpolation: Interpolation) -> torch.Tensor:

@@ -1,12 +1,12 @@
-"""Views by NVIDIA DALI's dynamic API, on the CPU or on the GPU.
+"""Views by NVIDIA DALI's dynamic API on a GPU, and its colour jitter on the host too.
 
-DALI decodes and jitters. Squares are cut and resized by torch on the CPU, and on a GPU by a kernel of ours.
+DALI decodes and jitters; squares are cut and resized by a kernel of ours. On the host it decodes in a process apart:
+see :mod:`ccd_fast.views.host`.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,18 @@ from ccd_fast import kernels
 from ccd_fast.machine import say_on_stderr
 from ccd_fast.views import gpu_decoder
 from ccd_fast.views.backend import Indices, Interpolation, Photographs
+from ccd_fast.views.bad_samples import at_once, decode_each
+from ccd_fast.views.decode_one import decode_one
+from ccd_fast.views.decoding_worker import tensors_of
 from ccd_fast.views.files import Encoded, Reader, read_bytes
-from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS, inspect
+from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS, Header, inspect
 from ccd_fast.views.on_device import DevicePictures
-from ccd_fast.views.pillow import decode_one
-from ccd_fast.views.resize import HostResize
+from ccd_fast.views.plain import plain_parts
 
 FILTERS = {"bilinear": types.DALIInterpType.INTERP_TRIANGULAR, "bicubic": types.DALIInterpType.INTERP_CUBIC}
 
 LEGACY_STREAM = 1
 """CUDA's own handle of the default stream. torch calls that stream 0, and refuses to hand arrays over on a stream 0."""
-
-_FAILED_SAMPLE = re.compile(r"sample #(\d+)")
-"""How DALI names the sample that it could not decode; it does so in some errors only."""
 
 
 class TorchStream:
@@ -50,90 +49,108 @@ class TorchStream:
         return 0, self.handle
 
 
-def at_once(threads: int) -> int:
-    """Give how many files DALI 2.4 may decode at once where one of them may be damaged.
+class Contexts:
+    """DALI's contexts of a device.
 
-    Beyond this number its decoder shares the reading of headers among its threads. A header that cannot be read then
-    leaves the others at work on what is gone already, and ends the process with SIGABRT or SIGSEGV.
+    A context holds threads, and operators made for so many threads (a decoder of the GPU among them, that takes long to
+    make), and works for one caller at a time: those that are idle are kept, by stream.
     """
-    return 4 * (threads + 1)
+
+    def __init__(self, threads: int, device: torch.device) -> None:
+        """Open none yet; each will have ``threads`` threads."""
+        self._threads = threads
+        self._device = device
+        self._idle: dict[int | None, list[Any]] = defaultdict(list)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let DALI work in the calling thread, on a GPU on the stream that is torch's current one."""
+        stream = TorchStream(self._device) if self._device.type == "cuda" else None
+        idle = self._idle[stream.handle if stream else None]
+        try:
+            context = idle.pop()
+        except IndexError:
+            where = {"device_id": stream.device_id, "cuda_stream": stream} if stream else {}
+            context = dali.EvalContext(num_threads=self._threads, **where)
+        with context, dali.EvalMode.sync_cpu:  # else each call would be handed to another thread, and waited for
+            yield
+        idle.append(context)
+
+
+def jittered(contexts: Contexts, pixels: torch.Tensor, factors: NDArray[np.float32]) -> torch.Tensor:
+    """Jitter colours; see :class:`ViewBackend`."""
+    with contexts.entered():
+        columns = (dali.as_batch(column) for column in np.ascontiguousarray(factors.T))
+        brightness, contrast, saturation, hue = columns
+        pictures = dali.as_batch(pixels.contiguous(), layout="HWC")
+        twisted = dali.color_twist(pictures, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
+        return _to_torch(twisted)
 
 
 class DaliViews:
-    """The fast backend: decoding, cropping and resizing on all threads of the host, or on the GPU.
+    """The backend of a GPU: decoding, cropping and resizing.
 
-    JPEG, PNG and WebP are DALI's, as far as the header says that DALI decodes them as Pillow does; the other
-    pictures (CMYK, 16 bits a channel, GIF, TIFF, HEIC …) are decoded by Pillow on the host and join the batch. On the
-    host, resizing is torch's: see :mod:`ccd_fast.views.resize`. On a GPU it is the kernel's, or DALI's where there is
-    no CuPy.
+    JPEG, PNG and WebP in their plainest forms are DALI's; the other pictures (CMYK, 16 bits a channel, alpha, GIF,
+    TIFF, HEIC …), and what DALI refuses, are decoded by Pillow on the host and join the batch. Squares are the
+    kernel's, or DALI's where there is no CuPy.
     """
 
     def __init__(
         self,
         threads: int,
-        device: str = "cpu",
+        device: str,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
         read: Reader = read_bytes,
     ) -> None:
-        """Open the backend with ``threads`` threads, fewer on a GPU; see :func:`ccd_fast.views.open_backend`."""
-        self.name = "dali"
+        """Open the backend with ``threads`` threads at most; see :func:`ccd_fast.views.open_backend`."""
         self.device = torch.device(device)
-        self._on_gpu = self.device.type == "cuda"
-        self._by_kernel = self._on_gpu and kernels.available(self.device)
-        self._decoder: dict[str, Any] = {"device": "cpu"}
-        self._at_once = at_once(threads)
-        if self._on_gpu:
-            threads = min(threads, gpu_decoder.THREADS)
-            self._at_once = gpu_decoder.most_at_once(at_once(threads))
-            self._decoder = gpu_decoder.arguments()
-            by = "our kernel" if self._by_kernel else "DALI"
-            self.name = f"dali, hw_decoder_load {self._decoder['hw_decoder_load']:g}, resized by {by}"
-            if not self._by_kernel:
-                say_on_stderr(
-                    "views: CuPy is not installed, so DALI cuts the crops on the GPU, with pixels of its own and work "
-                    "of the host for each: pip install 'ccd_fast[cuda]'"
-                )
-        self._threads = threads
-        self._resize_on_the_host = HostResize(threads)
+        self._by_kernel = kernels.available(self.device)
+        threads = min(threads, gpu_decoder.THREADS)
+        self._at_once = gpu_decoder.most_at_once(at_once(threads))
+        self._decoder = gpu_decoder.arguments()
+        by = "our kernel" if self._by_kernel else "DALI"
+        self.name = f"dali, hw_decoder_load {self._decoder['hw_decoder_load']:g}, resized by {by}"
+        if not self._by_kernel:
+            say_on_stderr(
+                "views: CuPy is not installed, so DALI cuts the crops on the GPU, with pixels of its own and work "
+                "of the host for each: pip install 'ccd_fast[cuda]'"
+            )
+        self._contexts = Contexts(threads, self.device)
         self._max_megapixels = max_megapixels
         self._read = read
-        self._idle_contexts: dict[int | None, list[Any]] = defaultdict(list)
 
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
         """Decode files; see :class:`ViewBackend`."""
         unreadable: dict[int, str] = {}
-        encoded: dict[int, Encoded] = {}
-        of_pillow: dict[int, NDArray[np.uint8]] = {}
+        plain: dict[int, Encoded] = {}
+        asked: dict[int, tuple[Encoded, Header]] = {}
         for file, row in zip(files, rows.tolist(), strict=True):
             content = self._read(file)
             header = content if isinstance(content, str) else inspect(content, self._max_megapixels)
             if isinstance(content, str) or isinstance(header, str):
                 unreadable[row] = str(header)
-            elif header.plain:
-                encoded[row] = content
-            else:
-                picture = decode_one(content, header, self._max_megapixels)
+                continue
+            if (parts := plain_parts(content, header)) is not None:
+                plain[row] = content = np.frombuffer(b"".join(parts), dtype=np.uint8)
+            asked[row] = content, header
+        with self.on_torch_stream():
+            decoded = decode_each(list(plain.values()), self._decode_batch, self._at_once)
+            found = {row: picture for row, picture in zip(plain, decoded, strict=True) if picture is not None}
+            for row in asked.keys() - found.keys():
+                picture = decode_one(*asked[row], self._max_megapixels)
                 if isinstance(picture, str):
                     unreadable[row] = picture
                 else:
-                    of_pillow[row] = np.array(picture)
-        with self.on_torch_stream():
-            decoded, failed = self._decode_all(encoded)
-            unreadable |= dict.fromkeys(failed, "cannot be decoded")
+                    found[row] = dali.as_tensor(np.array(picture), layout="HWC", device="gpu")
             kept = [row for row in rows.tolist() if row not in unreadable]
-            pictures = self._joined(kept, list(encoded), decoded, of_pillow)
-            if self._on_gpu:
-                on_device = DevicePictures.of(pictures, self.device if self._by_kernel else None)
-                return Photographs(np.array(kept, dtype=np.int64), on_device.sizes, on_device, unreadable)
-        sizes = np.array([picture.shape[:2] for picture in pictures], dtype=np.int64).reshape(-1, 2)
-        return Photographs(np.array(kept, dtype=np.int64), sizes, pictures, unreadable)
+            pictures = [found[row] for row in kept]
+            on_device = DevicePictures.of(pictures, self.device if self._by_kernel else None)
+            return Photographs(np.array(kept, dtype=np.int64), on_device.sizes, on_device, unreadable)
 
     def whole(self, photographs: Photographs, size: int, interpolation: Interpolation) -> torch.Tensor:
         """Resize whole photographs; see :class:`ViewBackend`."""
         if not len(photographs):
             return self._nothing(size)
-        if not self._on_gpu:
-            return self._resize_on_the_host(photographs.pixels, size, interpolation)
         if self._by_kernel:
             return photographs.pixels.whole(size, interpolation)  # type: ignore[no-any-return]
         with self.on_torch_stream():
@@ -150,10 +167,6 @@ class DaliViews:
         """Crop and resize; see :class:`ViewBackend`."""
         if not len(owner):
             return self._nothing(size)
-        if not self._on_gpu:
-            asked = zip(owner.tolist(), boxes.tolist(), strict=True)
-            cuts = [photographs.pixels[k][y0:y1, x0:x1] for k, (x0, y0, x1, y1) in asked]
-            return self._resize_on_the_host(cuts, size, interpolation)
         if self._by_kernel:
             return photographs.pixels.crops(owner, boxes, size, interpolation)  # type: ignore[no-any-return]
         corners = torch.as_tensor(boxes).cpu().numpy().astype(np.int32)
@@ -165,96 +178,24 @@ class DaliViews:
 
     def jitter(self, pixels: torch.Tensor, factors: NDArray[np.float32]) -> torch.Tensor:
         """Jitter colours; see :class:`ViewBackend`."""
-        with self.on_torch_stream():
-            columns = (dali.as_batch(column) for column in np.ascontiguousarray(factors.T))
-            brightness, contrast, saturation, hue = columns
-            pictures = dali.as_batch(pixels.contiguous(), layout="HWC")
-            twisted = dali.color_twist(
-                pictures, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue
-            )
-            return _to_torch(twisted)
+        return jittered(self._contexts, pixels, factors)
 
-    @contextmanager
-    def on_torch_stream(self) -> Iterator[None]:
-        """Let DALI work for this backend in the calling thread, on a GPU on the stream that is torch's current one.
-
-        A DALI context holds threads, and operators made for so many threads (a decoder of the GPU among them, that
-        takes long to make), and works for one caller at a time: those that are idle are kept, by stream.
-        """
-        stream = TorchStream(self.device) if self._on_gpu else None
-        idle = self._idle_contexts[stream.handle if stream else None]
-        try:
-            context = idle.pop()
-        except IndexError:
-            where = {"device_id": stream.device_id, "cuda_stream": stream} if stream else {}
-            context = dali.EvalContext(num_threads=self._threads, **where)
-        with context, dali.EvalMode.sync_cpu:  # else each call would be handed to another thread, and waited for
-            yield
-        idle.append(context)
-
-    def _decode_all(self, encoded: dict[int, Encoded]) -> tuple[list[Any], list[int]]:
-        """Decode a batch, and again without them where some samples fail; give the pictures and the failed rows.
-
-        One bad sample fails its whole batch. The others are decoded again in two parts: before and behind the bad
-        one where DALI says which it is, else in halves until it is found.
-        """
-        rows = list(encoded)
-        if len(rows) > self._at_once:
-            parts = [rows[start : start + self._at_once] for start in range(0, len(rows), self._at_once)]
-            failed: list[int] = []
-        else:
-            try:
-                return self._decode_batch(list(encoded.values())) if rows else [], []
-            except RuntimeError as error:  # DALI has no narrower class for a sample it cannot decode
-                named = _FAILED_SAMPLE.search(str(error))
-            if len(rows) == 1:
-                del encoded[rows[0]]
-                return [], rows
-            bad = int(named[1]) % len(rows) if named else len(rows) // 2  # on a GPU files stand in it more than once
-            parts = [rows[:bad], rows[bad + 1 :]] if named else [rows[:bad], rows[bad:]]
-            failed = [rows[bad]] if named else []
-        pictures: list[Any] = []
-        for part in parts:
-            more, bad_ones = self._decode_all({row: encoded[row] for row in part})
-            pictures += more
-            failed += bad_ones
-        for row in failed:
-            encoded.pop(row, None)
-        return pictures, failed
+    def on_torch_stream(self) -> AbstractContextManager[None]:
+        """Let DALI work for this backend in the calling thread, on the stream that is torch's current one."""
+        return self._contexts.entered()
 
     def _decode_batch(self, encoded: list[Encoded]) -> list[Any]:
-        """Decode files that are whole; give DALI's tensors on a GPU, and NumPy's arrays without a copy on the host."""
+        """Decode files that are whole; give DALI's tensors."""
         pictures = dali.decoders.image(
-            dali.as_batch(gpu_decoder.filled_up(encoded) if self._on_gpu else encoded),
+            dali.as_batch(gpu_decoder.filled_up(encoded)),
             **self._decoder,
             output_type=types.RGB,
-            jpeg_fancy_upsampling=True,  # on the GPU too, as the CPU's decoder does always
+            jpeg_fancy_upsampling=True,  # as the CPU's decoder does always
         )
-        tensors = _apart(pictures.evaluate())[: len(encoded)]
-        return tensors if self._on_gpu else [np.asarray(tensor) for tensor in tensors]
-
-    def _joined(
-        self, kept: list[int], of_dali: list[int], decoded: list[Any], of_pillow: dict[int, NDArray[np.uint8]]
-    ) -> list[Any]:
-        """Put the pictures of both decoders into one list, in the order of ``kept``: of arrays on the host."""
-        pictures = dict(zip(of_dali, decoded, strict=True))
-        for row, picture in of_pillow.items():
-            pictures[row] = dali.as_tensor(picture, layout="HWC", device="gpu") if self._on_gpu else picture
-        return [pictures[row] for row in kept]
+        return tensors_of(pictures.evaluate())[: len(encoded)]
 
     def _nothing(self, size: int) -> torch.Tensor:
         return torch.empty((0, size, size, 3), dtype=torch.uint8, device=self.device)
-
-
-def _apart(batch: Any) -> list[Any]:
-    """Give the tensors of an evaluated batch.
-
-    A batch of DALI 2.4 keeps the tensors that it gave, and each of them keeps the batch. Such a ring stays in memory
-    until Python's collector looks at its oldest objects, thousands of photographs later: so the batch forgets them.
-    """
-    tensors = [tensor.evaluate() for tensor in batch.tensors]
-    batch._tensors = None
-    return tensors
 
 
 def _resize(pictures: Any, size: int, interpolation: Interpolation) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """What a file's first bytes say: format, size, and whether the file was cut short.
 
 Both backends look here before they decode. So they agree on what is refused and why, a picture that is too large is
-never allocated, and DALI is given only what it decodes to the same pixels as Pillow does; all else goes to Pillow.
+never allocated. What DALI is given of a file is for :mod:`ccd_fast.views.plain` to say.
 """
 
 from typing import NamedTuple
@@ -16,9 +16,6 @@ HEIF_BRANDS = frozenset([b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b
 
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that carry the picture's size (SOF); the three others of their range are tables."""
-_JPEG_OF_DALI = frozenset([0xC0, 0xC1, 0xC2])
-"""Baseline, extended and progressive, Huffman-coded."""
-_JPEG_SCAN = 0xDA
 _JPEG_BARE = frozenset([0x01, 0xFF, *range(0xD0, 0xD8)])
 """Markers without a length behind them, and fill bytes."""
 
@@ -39,12 +36,10 @@ class Header(NamedTuple):
     Attributes:
         kind: the format.
         size: width and height in pixels, as stored; None where only the decoder finds out.
-        plain: whether DALI decodes it as Pillow does, on every device.
     """
 
     kind: str
     size: tuple[int, int] | None = None
-    plain: bool = False
 
 
 def inspect(content: Encoded, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Header | str:
@@ -84,12 +79,23 @@ def too_large(width: int, height: int, max_megapixels: float) -> str:
     return "" if width and height else f"{width}x{height} pixels"
 
 
+def has_transparency(content: Encoded) -> bool:
+    """Tell whether a PNG, WebP or GIF may be seen through somewhere, as its header says."""
+    head = content[:48].tobytes()
+    if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 29:
+        return head[25] in (4, 6) or b"tRNS" in content[:4096].tobytes().partition(b"IDAT")[0]
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP" and len(head) >= 25:
+        return bool(head[20] & 0x10) if head[12:16] == b"VP8X" else head[12:16] == b"VP8L" and bool(head[24] & 0x10)
+    control = content[:4096].tobytes().partition(b"\x21\xf9\x04")[2]
+    return head.startswith(b"GIF89a") and control != b"" and bool(control[0] & 1)
+
+
 def _jpeg(view: memoryview) -> Header | str:
-    """Walk the segments up to the size; colours that Adobe marks as not YCbCr are for Pillow."""
-    at, end, is_rgb = 2, len(view), False
+    """Walk the segments up to the size."""
+    at, end = 2, len(view)
     while at + 4 <= end:
         if view[at] != 0xFF:
-            return "cannot be decoded"
+            return Header("jpeg")  # Pillow reads over what lies between segments
         marker = view[at + 1]
         if marker in _JPEG_BARE:
             at += 1 if marker == 0xFF else 2
@@ -101,31 +107,11 @@ def _jpeg(view: memoryview) -> Header | str:
             size = view[at + 7] << 8 | view[at + 8], view[at + 5] << 8 | view[at + 6]
             if not _has_end(view, at):
                 return "truncated"
-            components = view[at + 9]
-            known = marker in _JPEG_OF_DALI and view[at + 4] == 8 and min(size) > 0 and _is_in_order(view)
-            plain = known and (components == 1 or (components == 3 and not is_rgb))
-            return Header("jpeg", size if min(size) else None, plain)
-        if marker == 0xEE and length == 14 and at + 16 <= end and bytes(view[at + 4 : at + 9]) == b"Adobe":
-            is_rgb = view[at + 15] == 0
+            return Header("jpeg", size if min(size) else None)
+        if length < 2:
+            return Header("jpeg")
         at += 2 + length
     return "truncated"
-
-
-def _is_in_order(view: memoryview) -> bool:
-    """Tell whether segment follows segment up to the first scan; Pillow reads over what lies between, DALI does not."""
-    at, end = 2, len(view)
-    while at + 4 <= end and view[at] == 0xFF:
-        marker = view[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        length = view[at + 2] << 8 | view[at + 3]
-        at += 2 + length
-        if length < 2 or marker == 0 or marker in _JPEG_BARE or at > end or (marker == 0xE1 and length < 8):
-            return False
-        if marker == _JPEG_SCAN:
-            return True
-    return False
 
 
 def _has_end(view: memoryview, after: int) -> bool:
@@ -139,7 +125,7 @@ def _png(content: Encoded, head: bytes) -> Header | str:
     width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
     if content[-8:].tobytes() != _PNG_END and content[32:].tobytes().rfind(_PNG_END) < 0:
         return "truncated"
-    return Header("png", (width, height), plain=head[24] <= 8)
+    return Header("png", (width, height))
 
 
 def _webp(content: Encoded, head: bytes) -> Header | str:
@@ -148,13 +134,13 @@ def _webp(content: Encoded, head: bytes) -> Header | str:
     chunk = head[12:16]
     if chunk == b"VP8 ":
         width, height = _little(head[26:28], head[28:30])
-        return Header("webp", (width & 0x3FFF, height & 0x3FFF), plain=True)
+        return Header("webp", (width & 0x3FFF, height & 0x3FFF))
     if chunk == b"VP8L":
         bits = int.from_bytes(head[21:25], "little")
-        return Header("webp", ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), plain=True)
+        return Header("webp", ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1))
     if chunk == b"VP8X":
         width, height = _little(head[24:27], head[27:30])
-        return Header("webp", (width + 1, height + 1), plain=not head[20] & 0x02)  # the bit of an animation
+        return Header("webp", (width + 1, height + 1))
     return "cannot be decoded"
 
 

@@ -47,6 +47,10 @@ def open_backend(
             "the slow way by name: views.backend=pillow"
         )
     if name == "dali" or (name == "auto" and installed):
+        if torch.device(device).type == "cpu":
+            from ccd_fast.views.host import HostViews
+
+            return HostViews(threads, max_megapixels, read)
         from ccd_fast.views.dali import DaliViews
 
         return DaliViews(threads, device, max_megapixels, read)

@@ -3,9 +3,6 @@
 DALI's backend, too, has its pictures decoded here where their format is not one that it decodes alike.
 """
 
-import importlib.util
-import io
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,23 +11,17 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from ccd_fast.machine.copies import send
 from ccd_fast.views.backend import Indices, Interpolation, Photographs
-from ccd_fast.views.files import Encoded, Reader, read_bytes
-from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS, Header, inspect, too_large
+from ccd_fast.views.decode_one import decode_one
+from ccd_fast.views.files import Reader, read_bytes
+from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS, inspect
+from ccd_fast.views.plain import plain_parts
 from ccd_fast.views.training import color_twist_matrix
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Formats of photographs. Pillow knows others that start programs or are not pictures."""
-
-# A damaged file's reason stands in the quarantine list, and whether a picture is too large is for
-# views.max_megapixels to say: Pillow's own lines about the two are kept off the terminal.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-
 
 T = TypeVar("T")
 
@@ -72,7 +63,9 @@ class PillowViews:
         header = content if isinstance(content, str) else inspect(content, self._max_megapixels)
         if isinstance(content, str) or isinstance(header, str):
             return str(header)
-        return decode_one(content, header, self._max_megapixels)
+        parts = plain_parts(content, header)
+        plain = content if parts is None else np.frombuffer(b"".join(parts), dtype=np.uint8)
+        return decode_one(plain, header, self._max_megapixels)
 
     def whole(self, photographs: Photographs, size: int, interpolation: Interpolation) -> torch.Tensor:
         """Resize whole photographs; see :class:`ViewBackend`."""
@@ -111,45 +104,3 @@ class PillowViews:
 
         list(self._each(put, range(len(sources))))
         return send(squares, self.device)
-
-
-def decode_one(content: Encoded, header: Header, max_megapixels: float) -> Image.Image | str:
-    """Decode one file to an upright RGB picture, or say in a few words why it cannot be.
-
-    Alpha is dropped, an animation is its first frame, and of 16 bits a channel the upper 8 are kept.
-    """
-    if header.kind == "heif" and not _reads_heif():
-        return "HEIC needs the extra heif: pip install 'ccd_fast[heif]'"
-    formats = ("HEIF",) if header.kind == "heif" else FORMATS
-    try:
-        with Image.open(io.BytesIO(content.data), formats=formats) as picture:
-            refused = too_large(*picture.size, max_megapixels)
-            return refused or _upright_rgb(picture)
-    except Image.DecompressionBombError:
-        return f"more pixels than views.max_megapixels = {max_megapixels:g} allows"
-    except UnidentifiedImageError:
-        return "cannot be decoded"
-    except Exception as error:  # noqa: BLE001  Pillow raises many classes on rubbish, and none may stop a pass
-        return "truncated" if "truncated" in str(error).lower() else "cannot be decoded"
-
-
-def _upright_rgb(picture: Image.Image) -> Image.Image | str:
-    """Turn a picture upright and its pixels into RGB."""
-    of_16_bits = picture.format in ("PNG", "PPM", "JPEG2000")  # in which Pillow's 32-bit mode holds 16 bits
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith("I;16") or (upright.mode == "I" and of_16_bits):
-        levels = np.asarray(upright).astype(np.uint16) >> 8
-        return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
-    if upright.mode in ("I", "F"):
-        return "32-bit pixels, whose black and white are not known"
-    return upright.convert("RGB")
-
-
-def _reads_heif() -> bool:
-    """Tell whether pillow-heif is installed; if so, Pillow learns of it."""
-    if importlib.util.find_spec("pillow_heif") is None:
-        return False
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
-    return True

@@ -56,6 +56,11 @@ _known: dict[Path, tuple[Stamp, dict[str, Place]]] = {}
 _lock = threading.Lock()
 
 
+def is_shard(name: str) -> bool:
+    """Tell whether a file is called as a shard is, in whatever case."""
+    return name.lower().endswith(ENDING)
+
+
 def members(shard: Path) -> Mapping[str, Place]:
     """List the files of a shard by name; its headers are read when it is new, or has changed.
 
@@ -85,7 +90,7 @@ def place(path: Path) -> Place | None:
         UserError: as :func:`members`.
     """
     for above in path.parents:
-        if above.suffix == ENDING and above.is_file():
+        if is_shard(above.name) and above.is_file():
             return members(above).get(path.relative_to(above).as_posix())
     return None
 

@@ -45,6 +45,11 @@ def test_every_command_explains_itself_with_an_example(ccd, command):
     [
         (["trane"], "No such command 'trane'. Did you mean 'train'? (ccd-fast --help)"),
         (["train", "--owt", "x"], "No such option: --owt (Possible options: --out, --overwrite"),
+        (
+            ["train", "--epochs", "3"],
+            "no option --epochs: it is a knob of the recipe: --set train.epochs=… (",
+        ),
+        (["predict", "--epochs", "3"], "No such option: --epochs"),
         (["label", "--out", "x.csv"], "Missing option '--data-root'. (ccd-fast label --help)"),
         (["label", "--threshold", "2"], "Invalid value for '--threshold'"),
     ],

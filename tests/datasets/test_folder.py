@@ -73,14 +73,14 @@ def test_a_class_may_have_several_names_and_labels_know_it_by_the_first(tree):
     assert images.class_names == ("person", "dog")
     assert images.prompt_names == ("person | man | woman", "dog")
     np.testing.assert_array_equal(images.truth[0], [True, True])
-    with pytest.raises(UserError, match="class 'man' is not in the class file"):
+    with pytest.raises(UserError, match="class 'man' is not one of the classes"):
         folder(tree, "train", "path,labels\na.PNG,man\n")
 
 
 @pytest.mark.parametrize(
     ("truth", "said"),
     [
-        ("path,labels\na.PNG,cta\n", "'cta' is not in the class file; did you mean 'cat'"),
+        ("path,labels\na.PNG,cta\n", "'cta' is not one of the classes; did you mean 'cat'"),
         ("path,labels\n../a.PNG,cat\n", "inside --data-root"),
         ("path,labels\n/etc/a.PNG,cat\n", "inside --data-root"),
         ("path,labels\na.PNG,cat\na.PNG,dog\n", "row 3: 'a.PNG' stands twice"),
@@ -162,11 +162,11 @@ def test_boxes_without_labels_are_not_looked_for(tree):
 @pytest.mark.parametrize(
     ("boxes", "said"),
     [
-        ("", "cannot be read as boxes"),
+        ("", "no column 'path'; it has none"),
         ("path,x,y\na.PNG,1,2\n", "no column 'class'"),
         (BOXES.replace("dog", "dgo"), "row 2: class 'dgo' is not in the class file; did you mean 'dog'"),
-        (BOXES.replace("40.5", "forty"), "cannot be read as boxes"),
-        (BOXES.replace("40.5", "nan"), "row 2: no such box"),
+        (BOXES.replace("40.5", "forty"), "row 2: y1 is 'forty', not a number"),
+        (BOXES.replace("40.5", "nan"), "row 2: y1 is 'nan', not a number"),
         (BOXES.replace("40.5", "-4"), "row 2: no such box"),
         (BOXES.replace("1,2,30", "99,2,30"), "row 2: no such box"),
     ],
@@ -180,6 +180,6 @@ def test_boxes_that_do_not_fit_are_refused(tree, boxes, said):
 
 @pytest.mark.parametrize("dataset", ["voc07", "voc12", "coco", "coco2017", "nus"])
 def test_data_sets_with_classes_and_labels_of_their_own_take_no_others(tree, dataset):
-    for option in ("classes", "truth"):
+    for option in ("truth",) if dataset.startswith("coco") else ("classes", "truth"):
         with pytest.raises(UserError, match=f"--{option} .* has its own"):
             load(dataset, tree, "train", **{option: tree / "classes.txt"})

@@ -115,11 +115,11 @@ def test_a_table_of_labels_replaces_the_folder_s_own(tmp_path):
         ("metadata.csv", "file_name,label\n../1.jpg,cat\n", r"row 2: '\.\./1\.jpg' must be a path inside"),
         ("metadata.csv", "file_name,label\n1.jpg,cat\n1.jpg,dog\n", "row 3: '1.jpg' stands twice"),
         ("metadata.csv", "file_name,label\n1.jpg,cat\n", "1 class is named"),
-        ("metadata.csv", b"file_name\n\xff\n", "cannot be read"),
+        ("metadata.csv", b"file_name\n\xff\n", "not a text in UTF-8"),
         ("metadata.csv", "file_name,label\n1.jpg,c\x1bt\n", "holds characters that no class name has"),
         ("metadata.jsonl", '{"file_name": "1.jpg"}\n{"file_name"', "row 2: not as metadata have it"),
         ("metadata.jsonl", '{"label": "cat"}\n', "not as metadata have it: Object missing required field `file_name`"),
-        ("metadata.jsonl", '{"file_name": "1.jpg", "labels": 0.5}\n', "not as metadata have it: Expected"),
+        ("metadata.jsonl", '{"file_name": "1.jpg", "labels": {}}\n', "not as metadata have it: Expected"),
         (
             "metadata.jsonl",
             '{"file_name": "1.jpg", "labels": ["a|b", "c"]}\n',

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from ccd_fast.datasets import Source
@@ -133,3 +134,27 @@ def test_the_data_sets_are_listed_with_their_counts_and_trees(ccd):
     assert listed["nus"]["classes"] == len(listed["nus"]["class_names"]) == 81
     assert listed["nus"]["forms"][0]["images"] == {"train": 161_789, "test": 107_859}
     assert [listed[name]["classes"] for name in ("voc07", "voc12", "coco", "coco2017")] == [20, 20, 80, 80]
+
+
+def test_transparency_and_what_is_passed_over_are_counted(photos):
+    clear = Image.new("RGBA", (8, 8))
+    clear.save(photos / "clear.png")
+    clear.save(photos / "clear.webp", lossless=True)
+    Image.new("P", (8, 8)).save(photos / "clear.gif", transparency=0)
+    shutil.copy(photos / rows(photos)[1]["path"], photos / "without_ending")
+    (photos / "round").symlink_to(photos)
+    report = check(photos)
+    assert report.splits[0].transparent == 3
+    assert report.splits[1].transparent == 0
+    assert [line[:24] for line in report.passed_over] == ["1 files that have no end", "1 links lead back to a f"]
+    assert report.problems == []
+
+
+def test_images_are_decoded_as_a_run_decodes_them(photos, monkeypatch):
+    from ccd_fast.datasets import verify as checking
+
+    asked = []
+    real = checking.open_backend
+    monkeypatch.setattr(checking, "open_backend", lambda name, *a, **k: (asked.append(name), real(name, *a, **k))[1])
+    check(photos)
+    assert asked == ["auto"]

@@ -112,3 +112,11 @@ def test_every_knob_says_what_it_means_and_allows():
     knobs = config.knobs()
     assert "relabel.ema" in knobs
     assert all(text.split(":")[0] and "a table" not in text for text in knobs.values())
+
+
+def test_the_limit_of_the_entropy_follows_the_number_of_classes_where_a_recipe_does_not_say_otherwise():
+    labels = config.load("folder").labels
+    assert [labels.entropy_limit(classes) for classes in (2, 20)] == [2.0, 2.0]
+    assert labels.entropy_limit(400) == pytest.approx(4.0)
+    assert config.load("paper-coco").labels.entropy_limit(80) == 2.0
+    assert config.load("folder", ["labels.max_entropy=1.5"]).labels.entropy_limit(400) == 1.5

@@ -100,6 +100,19 @@ LIKE_THE_SCENE = {
 }
 """Encoded forms of SCENE."""
 
+
+def shown(kind: str) -> Image.Image:
+    """What people see of a form of SCENE: on white where it is transparent."""
+    image = _translucent() if "alpha" in kind else PALETTE if "palette" in kind or "gif" in kind else SCENE
+    if "transparent colour" in kind:
+        image = image.convert("RGB")
+        pixels = np.array(image)
+        pixels[np.asarray(PALETTE) == 3] = 255
+        return Image.fromarray(pixels)
+    clear = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+
+
 LIKE_GREY = {
     "jpeg, grayscale": encoded(GREY, "JPEG", quality=95),
     "png, grayscale": encoded(GREY, "PNG"),

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ccd_fast.views import installed_backends, open_backend
+from ccd_fast.views.bad_samples import decode_each
 from tests.views import samples
 
 GOOD = samples.LIKE_THE_SCENE["jpeg"]
@@ -64,18 +65,30 @@ def test_bad_samples_do_not_shift_the_pictures_that_pillow_decodes(backend, deco
     assert torch.equal(views[1:2], backend.whole(decode([GOOD]), 32, "bilinear"))
 
 
-def test_one_bad_sample_costs_few_calls_of_the_decoder(tmp_path, monkeypatch):
-    if "dali" not in installed_backends():
-        pytest.skip("nvidia-dali is not installed")
-    dali = open_backend("dali", 2)
-    asked = []
-    decode_batch = dali._decode_batch
-    monkeypatch.setattr(dali, "_decode_batch", lambda encoded: (asked.append(len(encoded)), decode_batch(encoded))[1])
-    files = [tmp_path / f"{index}.jpg" for index in range(32)]
-    for kind, most in (("pixels", 64), ("scan header", 96)):
-        for index, file in enumerate(files):
-            file.write_bytes(BAD[kind] if index == 20 else GOOD)
-        asked.clear()
-        assert dali.decode(files, np.arange(32)).unreadable == {20: "cannot be decoded"}
-        assert sum(asked) < most, asked  # one by one: 32 + 32 + 31, in 34 calls of which 32 have no parallel work
-        assert len(asked) <= 12
+class Decoder:
+    """Fails a batch with a bad sample, and says which it is, or not; keeps the sizes of the batches."""
+
+    def __init__(self, bad: set[int], names: bool) -> None:
+        self.bad, self.names, self.asked = bad, names, []
+
+    def __call__(self, batch: list[int]) -> list[str]:
+        self.asked.append(len(batch))
+        wrong = [place for place, one in enumerate(batch) if one in self.bad]
+        if wrong:
+            raise RuntimeError(f"Error in sample #{wrong[0]}" if self.names else "Error in a batch")
+        return [str(one) for one in batch]
+
+
+@pytest.mark.parametrize("names", [True, False])
+@pytest.mark.parametrize("bad", [set(), {0}, {31}, {20}, {3, 4, 30}, set(range(32))])
+def test_each_bad_sample_of_a_batch_is_found(bad, names):
+    found = decode_each(range(32), Decoder(bad, names), at_once=12)
+    assert found == [None if one in bad else str(one) for one in range(32)]
+
+
+@pytest.mark.parametrize(("names", "most"), [(True, 64), (False, 96)])
+def test_one_bad_sample_costs_few_calls_of_the_decoder(names, most):
+    decoder = Decoder({20}, names)
+    decode_each(range(32), decoder, at_once=32)
+    assert sum(decoder.asked) < most, decoder.asked  # one by one: 32 + 32 + 31, in 34 calls without parallel work
+    assert len(decoder.asked) <= 12

@@ -46,7 +46,7 @@ def test_every_format_shows_the_same_scene(backend, write, kind):
     assert photographs.unreadable == {}
     np.testing.assert_array_equal(photographs.sizes, [[70, 90]])
     (found,) = pixels(photographs)
-    scene = samples.PALETTE.convert("RGB") if "palette" in kind or "gif" in kind else samples.SCENE
+    scene = samples.shown(kind)
     # What loses most is JPEG of CMYK; wrong colours (inverted, swapped, black) differ by 50 and more.
     assert np.abs(found.astype(int) - np.asarray(scene)).mean() < 3
 
@@ -54,14 +54,27 @@ def test_every_format_shows_the_same_scene(backend, write, kind):
 @pytest.mark.parametrize("kind", samples.LIKE_GREY)
 def test_every_grayscale_format_gives_three_equal_channels(backend, write, kind):
     (found,) = pixels(decode(backend, write(samples.LIKE_GREY[kind])))
-    assert np.abs(found.astype(int) - np.asarray(samples.GREY)[:, :, None]).mean() < 1.5
+    grey = samples.shown("alpha").convert("L") if "alpha" in kind else samples.GREY
+    assert np.abs(found.astype(int) - np.asarray(grey)[:, :, None]).mean() < 1.5
     assert (found == found[:, :, :1]).all()
 
 
-@pytest.mark.parametrize("name", ["png, alpha", "webp, alpha"])
-def test_alpha_is_dropped_and_not_composited(backend, write, name):
-    (found,) = pixels(decode(backend, write(samples.LIKE_THE_SCENE[name])))
-    np.testing.assert_array_equal(found, np.asarray(samples.SCENE))
+@pytest.mark.parametrize("kind", ["png, alpha", "webp, alpha", "png, palette with a transparent colour"])
+def test_transparency_is_on_white_as_people_see_it(backend, write, kind):
+    (found,) = pixels(decode(backend, write(samples.LIKE_THE_SCENE[kind])))
+    np.testing.assert_array_equal(found, np.asarray(samples.shown(kind)))
+
+
+def test_a_drawing_on_nothing_is_on_white_and_colours_that_nobody_sees_do_not_count(backend, write):
+    drawing = Image.new("RGBA", (20, 10))
+    drawing.paste((0, 0, 0, 255), (5, 0, 10, 10))
+    hidden = Image.new("RGBA", (20, 10), (255, 0, 0, 0))
+    forms = [samples.encoded(drawing, "PNG"), samples.encoded(hidden, "WEBP", lossless=True, exact=True)]
+    forms.append(samples.encoded(hidden.convert("LA"), "PNG"))
+    lines, *blank = pixels(decode(backend, write(*forms)))
+    assert (lines[:, 5:10] == 0).all()
+    assert (lines[:, :5] == 255).all()
+    assert all((each == 255).all() for each in blank)
 
 
 @pytest.mark.parametrize("kind", ["png, 16 bits a channel", "png, grayscale of 16 bits", "tiff, grayscale of 16 bits"])

@@ -10,7 +10,8 @@ from pretend_card import CARD, pretend_card
 
 from ccd_fast.errors import UserError
 from ccd_fast.kernels import cupy_kernels, numpy_twins
-from ccd_fast.views import gpu_decoder, installed_backends, jitter_factors
+from ccd_fast.views import gpu_decoder, installed_backends, jitter_factors, open_backend
+from ccd_fast.views.bad_samples import at_once
 from tests.kernels import agreement
 from tests.views import samples
 
@@ -134,7 +135,7 @@ def test_a_decoder_gets_batches_of_one_size_whatever_is_asked(dali, decode, thre
         assert found.rows.tolist() == list(range(count))
     sizes = [size for size, _ in dali.asked]
     assert sizes == [8, most, most, 8, most]
-    assert most <= views_by_dali.at_once(min(threads, gpu_decoder.THREADS))
+    assert most <= at_once(min(threads, gpu_decoder.THREADS))
 
 
 @pytest.mark.parametrize("where", [{0}, {1, 4}, {5}, {0, 1, 2, 3, 4, 5}])
@@ -195,7 +196,7 @@ def test_with_cupy_nothing_is_said(dali, capsys):
 
 
 def test_the_name_on_the_host_is_short():
-    assert views_by_dali.DaliViews(2).name == "dali"
+    assert open_backend("dali", 2).name == "dali"
 
 
 def test_factors_of_a_jitter_go_over_as_arrays(monkeypatch):
@@ -203,7 +204,7 @@ def test_factors_of_a_jitter_go_over_as_arrays(monkeypatch):
     given = []
     as_batch = REAL.as_batch
     monkeypatch.setattr(REAL, "as_batch", lambda what, **how: (given.append(what), as_batch(what, **how))[1])
-    views = views_by_dali.DaliViews(2)
+    views = open_backend("dali", 2)
     factors = jitter_factors(np.random.default_rng(0).random((3, 4)), 0.5, 0.1)
     assert views.jitter(torch.zeros((3, 8, 8, 3), dtype=torch.uint8), factors).shape == (3, 8, 8, 3)
     columns = [what for what in given if isinstance(what, np.ndarray)]

@@ -28,18 +28,6 @@ def test_the_size_is_read_from_the_header(kind):
     assert found.size == (90, 70)
 
 
-def test_only_what_dali_decodes_alike_is_plain():
-    every = {**samples.LIKE_THE_SCENE, **samples.LIKE_GREY, **samples.OF_BOTH_BACKENDS_ALIKE}
-    plain = {kind for kind, content in every.items() if look(content).plain}
-    assert plain == {
-        *("jpeg", "jpeg, progressive", "jpeg, things behind its end", "jpeg, grayscale", "jpeg of one pixel"),
-        *("jpeg of 3000x1", "jpeg of 1x3000"),
-        *("png", "png, alpha", "png, palette", "png, palette with a transparent colour", "png, grayscale"),
-        *("png, grayscale with alpha", "png, bilevel", "png of one pixel", "png of 1x3000"),
-        *("webp", "webp, lossless", "webp, alpha"),
-    }
-
-
 @pytest.mark.parametrize("name", installed_backends())
 def test_a_decompression_bomb_is_refused_before_it_is_allocated(name, tmp_path):
     gif = bytearray(samples.LIKE_THE_SCENE["gif"])

@@ -1,0 +1,63 @@
+"""Whether a folder is free for a run, or is one: seen before anything large is loaded."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from ccd_fast.errors import UserError
+
+
+def refuse_occupied(path: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that a run cannot be written to, or that is taken.
+
+    Raises:
+        UserError: the folder exists and neither flag is given, or is no run, or cannot be written to; or there is
+            nothing to resume.
+    """
+    if problem := _cannot_be_written(path):
+        raise UserError(f"--out {path}: cannot be written to: {problem}")
+    if resume and not can_resume(path):
+        raise UserError(f"--resume: {path} holds no run to go on with (no run.json, or an empty one)")
+    occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if occupied and not (path / "run.json").is_file():
+        raise UserError(
+            f"--out {path}: already exists, and is not a run of ccd-fast (no run.json); remove it yourself, or choose "
+            "another"
+        )
+    if occupied and not (resume or overwrite):
+        raise UserError(f"--out {path}: already exists; go on with --resume or replace it with --overwrite")
+
+
+def refuse_no_run(path: Path) -> None:
+    """Refuse a folder that is no run.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not (path / "run.json").is_file():
+        raise UserError(f"{path}: not a run of ccd-fast (no run.json)")
+
+
+def can_resume(path: Path) -> bool:
+    """Tell whether there is a run to go on with; it may have stopped before its first labels were made.
+
+    Raises:
+        UserError: its ``run.json`` is damaged.
+    """
+    file = path / "run.json"
+    try:
+        return file.is_file() and bool(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: not valid JSON: {error}") from error
+
+
+def _cannot_be_written(folder: Path) -> str:
+    """Say why no file can be made in a folder, or in the nearest one above that is there; nothing if it can."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        return "" if there == folder else f"{there} is not a folder"  # what is at its place is told of elsewhere
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)

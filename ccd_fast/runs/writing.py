@@ -1,0 +1,52 @@
+"""Files that commands write: whole or not there, and nothing that somebody else wrote is lost."""
+
+import errno
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from ccd_fast.errors import RunError, UserError
+
+
+def refuse_existing(option: str, files: Iterable[Path], overwrite: bool) -> None:
+    """Refuse to write over files, those beside the one that was asked for included.
+
+    Args:
+        option: that names the first file, for the message.
+        files: that will be written.
+        overwrite: whether they may be replaced.
+
+    Raises:
+        UserError: one is there, is a folder, or its folder is not there or cannot be written to.
+    """
+    for file in files:
+        if file.is_dir():
+            raise UserError(f"{option} {file}: a folder, where a file is to be written")
+        if file.exists() and not overwrite:
+            raise UserError(f"{option} {file}: already exists; replace it with --overwrite")
+        if not file.parent.is_dir():
+            raise UserError(f"{option} {file}: no such folder {file.parent}")
+        if not os.access(file.parent, os.W_OK | os.X_OK):
+            raise UserError(f"{option} {file}: {file.parent} cannot be written to: permission denied")
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all: to a temporary name, to the disk, and then to its own.
+
+    Raises:
+        RunError: the disk is full, or the place cannot be written to; what was there before is kept.
+    """
+    temporary = file.with_name(f".{file.name}.tmp")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        need = f" ({len(content) / 2**20:.3g} MiB are needed)" if error.errno == errno.ENOSPC else ""
+        reason = f"{error.strerror or error}{need}"
+        raise RunError(f"{file}: cannot be written: {reason}; what was there before is kept") from error

@@ -1,0 +1,35 @@
+"""What commands write is whole or not there, and nothing that somebody else wrote is lost."""
+
+import errno
+import os
+
+import pytest
+
+from ccd_fast.errors import RunError, UserError
+from ccd_fast.runs.writing import refuse_existing, write_whole
+
+
+def test_a_full_disk_leaves_what_was_there_and_nothing_half_written(tmp_path, monkeypatch):
+    file = tmp_path / "labels.csv"
+    write_whole(file, b"before")
+
+    def full(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"labels\.csv: cannot be written: No space left on device \(2 MiB are needed\)"):
+        write_whole(file, b"x" * 2**21)
+    assert file.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_files_beside_the_one_that_was_asked_for_are_not_overwritten_either(tmp_path):
+    (tmp_path / "tasks.xml").write_text("somebody's")
+    files = [tmp_path / "tasks.json", tmp_path / "tasks.xml"]
+    with pytest.raises(UserError, match=r"--out .*tasks\.xml: already exists; replace it with --overwrite"):
+        refuse_existing("--out", files, overwrite=False)
+    refuse_existing("--out", files, overwrite=True)
+    with pytest.raises(UserError, match="no such folder"):
+        refuse_existing("--out", [tmp_path / "gone" / "a.csv"], overwrite=False)
+    with pytest.raises(UserError, match="a folder, where a file is to be written"):
+        refuse_existing("--out", [tmp_path], overwrite=True)
