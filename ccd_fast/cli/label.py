@@ -1,7 +1,5 @@
 """``ccd-fast label``."""
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,9 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ccd_fast.outputs import Labelled
+    from ccd_fast.outputs.decisions import Missed
 
-ENDINGS = {".csv": "csv", ".parquet": "parquet"}
-THRESHOLD = 0.5
 SHOWN = 5
 """Unreadable photographs that are named on the screen."""
 
@@ -31,7 +28,7 @@ def label(
         Path, typer.Option(help="Folder of photographs, any tree, or of tar shards with --dataset webdataset.")
     ],
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where the labels go: .csv, .parquet, or .json with --format.")
+        Path, typer.Option(metavar="FILE", help="Where the labels go: .csv, .parquet, .jsonl, or .json with --format.")
     ],
     classes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Class names, one a line; not with --run.")
@@ -49,7 +46,7 @@ def label(
         ),
     ] = None,
     format_: Annotated[
-        Literal["csv", "parquet", "coco", "label-studio"] | None,
+        Literal["csv", "parquet", "jsonl", "coco", "label-studio"] | None,
         typer.Option("--format", help="By default what the file's ending says."),
     ] = None,
     threshold: Annotated[
@@ -83,13 +80,6 @@ def label(
 
     from ccd_fast.errors import UserError
 
-    kind = format_ or ENDINGS.get(out.suffix.lower())
-    if kind is None:
-        raise UserError(f"--out {out}: say what it should be with --format csv, parquet, coco or label-studio")
-    if out.exists() and not overwrite:
-        raise UserError(f"--out {out}: already exists; replace it with --overwrite")
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: no such folder {out.parent}")
     if labels_per_image is not None and (thresholds is not None or threshold is not None):
         name = "--threshold" if thresholds is None else "--thresholds"
         raise UserError(f"--labels-per-image sets the threshold itself: give it or {name}")
@@ -100,13 +90,14 @@ def label(
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
 
     from ccd_fast import machine
-    from ccd_fast.outputs import label_files
+    from ccd_fast.outputs import decisions, label_files
     from ccd_fast.outputs import labelling as library
     from ccd_fast.recipes import config
     from ccd_fast.runs import Stages
 
+    kind = label_files.format_of(out, format_, overwrite)
     names = library.class_names(classes, run)
-    fixed = _limits(names, THRESHOLD if threshold is None else threshold, thresholds, labels_per_image)
+    fixed = _limits(names, library.LIKELY if threshold is None else threshold, thresholds, labels_per_image)
     machine.keep_freed_memory()
     place = options.where(device)
     stages = Stages(Console(stderr=True), opening=options.opening())
@@ -118,15 +109,8 @@ def label(
         labelled = library.by_teacher(data_root, classes, knobs, stages, place, dataset)
     limits = fixed if labels_per_image is None else np.full_like(fixed, library.limit_for(labelled, labels_per_image))
     decided = library.chosen(labelled, limits)
-    _write(out, label_files.FORMATS[kind](labelled, decided))
-    written = [out]
-    if kind == "label-studio":
-        written.append(out.with_suffix(".xml"))
-        _write(written[-1], label_files.label_studio_config(labelled.images.class_names).encode())
-    if labelled.unreadable:
-        written.append(out.with_suffix(".unreadable.csv"))
-        _write(written[-1], _as_csv(labelled))
-    _show(labelled, decided, limits, written, as_json)
+    written = label_files.write(labelled, decided, kind, out)
+    _show(labelled, decided, limits, written, as_json, decisions.probably_missed(labelled, decided))
     if labelled.unreadable:
         raise typer.Exit(2)
 
@@ -147,25 +131,13 @@ def _limits(
     return np.full(len(names), threshold, dtype=np.float32)
 
 
-def _write(file: Path, content: bytes) -> None:
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(file)
-
-
-def _as_csv(labelled: "Labelled") -> bytes:
-    text = io.StringIO()
-    paths = ((labelled.images.paths[row], reason) for row, reason in sorted(labelled.unreadable.items()))
-    csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *paths])
-    return text.getvalue().encode()
-
-
 def _show(
     labelled: "Labelled",
     decided: "NDArray[np.bool_]",
     limits: "NDArray[np.float32]",
     written: list[Path],
     as_json: bool,
+    missed: "list[Missed]",
 ) -> None:
     names = labelled.images.class_names
     counts = dict(zip(names, decided.sum(axis=0).tolist(), strict=True))
@@ -174,7 +146,8 @@ def _show(
         unreadable = {labelled.images.paths[row]: reason for row, reason in labelled.unreadable.items()}
         facts = {"photographs": readable, "labels": int(decided.sum()), "by_class": counts, "unreadable": unreadable}
         thresholds = dict(zip(names, limits.tolist(), strict=True))
-        typer.echo(json.dumps({**facts, "thresholds": thresholds, "files": [str(file) for file in written]}))
+        facts |= {"thresholds": thresholds, "probably_missed": {each.name: each.expected for each in missed}}
+        typer.echo(json.dumps({**facts, "files": [str(file) for file in written]}))
         return
     console = screen.console()
     table = Table()
@@ -188,6 +161,8 @@ def _show(
     without = int((~decided.any(axis=1) & labelled.readable.numpy()).sum())
     if without:
         console.print(f"{without:,} photographs have no label at this threshold")
+    for each in missed:
+        console.print(each.said(), markup=False, soft_wrap=True)
     for row, reason in list(labelled.unreadable.items())[:SHOWN]:
         options.warn(f"{labelled.images.paths[row]}: {reason}")
     if len(labelled.unreadable) > SHOWN:

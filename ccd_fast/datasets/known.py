@@ -196,4 +196,7 @@ def rows_of(file: Path, option: str, needed: Sequence[str]) -> Iterable[tuple[in
     for column in needed:
         if column not in columns:
             raise UserError(f"{option} {file}: no column {column!r}; it has {', '.join(columns) or 'none'}")
-    yield from enumerate(rows, start=2)
+    for number, row in enumerate(rows, start=2):
+        if row.get("status") != "unreadable":  # `label` and `predict` list it in Parquet: nothing is known of it
+            listed = {name: "|".join(value) for name, value in row.items() if isinstance(value, list)}
+            yield number, {**row, **listed}

@@ -1,11 +1,15 @@
-"""Labels as files for other programs: Parquet, CSV, COCO's JSON, and JSON for Label Studio."""
+"""Labels as files for other programs: CSV, Parquet, JSON lines, COCO's JSON, and JSON for Label Studio.
+
+Whoever gave the labels, a teacher or a student, the files are of one form: paths relative to the folder that was looked
+at, the names of the labels, and the number that stands behind each class. ``--truth`` reads CSV and Parquet back.
+"""
 
 import csv
 import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
@@ -16,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ccd_fast import __version__
+from ccd_fast.errors import UserError
 from ccd_fast.outputs.labelling import Labelled
 from ccd_fast.views import shards
 
@@ -52,9 +57,23 @@ def csv_table(labelled: Labelled, decided: Decided) -> bytes:
     names = labelled.images.class_names
     writer.writerow(["path", "labels", *names])
     for row in np.flatnonzero(labelled.readable.numpy()).tolist():
-        values = (f"{value:.4f}" for value in labelled.table[row].tolist())
+        values = (f"{value:.6f}" for value in labelled.table[row].tolist())
         writer.writerow([labelled.images.paths[row], "|".join(_names(names, decided[row])), *values])
     return text.getvalue().encode()
+
+
+def json_lines(labelled: Labelled, decided: Decided) -> bytes:
+    """Give an object a photograph that could be read: path, labels, and the number of every class."""
+    names = labelled.images.class_names
+    rows = (
+        {
+            "path": labelled.images.paths[row],
+            "labels": _names(names, decided[row]),
+            "probabilities": dict(zip(names, labelled.table[row].tolist(), strict=True)),
+        }
+        for row in np.flatnonzero(labelled.readable.numpy()).tolist()
+    )
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 def coco(labelled: Labelled, decided: Decided) -> bytes:
@@ -69,7 +88,7 @@ def coco(labelled: Labelled, decided: Decided) -> bytes:
             place = {"bbox": [0, 0, width, height], "area": width * height, "segmentation": []}
             annotations.append({**annotation, **place, "score": round(float(labelled.table[row, c]), 4)})
     categories = [{"id": c + 1, "name": name} for c, name in enumerate(labelled.images.class_names)]
-    described = f"labels by ccd_fast {__version__}, teacher {labelled.teacher}; boxes are whole photographs"
+    described = f"labels by ccd_fast {__version__}, {labelled.by}; boxes are whole photographs"
     content = {"info": {"description": described}, "images": images}
     return _json({**content, "categories": categories, "annotations": annotations})
 
@@ -101,10 +120,66 @@ def label_studio_config(class_names: Sequence[str]) -> str:
 FORMATS: dict[str, Callable[[Labelled, Decided], bytes]] = {
     "csv": csv_table,
     "parquet": parquet,
+    "jsonl": json_lines,
     "coco": coco,
     "label-studio": label_studio,
 }
 """By the name that ``--format`` takes."""
+Format = Literal["csv", "parquet", "jsonl", "coco", "label-studio"]
+ENDINGS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl"}
+"""Formats that a file's ending says."""
+
+
+def format_of(out: Path, named: str | None, overwrite: bool) -> str:
+    """Settle the format of a file that is to be written, before any work.
+
+    Args:
+        out: the file.
+        named: a name of :data:`FORMATS`; None where the file's ending says it.
+        overwrite: whether it may be there already.
+
+    Raises:
+        UserError: the format cannot be told, or the file cannot be written.
+    """
+    kind = named or ENDINGS.get(out.suffix.lower())
+    if kind is None:
+        raise UserError(f"--out {out}: say what it should be with --format {', '.join(FORMATS)}")
+    if out.exists() and not overwrite:
+        raise UserError(f"--out {out}: already exists; replace it with --overwrite")
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: no such folder {out.parent}")
+    return kind
+
+
+def write(labelled: Labelled, decided: Decided, kind: str, out: Path) -> list[Path]:
+    """Write labels, and beside them what belongs to them: an interface, the list of what could not be read.
+
+    Args:
+        labelled: N photographs.
+        decided: (N, C), which labels each has.
+        kind: a name of :data:`FORMATS`.
+        out: the file.
+
+    Returns:
+        The files that were written.
+    """
+    files = {out: FORMATS[kind](labelled, decided)}
+    if kind == "label-studio":
+        files[out.with_suffix(".xml")] = label_studio_config(labelled.images.class_names).encode()
+    if labelled.unreadable:
+        files[out.with_suffix(".unreadable.csv")] = _unreadable(labelled)
+    for file, content in files.items():
+        temporary = file.with_name(f".{file.name}.tmp")
+        temporary.write_bytes(content)
+        temporary.replace(file)
+    return list(files)
+
+
+def _unreadable(labelled: Labelled) -> bytes:
+    text = io.StringIO()
+    paths = ((labelled.images.paths[row], reason) for row, reason in sorted(labelled.unreadable.items()))
+    csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *paths])
+    return text.getvalue().encode()
 
 
 def _names(class_names: Sequence[str], decided: Decided) -> list[str]:

@@ -119,7 +119,7 @@ def compare(study: Study, names: Sequence[str], frozen: bool = False) -> SeedTab
     full = study.recipe_of(study.seeds[0])
     rows = comparison.variants(full, names, frozen)
     images, test = study.source.load("train"), study.source.load("test")
-    told = notes.notes(full, study.recipe, images, test, study.seeds, comparison.TOLD_OF_LABELS)
+    told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives, comparison.TOLD_OF_LABELS)
     told += comparison.notes(full, names, frozen)
 
     def table(done: Sequence[Cell]) -> SeedTable:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ccd_fast.datasets import Source, folder
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.outputs import label_files, labelling
+from ccd_fast.outputs import decisions, label_files, labelling
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stages
@@ -63,7 +63,7 @@ def labelled(tmp_path):
     assert images.paths == ("a b&c.jpg", "four.jpg", "three.jpg", "two.jpg")
     table = torch.tensor([[0.9, 0.6, 0.1], [0.2, 0.3, 0.8], [0.0, 0.0, 0.0], [0.1, 0.2, 0.3]])
     readable = torch.tensor([True, True, False, True])
-    return labelling.Labelled(images, table, readable, {2: "not an image"}, "tiny")
+    return labelling.Labelled(images, table, readable, {2: "not an image"}, "teacher tiny")
 
 
 HALF = np.full(3, 0.5, dtype=np.float32)
@@ -178,6 +178,53 @@ def test_the_parquet_holds_every_photograph_and_says_which_could_be_read(labelle
     assert table["status"] == ["labelled", "labelled", "unreadable", "labelled"]
     assert table["labels"] == [["cat", 'a "b" <c>'], ["dog"], [], []]
     assert table["cat"] == pytest.approx([0.9, 0.2, 0.0, 0.1])
+
+
+def test_the_parquet_is_a_truth_file_that_knows_nothing_of_what_could_not_be_read(labelled, tmp_path):
+    file = tmp_path / "labels.parquet"
+    file.write_bytes(label_files.parquet(labelled, labelling.chosen(labelled, HALF)))
+    truth = folder.read_truth(file, labelled.images.class_names)
+    assert truth == {"a b&c.jpg": ("", [0, 1]), "four.jpg": ("", [2]), "two.jpg": ("", [])}
+
+
+def test_labels_say_in_a_line_what_they_are_and_what_a_photograph_has(labelled):
+    assert repr(labelled) == "Labelled(4 photographs, 1 unreadable, 3 classes, by teacher tiny)"
+    assert labelled["a b&c.jpg"] == {"cat": 0.9, 'a "b" <c>': 0.6}
+    assert list(labelled["a b&c.jpg"]) == ["cat", 'a "b" <c>']
+    assert labelled["two.jpg"] == {}
+    with pytest.raises(KeyError, match=r"gone\.jpg"):
+        labelled["gone.jpg"]
+
+
+def test_the_likeliest_labels_are_kept_of_those_that_were_decided_on(labelled):
+    half = labelling.chosen(labelled, HALF)
+    assert decisions.likeliest(labelled, half, 1).tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]
+    assert decisions.likeliest(labelled, half, 5).tolist() == half.tolist()
+
+
+def test_a_class_that_is_given_far_less_often_than_its_labels_add_up_to_is_named(tmp_path):
+    names = [f"{row:03d}.jpg" for row in range(100)]
+    images = folder.unlabelled(tmp_path, ("person", "cat", "dog"), names)
+    table = torch.full((100, 3), 0.1)
+    table[:40, 0] = 0.45  # so many persons, none of them sure enough
+    table[:20, 1] = 0.9
+    table[:3, 2] = 0.45
+    found = labelling.Labelled(images, table, torch.ones(100, dtype=torch.bool), {}, "teacher tiny")
+    decided = labelling.chosen(found, HALF)
+    (missed,) = decisions.probably_missed(found, decided)
+    assert (missed.name, missed.given, missed.expected) == ("person", 0, 16)  # 40 times (0.45 − 0.1) / 0.9
+    assert missed.said().startswith(
+        "probably missed: person: given to 0 photographs, while its labels add up to about 16"
+    )
+    lower = labelling.chosen(found, np.array([0.4, 0.5, 0.5], dtype=np.float32))
+    assert decisions.probably_missed(found, lower) == []
+
+
+def test_json_lines_have_labels_and_every_number(labelled):
+    lines = label_files.json_lines(labelled, labelling.chosen(labelled, HALF)).decode().splitlines()
+    assert [json.loads(line)["path"] for line in lines] == ["a b&c.jpg", "four.jpg", "two.jpg"]
+    assert json.loads(lines[0])["labels"] == ["cat", 'a "b" <c>']
+    assert json.loads(lines[0])["probabilities"]["dog"] == pytest.approx(0.1)
 
 
 def test_coco_s_json_has_an_annotation_a_label_on_the_upright_photograph(labelled):
