@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ccd_fast.outputs import Labelled
-    from ccd_fast.outputs.decisions import Missed
 
 SHOWN = 5
 """Unreadable photographs that are named on the screen."""
@@ -79,7 +78,9 @@ def label(
     import numpy as np
 
     from ccd_fast.errors import UserError
+    from ccd_fast.outputs import label_files
 
+    kind = label_files.format_of(out, format_, overwrite)
     if labels_per_image is not None and (thresholds is not None or threshold is not None):
         name = "--threshold" if thresholds is None else "--thresholds"
         raise UserError(f"--labels-per-image sets the threshold itself: give it or {name}")
@@ -90,12 +91,11 @@ def label(
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
 
     from ccd_fast import machine
-    from ccd_fast.outputs import decisions, label_files
+    from ccd_fast.outputs import decisions
     from ccd_fast.outputs import labelling as library
     from ccd_fast.recipes import config
     from ccd_fast.runs import Stages
 
-    kind = label_files.format_of(out, format_, overwrite)
     names = library.class_names(classes, run)
     fixed = _limits(names, library.LIKELY if threshold is None else threshold, thresholds, labels_per_image)
     machine.keep_freed_memory()
@@ -110,7 +110,7 @@ def label(
     limits = fixed if labels_per_image is None else np.full_like(fixed, library.limit_for(labelled, labels_per_image))
     decided = library.chosen(labelled, limits)
     written = label_files.write(labelled, decided, kind, out)
-    _show(labelled, decided, limits, written, as_json, decisions.probably_missed(labelled, decided))
+    _show(labelled, decided, limits, written, as_json, decisions.remarks(labelled, decided))
     if labelled.unreadable:
         raise typer.Exit(2)
 
@@ -137,7 +137,7 @@ def _show(
     limits: "NDArray[np.float32]",
     written: list[Path],
     as_json: bool,
-    missed: "list[Missed]",
+    remarks: list[str],
 ) -> None:
     names = labelled.images.class_names
     counts = dict(zip(names, decided.sum(axis=0).tolist(), strict=True))
@@ -146,7 +146,7 @@ def _show(
         unreadable = {labelled.images.paths[row]: reason for row, reason in labelled.unreadable.items()}
         facts = {"photographs": readable, "labels": int(decided.sum()), "by_class": counts, "unreadable": unreadable}
         thresholds = dict(zip(names, limits.tolist(), strict=True))
-        facts |= {"thresholds": thresholds, "probably_missed": {each.name: each.expected for each in missed}}
+        facts |= {"thresholds": thresholds, "remarks": remarks}
         typer.echo(json.dumps({**facts, "files": [str(file) for file in written]}))
         return
     console = screen.console()
@@ -161,8 +161,8 @@ def _show(
     without = int((~decided.any(axis=1) & labelled.readable.numpy()).sum())
     if without:
         console.print(f"{without:,} photographs have no label at this threshold")
-    for each in missed:
-        console.print(each.said(), markup=False, soft_wrap=True)
+    for line in remarks:
+        console.print(line, markup=False, soft_wrap=True)
     for row, reason in list(labelled.unreadable.items())[:SHOWN]:
         options.warn(f"{labelled.images.paths[row]}: {reason}")
     if len(labelled.unreadable) > SHOWN:

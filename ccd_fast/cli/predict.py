@@ -145,8 +145,8 @@ def predict(
     elif out is None and found:
         show(found, limit)
     if not json_ and top_k is None:
-        for each in decisions.probably_missed(labelled, decided):
-            typer.echo(each.said(), err=True)
+        for line in decisions.remarks(labelled, decided):
+            typer.echo(line, err=True)
     if overlays is not None:
         draw(model, backend, found, overlays)
     if seen.unreadable or gone:

@@ -395,9 +395,7 @@ def test_predict_says_first_that_a_path_is_wrong(ccd, trained, tmp_path):
 
 def test_predict_draws_where_the_student_looked(ccd, trained, photo_folder, tmp_path):
     image = photo_folder / "images" / "part1" / "001.jpg"
-    code, _, err = ccd(
-        "predict", trained[0], image, image, "--top-k", 2, "--threshold", 1, "--overlays", tmp_path / "o"
-    )
+    code, _, err = ccd("predict", trained[0], image, image, "--top-k", 2, "--overlays", tmp_path / "o")
     assert code == 0, err
     assert "2 overlays in" in err
     drawn = sorted((tmp_path / "o").iterdir())
