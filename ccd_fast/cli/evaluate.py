@@ -34,6 +34,12 @@ def evaluate(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Student and teacher together too: how much is left to gain.")
     ] = False,
+    views: Annotated[
+        bool,
+        typer.Option(
+            "--views", help="The teacher with the views of `label` too (labels.grid): it looks at every cell, now."
+        ),
+    ] = False,
     alone: Annotated[
         bool, typer.Option("--alone", help="The student only: the teacher need not look, and need not be there.")
     ] = False,
@@ -59,8 +65,8 @@ def evaluate(
     from ccd_fast.student import Reading, predict
     from ccd_fast.training.passes import evaluation_conditions
 
-    if alone and ensemble:
-        raise UserError("--alone and --ensemble: give one of them")
+    if alone and (ensemble or views):
+        raise UserError(f"--alone and {'--ensemble' if ensemble else '--views'}: give one of them")
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
     own = model.source
@@ -81,7 +87,8 @@ def evaluate(
     for row, reason in seen.unreadable.items():
         options.warn(f"{images.paths[row]}: {reason}")
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
-    asked = worth.Asked(limit, absent_ap, min_positives, alone, ensemble, source.root.resolve() == own.root.resolve())
+    own_root = source.root.resolve() == own.root.resolve()
+    asked = worth.Asked(limit, absent_ap, min_positives, alone, ensemble, views, own_root)
     result = worth.measure(run, model, images, seen, asked, stages, place)
     said = [worth.on_which(run, images, asked.own_root), *worth.explained(run, result)]
     if not json_:

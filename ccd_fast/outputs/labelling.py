@@ -102,7 +102,7 @@ def by_teacher(
     images = everything(dataset, root, names)
     passes = open_passes(recipe, images, None, device, stages.say)
     stages.least = least_seconds(passes, len(images), recipe.student, device)
-    labels, unreadable = _whole(passes, images, recipe, stages, None)
+    labels, unreadable = first_labels(passes, images, recipe, stages, None)
     return Labelled(images, labels.table, labels.readable, unreadable, f"teacher {recipe.teacher.model}")
 
 
@@ -138,16 +138,16 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
     passes.prepare(model.student)
     stages.least = least_seconds(passes, len(images), recipe.student, device, model.student)
     bias = PseudoLabels(**folder.load_state()["labels"]).bias
-    labels, unreadable = _whole(passes, images, recipe, stages, bias)
+    labels, unreadable = first_labels(passes, images, recipe, stages, bias)
     with stages.stage("relabel", len(images)) as stage:
         unreadable |= passes.relabel(model.student, images, labels, tau, recipe.train.warmup_epochs, stage)
     return Labelled(images, labels.table, labels.readable, unreadable, f"teacher {recipe.teacher.model}")
 
 
-def _whole(
+def first_labels(
     passes: Passes, images: ImageSet, recipe: Recipe, stages: Stages, bias: torch.Tensor | None
 ) -> tuple[PseudoLabels, dict[int, str]]:
-    """Score the whole images; the bias is theirs, or the one that is given."""
+    """Score whole images, and a grid's cells where the recipe asks for it; the bias is theirs, or the given one."""
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
         stages.say(warning)

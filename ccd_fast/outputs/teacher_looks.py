@@ -9,7 +9,9 @@ import torch
 
 from ccd_fast import machine
 from ccd_fast.datasets import ImageSet
+from ccd_fast.errors import UserError
 from ccd_fast.labels import PseudoLabels, debiased_labels
+from ccd_fast.outputs import labelling
 from ccd_fast.outputs.trained import Trained
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
@@ -46,11 +48,23 @@ def look(recipe: Recipe, images: ImageSet, stages: Stages, device: str = "cpu") 
         UserError: the teacher cannot be had.
     """
     stages.on_gpu = machine.check_device(device).type == "cuda"
-    whole = recipe.views.model_copy(update={"choice": "cam"})  # no crops are cut: objects' boxes are not asked for
-    passes = open_passes(recipe.model_copy(update={"views": whole}), images, None, device, stages.say)
+    passes = open_passes(_whole(recipe), images, None, device, stages.say)
     with stages.stage("teacher", len(images)) as stage:
         gathered, unreadable = passes.whole_images(images, stage)
     return Looks(gathered.scores, gathered.readable, unreadable, stage.seconds)
+
+
+def labels_with_views(run: Path, recipe: Recipe, images: ImageSet, stages: Stages, device: str = "cpu") -> torch.Tensor:
+    """Give the labels that ``label`` would give with a run's recipe and bias, its views and all, (N, C) float32.
+
+    Raises:
+        UserError: the teacher cannot be had, or the recipe has no views but the whole image.
+    """
+    if not recipe.labels.grid:
+        raise UserError(f"--views: the recipe of {run} looks at whole images only (labels.grid = 0)")
+    passes = open_passes(_whole(recipe), images, None, device, stages.say)
+    labels, _ = labelling.first_labels(passes, images, recipe, stages, _bias(run))
+    return labels.table
 
 
 def debiased(run: Path, recipe: Recipe, scores: torch.Tensor) -> torch.Tensor:
@@ -59,8 +73,16 @@ def debiased(run: Path, recipe: Recipe, scores: torch.Tensor) -> torch.Tensor:
     Raises:
         UserError: the run has not got as far as its bias.
     """
-    bias = PseudoLabels(**RunFolder(run).load_state()["labels"]).bias
-    return debiased_labels(scores, bias, recipe.labels.floor)
+    return debiased_labels(scores, _bias(run), recipe.labels.floor)
+
+
+def _bias(run: Path) -> torch.Tensor:
+    return PseudoLabels(**RunFolder(run).load_state()["labels"]).bias
+
+
+def _whole(recipe: Recipe) -> Recipe:
+    """Give a recipe that asks for no boxes of the objects: no crops are cut at them."""
+    return recipe.model_copy(update={"views": recipe.views.model_copy(update={"choice": "cam"})})
 
 
 def together(student: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

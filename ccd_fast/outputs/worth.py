@@ -19,6 +19,7 @@ from ccd_fast.student import Predictions
 from ccd_fast.training import FIRST, TEACHER, UPDATED
 
 STUDENT, DEBIASED, ENSEMBLE = "student", "teacher, debiased", "student and teacher together"
+WITH_VIEWS = "teacher, debiased, with cells"
 """Names of what no run measures by itself."""
 FIRST_SAID, UPDATED_SAID = (name.removesuffix(", train") for name in (FIRST, UPDATED))
 
@@ -33,6 +34,7 @@ class Asked:
         min_positives: classes with fewer are left out.
         alone: whether the student stands alone.
         ensemble: whether student and teacher together stand beside.
+        views: whether the teacher stands beside with the views of ``label`` too.
         own_root: whether the photographs are those of the run's own folder.
     """
 
@@ -41,6 +43,7 @@ class Asked:
     min_positives: int = 0
     alone: bool = False
     ensemble: bool = False
+    views: bool = False
     own_root: bool = True
 
 
@@ -72,8 +75,7 @@ def measure(
     if not asked.alone:
         systems |= _beside(run, model, images, rows, asked, stages, device)
     if asked.ensemble:
-        labels = systems.get(DEBIASED, systems.get(FIRST_SAID))
-        assert labels is not None  # it stands beside wherever the student does not stand alone
+        labels = teacher_looks.debiased(run, model.recipe, systems[TEACHER])
         systems[ENSEMBLE] = teacher_looks.together(systems[STUDENT], labels)
     truth = torch.from_numpy(images.truth[rows])
     return compare(systems, truth, images.class_names, asked.threshold, asked.absent_ap, asked.min_positives)
@@ -95,9 +97,12 @@ def _beside(
         some = teacher_looks.images_at(model, run, images.root, paths)
         looks = teacher_looks.look(model.recipe, some, stages, device)
         found = {TEACHER: looks.scores, **found}
-    if FIRST_SAID not in found:  # where they stand, they are just that
+    if FIRST_SAID not in found or model.recipe.labels.grid:  # else they are just that
         labels = teacher_looks.debiased(run, model.recipe, found[TEACHER])
         found = {TEACHER: found[TEACHER], DEBIASED: labels, **found}
+    if asked.views:
+        some = teacher_looks.images_at(model, run, images.root, paths)
+        found[WITH_VIEWS] = teacher_looks.labels_with_views(run, model.recipe, some, stages, device)
     return found
 
 
@@ -136,6 +141,8 @@ def explained(run: Path, found: Comparison) -> list[str]:
     lines = []
     if DEBIASED in found.metrics:
         lines.append(f"{DEBIASED}: what ccd-fast label gives for whole photographs, without any training")
+    if WITH_VIEWS in found.metrics:
+        lines.append(f"{WITH_VIEWS}: what ccd-fast label gives with the run's recipe, a grid's cells beside the whole")
     if ENSEMBLE in found.metrics:
         times = times_the_student(run)
         cost = "" if times is None else f", which took {times:.1f} times as long as the student in this run"

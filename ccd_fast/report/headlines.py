@@ -81,7 +81,7 @@ def _compared(
     kept: dict[str, Scores], run: Path, class_names: Sequence[str], min_positives: int
 ) -> dict[str, Comparison]:
     """Compare what was measured on the same images: the last of it with what came before."""
-    recipe = config.load(run / "recipe.toml")
+    recipe = config.of_run(run)
     absent_ap = quirks.ABSENT_CLASS_AP if recipe.compat == "official" else math.nan
     found = {}
     for split in ("test", "training"):
