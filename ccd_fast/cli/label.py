@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -44,10 +44,7 @@ def label(
             metavar="RUN", help="A trained run: its teacher looks again where its student points. Better, and slower."
         ),
     ] = None,
-    format_: Annotated[
-        Literal["csv", "parquet", "jsonl", "coco", "label-studio"] | None,
-        typer.Option("--format", help="By default what the file's ending says."),
-    ] = None,
+    format_: options.LabelFormat = None,
     threshold: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="A photograph has the classes whose label is at least this; by default 0.5."),
@@ -71,7 +68,9 @@ def label(
 
     `csv` can be corrected by hand and given to `train --truth`; `coco` has an annotation a label, whose box is the
     whole photograph; `label-studio` are tasks with predictions to correct, and the labelling interface beside them as
-    .xml (serve the photographs from Label Studio's local files).
+    .xml (serve the photographs from Label Studio's local files); `cvat` is XML for a task with these photographs and
+    labels; `imagefolder` the metadata.jsonl of Hugging Face's image folders, inside the folder; `ultralytics` a folder
+    of photographs by their likeliest label; `fiftyone` a folder that FiftyOne loads.
 
     Example: `ccd-fast label --data-root photos --classes classes.txt --out labels.csv`
     """
@@ -81,6 +80,7 @@ def label(
     from ccd_fast.outputs import label_files
 
     kind = label_files.format_of(out, format_, overwrite)
+    label_files.refuse_elsewhere(kind, out, data_root)
     if labels_per_image is not None and (thresholds is not None or threshold is not None):
         name = "--threshold" if thresholds is None else "--thresholds"
         raise UserError(f"--labels-per-image sets the threshold itself: give it or {name}")

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -63,10 +63,7 @@ def predict(
             "--format; paths are relative to the folder that was named.",
         ),
     ] = None,
-    format_: Annotated[
-        Literal["csv", "parquet", "jsonl", "coco", "label-studio"] | None,
-        typer.Option("--format", help="Of --out; by default what the file's ending says."),
-    ] = None,
+    format_: options.LabelFormat = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out.")] = False,
     overlays: Annotated[
         Path | None,
@@ -114,6 +111,8 @@ def predict(
     views = model.recipe.views
     backend = open_backend(views.backend, torch.get_num_threads(), device, views.max_megapixels)
     root = folder_of(paths, files)
+    if out is not None and kind is not None:
+        label_files.refuse_elsewhere(kind, out, root)
     images = teacher_looks.images_at(model, run, root, [Path(os.path.relpath(file, root)).as_posix() for file in files])
     stages = Stages(Console(stderr=True), opening=options.opening())
     with stages.stage("predict", len(files)) as stage:

@@ -1,4 +1,4 @@
-"""Labels as files for other programs: CSV, Parquet, JSON lines, COCO's JSON, and JSON for Label Studio.
+"""Labels as files for other programs: CSV, Parquet, JSON lines, COCO's, Label Studio's, CVAT's, Hugging Face's.
 
 Whoever gave the labels, a teacher or a student, the files are of one form: paths relative to the folder that was looked
 at, the names of the labels, and the number that stands behind each class. ``--truth`` reads CSV and Parquet back.
@@ -7,10 +7,12 @@ at, the names of the labels, and the number that stands behind each class. ``--t
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
+from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -21,6 +23,7 @@ from PIL import Image
 
 from ccd_fast import __version__
 from ccd_fast.errors import UserError
+from ccd_fast.outputs.label_folders import FOLDERS
 from ccd_fast.outputs.labelling import Labelled
 from ccd_fast.views import shards
 
@@ -110,6 +113,35 @@ def label_studio(labelled: Labelled, decided: Decided) -> bytes:
     return _json(tasks)
 
 
+def cvat(labelled: Labelled, decided: Decided) -> bytes:
+    """Give CVAT's XML for images, version 1.1: a tag a label; the task that it is loaded into has the same labels."""
+    root = ElementTree.Element("annotations")
+    ElementTree.SubElement(root, "version").text = "1.1"
+    labels = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task"), "labels")
+    for name in labelled.images.class_names:
+        label = ElementTree.SubElement(labels, "label")
+        ElementTree.SubElement(label, "name").text = name
+        ElementTree.SubElement(label, "type").text = "tag"
+    for number, row in enumerate(np.flatnonzero(labelled.readable.numpy()).tolist()):
+        width, height = _size(labelled.images.root / labelled.images.paths[row])
+        told = {"id": str(number), "name": labelled.images.paths[row], "width": str(width), "height": str(height)}
+        image = ElementTree.SubElement(root, "image", told)
+        for name in _names(labelled.images.class_names, decided[row]):
+            ElementTree.SubElement(image, "tag", {"label": name, "source": "auto"})
+    ElementTree.indent(root)
+    text: str = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+
+
+def metadata(labelled: Labelled, decided: Decided) -> bytes:
+    """Give the ``metadata.jsonl`` that makes a folder of photographs one of Hugging Face's image folders."""
+    rows = (
+        {"file_name": labelled.images.paths[row], "labels": _names(labelled.images.class_names, decided[row])}
+        for row in np.flatnonzero(labelled.readable.numpy()).tolist()
+    )
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
 def label_studio_config(class_names: Sequence[str]) -> str:
     """Give the labelling interface that the tasks of :func:`label_studio` belong to."""
     choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in class_names)
@@ -123,32 +155,46 @@ FORMATS: dict[str, Callable[[Labelled, Decided], bytes]] = {
     "jsonl": json_lines,
     "coco": coco,
     "label-studio": label_studio,
+    "cvat": cvat,
+    "imagefolder": metadata,
 }
-"""By the name that ``--format`` takes."""
-Format = Literal["csv", "parquet", "jsonl", "coco", "label-studio"]
+"""By the name that ``--format`` takes; :data:`ccd_fast.outputs.label_folders.FOLDERS` has those that are folders."""
+METADATA = "metadata.jsonl"
 ENDINGS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl"}
 """Formats that a file's ending says."""
 
 
 def format_of(out: Path, named: str | None, overwrite: bool) -> str:
-    """Settle the format of a file that is to be written, before any work.
+    """Settle the format of a file or folder that is to be written, before any work.
 
     Args:
-        out: the file.
-        named: a name of :data:`FORMATS`; None where the file's ending says it.
-        overwrite: whether it may be there already.
+        out: the file, or the folder.
+        named: a name of :data:`FORMATS` or of the folders; None where the file's ending says it.
+        overwrite: whether a file may be there already.
 
     Raises:
         UserError: the format cannot be told, or the file cannot be written.
     """
     kind = named or ENDINGS.get(out.suffix.lower())
     if kind is None:
-        raise UserError(f"--out {out}: say what it should be with --format {', '.join(FORMATS)}")
+        raise UserError(f"--out {out}: say what it should be with --format {', '.join((*FORMATS, *FOLDERS))}")
+    if kind in FOLDERS and out.exists():
+        raise UserError(f"--out {out}: already exists; --format {kind} makes a folder: name one that is not there yet")
     if out.exists() and not overwrite:
         raise UserError(f"--out {out}: already exists; replace it with --overwrite")
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: no such folder {out.parent}")
     return kind
+
+
+def refuse_elsewhere(kind: str, out: Path, root: Path) -> None:
+    """Refuse metadata of an image folder that would not lie in it: its paths would lead nowhere.
+
+    Raises:
+        UserError: it says where they belong.
+    """
+    if kind == "imagefolder" and out.absolute() != (root / METADATA).absolute():
+        raise UserError(f"--out {out}: an image folder has its metadata inside: --out {root / METADATA}")
 
 
 def write(labelled: Labelled, decided: Decided, kind: str, out: Path) -> list[Path]:
@@ -157,13 +203,23 @@ def write(labelled: Labelled, decided: Decided, kind: str, out: Path) -> list[Pa
     Args:
         labelled: N photographs.
         decided: (N, C), which labels each has.
-        kind: a name of :data:`FORMATS`.
-        out: the file.
+        kind: a name of :data:`FORMATS`, or of the folders.
+        out: the file, or the folder.
 
     Returns:
-        The files that were written.
+        What was written.
+
+    Raises:
+        UserError: a folder cannot be made of such photographs.
     """
-    files = {out: FORMATS[kind](labelled, decided)}
+    files: dict[Path, bytes] = {}
+    if kind in FOLDERS:
+        fresh = out.with_name(f".{out.name}.tmp")
+        shutil.rmtree(fresh, ignore_errors=True)
+        FOLDERS[kind](labelled, decided, fresh)
+        fresh.replace(out)
+    else:
+        files[out] = FORMATS[kind](labelled, decided)
     if kind == "label-studio":
         files[out.with_suffix(".xml")] = label_studio_config(labelled.images.class_names).encode()
     if labelled.unreadable:
@@ -172,7 +228,7 @@ def write(labelled: Labelled, decided: Decided, kind: str, out: Path) -> list[Pa
         temporary = file.with_name(f".{file.name}.tmp")
         temporary.write_bytes(content)
         temporary.replace(file)
-    return list(files)
+    return list(dict.fromkeys((out, *files)))
 
 
 def _unreadable(labelled: Labelled) -> bytes:

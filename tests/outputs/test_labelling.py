@@ -6,6 +6,7 @@ import io
 import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow.parquet
@@ -14,9 +15,10 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from ccd_fast.datasets import Source, folder
+from ccd_fast.cli import options
+from ccd_fast.datasets import Source, folder, load
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.outputs import decisions, label_files, labelling
+from ccd_fast.outputs import decisions, label_files, label_folders, labelling
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stages
@@ -264,3 +266,91 @@ def test_label_studio_s_tasks_fit_their_interface(labelled):
     assert result["value"]["choices"] == ["cat", 'a "b" <c>']
     assert tasks[2]["predictions"][0]["result"] == []
     assert [Path(task["data"]["image"]).suffix for task in tasks] == [".jpg"] * 3
+
+
+def test_cvat_s_xml_has_a_tag_a_label_and_the_labels_of_the_task(labelled):
+    root = ElementTree.fromstring(label_files.cvat(labelled, labelling.chosen(labelled, HALF)))
+    assert root.findtext("version") == "1.1"
+    assert [(each.findtext("name"), each.findtext("type")) for each in root.iter("label")] == [
+        ("cat", "tag"),
+        ('a "b" <c>', "tag"),
+        ("dog", "tag"),
+    ]
+    told = {image.get("name"): [tag.get("label") for tag in image.iter("tag")] for image in root.iter("image")}
+    assert told == {"a b&c.jpg": ["cat", 'a "b" <c>'], "four.jpg": ["dog"], "two.jpg": []}
+    assert [image.get("id") for image in root.iter("image")] == ["0", "1", "2"]
+    assert root.find("image[@name='four.jpg']").get("width") == "40"  # turned upright
+
+
+def test_metadata_make_the_folder_an_image_folder_that_is_read_back(labelled, tmp_path):
+    decided = labelling.chosen(labelled, HALF)
+    file = tmp_path / "metadata.jsonl"
+    label_files.refuse_elsewhere("imagefolder", file, tmp_path)
+    assert label_files.write(labelled, decided, "imagefolder", file)[0] == file
+    (tmp_path / "classes.txt").write_text("\n".join(NAMES) + "\n")
+    images = load("imagefolder", tmp_path, "test", tmp_path / "classes.txt")
+    assert dict(zip(images.paths, images.truth.tolist(), strict=True)) == {
+        "a b&c.jpg": [True, True, False],
+        "four.jpg": [False, False, True],
+        "two.jpg": [False, False, False],
+    }
+    with pytest.raises(UserError, match="an image folder has its metadata inside"):
+        label_files.refuse_elsewhere("imagefolder", tmp_path / "m.jsonl", tmp_path)
+
+
+def test_hugging_face_s_datasets_loads_the_image_folder(labelled, tmp_path):
+    pytest.importorskip("datasets.builder")  # a folder of these tests is called datasets too
+    import datasets
+
+    (tmp_path / "three.jpg").unlink()  # which no program can read
+    label_files.write(labelled, labelling.chosen(labelled, HALF), "imagefolder", tmp_path / "metadata.jsonl")
+    rows = datasets.load_dataset("imagefolder", data_dir=str(tmp_path), split="train", cache_dir=str(tmp_path / ".c"))
+    found = {row["image"].size: row["labels"] for row in rows if row["labels"]}
+    assert sorted(found.values()) == [["cat", 'a "b" <c>'], ["dog"]]
+
+
+def test_ultralytics_has_each_photograph_below_its_likeliest_label(labelled, tmp_path):
+    out = tmp_path / "yolo"
+    label_files.write(labelled, labelling.chosen(labelled, HALF), "ultralytics", out)
+    files = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
+    assert files == {"train/cat/a b%26c.jpg", "train/dog/four.jpg"}
+    assert sorted(each.name for each in (out / "val").iterdir()) == sorted(
+        each.name for each in (out / "train").iterdir()
+    )
+    assert (out / "train" / "dog" / "four.jpg").read_bytes() == (tmp_path / "four.jpg").read_bytes()
+
+
+def test_every_fifth_photograph_of_a_class_is_for_validation_and_no_name_leads_elsewhere(tmp_path):
+    (tmp_path / "in").mkdir()
+    for row in range(11):
+        (tmp_path / "in" / f"{row:02d}.jpg").write_bytes(b"never opened")
+    images = folder.unlabelled(tmp_path, ("..", "cat"))
+    table = torch.tensor([[0.9, 0.1]]).expand(11, 2)
+    found = labelling.Labelled(images, table, torch.ones(11, dtype=torch.bool), {}, "teacher tiny")
+    label_files.write(found, (table >= 0.5).numpy(), "ultralytics", tmp_path / "yolo")
+    assert sorted(path.name for path in (tmp_path / "yolo" / "val" / "%2E.").iterdir()) == [
+        "in%2F04.jpg",
+        "in%2F09.jpg",
+    ]
+    assert len(list((tmp_path / "yolo" / "train" / "%2E.").iterdir())) == 9
+
+
+def test_fiftyone_s_folder_says_where_the_photographs_are(labelled, tmp_path):
+    out = tmp_path / "51"
+    label_files.write(labelled, labelling.chosen(labelled, HALF), "fiftyone", out)
+    data, labels = (json.loads((out / name).read_text()) for name in ("data.json", "labels.json"))
+    assert data["four.jpg"] == str(tmp_path / "four.jpg")
+    assert data.keys() == labels["labels"].keys()
+    assert [each["label"] for each in labels["labels"]["a b&c.jpg"]] == ["cat", 'a "b" <c>']
+    assert labels["labels"]["two.jpg"] == []
+
+
+def test_a_folder_that_is_there_is_not_written_into(tmp_path):
+    (tmp_path / "yolo").mkdir()
+    with pytest.raises(UserError, match="makes a folder: name one that is not there yet"):
+        label_files.format_of(tmp_path / "yolo", "ultralytics", overwrite=True)
+
+
+def test_every_format_is_offered_on_the_command_line():
+    offered = get_args(get_args(get_args(options.LabelFormat)[0])[0])
+    assert offered == (*label_files.FORMATS, *label_folders.FOLDERS)
