@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 import numpy as np
@@ -41,25 +41,30 @@ def ultralytics(labelled: Labelled, decided: Decided, folder: Path) -> None:
 
 
 def fiftyone(labelled: Labelled, decided: Decided, folder: Path) -> None:
-    """Write what FiftyOne loads as a ``FiftyOneImageClassificationDataset``: labels with confidences, no copies.
+    """Write what FiftyOne loads as a ``FiftyOneImageClassificationDataset``: ``labels.json`` with confidences.
+
+    ``data`` leads to the folder of the photographs, which are not copied. FiftyOne knows them by their paths without
+    the ending.
 
     Raises:
-        UserError: a photograph is in a tar shard, which FiftyOne does not read.
+        UserError: two photographs differ by their endings alone, or one is in a tar shard.
     """
-    images, data, labels = labelled.images, {}, {}
+    images, labels = labelled.images, dict[str, list[dict[str, object]]]()
     for row in np.flatnonzero(labelled.readable.numpy()).tolist():
-        file = (images.root / images.paths[row]).absolute()
-        if not file.is_file():
+        name = str(PurePosixPath(images.paths[row]).with_suffix(""))
+        if not (images.root / images.paths[row]).is_file():
             raise UserError(
-                f"--format fiftyone: {file} is in a tar shard, which FiftyOne does not read: unpack it first"
+                f"--format fiftyone: {images.paths[row]} is in a tar shard, which it does not read: unpack it"
             )
-        data[images.paths[row]] = str(file)
+        if name in labels:
+            raise UserError(f"--format fiftyone: two photographs are called {name}, but for their endings: rename one")
         numbers = labelled.table[row].tolist()
         of_one = np.flatnonzero(decided[row]).tolist()
-        labels[images.paths[row]] = [{"label": images.class_names[c], "confidence": numbers[c]} for c in of_one]
+        labels[name] = [{"label": images.class_names[c], "confidence": numbers[c]} for c in of_one]
     folder.mkdir()
-    for name, content in (("data.json", data), ("labels.json", {"classes": None, "labels": labels})):
-        (folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    (folder / "data").symlink_to(images.root.absolute(), target_is_directory=True)
+    text = json.dumps({"labels": labels}, ensure_ascii=False, indent=1)
+    (folder / "labels.json").write_text(f"{text}\n", encoding="utf-8")
 
 
 FOLDERS: dict[str, Callable[[Labelled, Decided, Path], None]] = {"ultralytics": ultralytics, "fiftyone": fiftyone}

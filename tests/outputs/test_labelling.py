@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from torchvision.datasets import ImageFolder
 
 from ccd_fast.cli import options
 from ccd_fast.datasets import Source, folder, load
@@ -317,6 +318,8 @@ def test_ultralytics_has_each_photograph_below_its_likeliest_label(labelled, tmp
     assert sorted(each.name for each in (out / "val").iterdir()) == sorted(
         each.name for each in (out / "train").iterdir()
     )
+    read = [ImageFolder(str(out / part), allow_empty=True) for part in ("train", "val")]  # as ultralytics reads them
+    assert read[0].class_to_idx == read[1].class_to_idx
     assert (out / "train" / "dog" / "four.jpg").read_bytes() == (tmp_path / "four.jpg").read_bytes()
 
 
@@ -335,14 +338,35 @@ def test_every_fifth_photograph_of_a_class_is_for_validation_and_no_name_leads_e
     assert len(list((tmp_path / "yolo" / "train" / "%2E.").iterdir())) == 9
 
 
-def test_fiftyone_s_folder_says_where_the_photographs_are(labelled, tmp_path):
+@pytest.fixture
+def for_fiftyone(labelled, tmp_path):
     out = tmp_path / "51"
     label_files.write(labelled, labelling.chosen(labelled, HALF), "fiftyone", out)
-    data, labels = (json.loads((out / name).read_text()) for name in ("data.json", "labels.json"))
-    assert data["four.jpg"] == str(tmp_path / "four.jpg")
-    assert data.keys() == labels["labels"].keys()
-    assert [each["label"] for each in labels["labels"]["a b&c.jpg"]] == ["cat", 'a "b" <c>']
-    assert labels["labels"]["two.jpg"] == []
+    return out
+
+
+def test_fiftyone_s_folder_leads_to_the_photographs_and_has_their_labels(for_fiftyone, tmp_path):
+    labels = json.loads((for_fiftyone / "labels.json").read_text())["labels"]
+    assert [each["label"] for each in labels["a b&c"]] == ["cat", 'a "b" <c>']
+    assert labels["a b&c"][0]["confidence"] == pytest.approx(0.9)
+    assert (labels["two"], len(labels)) == ([], 3)
+    assert (for_fiftyone / "data" / "four.jpg").read_bytes() == (tmp_path / "four.jpg").read_bytes()
+
+
+def test_photographs_that_fiftyone_cannot_tell_apart_are_refused(tmp_path):
+    for name in ("a.jpg", "a.png"):
+        (tmp_path / name).write_bytes(b"never opened")
+    images = folder.unlabelled(tmp_path, ("cat", "dog"))
+    found = labelling.Labelled(images, torch.rand(2, 2), torch.ones(2, dtype=torch.bool), {}, "teacher tiny")
+    with pytest.raises(UserError, match="two photographs are called a, but for their endings"):
+        label_folders.fiftyone(found, np.ones((2, 2), dtype=bool), tmp_path / "51")
+
+
+def test_fiftyone_reads_its_folder(for_fiftyone):
+    importers = pytest.importorskip("fiftyone.utils.data")
+    with importers.FiftyOneImageClassificationDatasetImporter(dataset_dir=str(for_fiftyone)) as importer:
+        found = {Path(file).name: [each.label for each in label.classifications] for file, _, label in importer}
+    assert found == {"a b&c.jpg": ["cat", 'a "b" <c>'], "four.jpg": ["dog"], "two.jpg": []}
 
 
 def test_a_folder_that_is_there_is_not_written_into(tmp_path):
