@@ -15,7 +15,7 @@ from ccd_fast import machine
 from ccd_fast.datasets import Source
 from ccd_fast.datasets import photographs as images_at
 from ccd_fast.errors import UserError
-from ccd_fast.outputs import Labelled, Trained, labelling, trained
+from ccd_fast.outputs import Labelled, Trained, labelling, teacher_looks, trained
 from ccd_fast.recipes import Recipe, config
 from ccd_fast.runs import RunFolder, Stage, Stages
 from ccd_fast.runs import tensorboard as tensorboard_log
@@ -62,11 +62,13 @@ class Model:
         summary = RunFolder(self.folder).summary()
         return {} if summary is None else summary["results"]
 
-    def predict(self, photographs: AnyPath | Sequence[AnyPath]) -> dict[str, dict[str, float]]:
+    def predict(self, photographs: AnyPath | Sequence[AnyPath], ensemble: bool = False) -> dict[str, dict[str, float]]:
         """Give the probability of every class for each photograph.
 
         Args:
             photographs: a file, a folder, a tar shard, or several of them.
+            ensemble: the mean of the student's probabilities and the teacher's debiased labels; the teacher of the run
+                must be at hand.
 
         Returns:
             By path, in order: class names to probabilities.
@@ -80,8 +82,19 @@ class Model:
         seen = look(student, files, Reading(backend), self.image_size, Stage("predict", len(files), lambda _: None))
         for row, reason in seen.unreadable.items():
             raise UserError(f"{files[row]}: {reason}")
-        rows = zip(files, seen.probabilities.tolist(), strict=True)
+        table = seen.probabilities
+        if ensemble:
+            table = teacher_looks.together(table, self._teacher_s_labels(files))
+        rows = zip(files, table.tolist(), strict=True)
         return {str(file): dict(zip(self.class_names, row, strict=True)) for file, row in rows}
+
+    def _teacher_s_labels(self, files: Sequence[Path]) -> torch.Tensor:
+        """Give the teacher's debiased labels of photographs that can be read, (N, C)."""
+        paths = [str(file.absolute()) for file in files]
+        images = teacher_looks.images_at(self.trained, self.folder, Path(), paths)
+        recipe = self.trained.recipe
+        looks = teacher_looks.look(recipe, images, Stages(Console(quiet=True)), self.device)
+        return teacher_looks.debiased(self.folder, recipe, looks.scores)
 
     @torch.inference_mode()
     def predict_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -204,10 +217,10 @@ def label(
 
 
 def predict(
-    run: AnyPath, photographs: AnyPath | Sequence[AnyPath], device: str = "auto"
+    run: AnyPath, photographs: AnyPath | Sequence[AnyPath], device: str = "auto", ensemble: bool = False
 ) -> dict[str, dict[str, float]]:
     """Give the probability of every class for each photograph; see :meth:`Model.predict`."""
-    return load(run, device=device).predict(photographs)
+    return load(run, device=device).predict(photographs, ensemble)
 
 
 def load(run: AnyPath, checkpoint: str = "best", device: str = "auto") -> Model:

@@ -18,6 +18,7 @@ class Purpose(IntEnum):
     JITTER = 2
     BOX = 3
     WEIGHTS = 4
+    RESAMPLE = 5
 
 
 def uniform(seed: int, epoch: int, purpose: Purpose, images: int, draws: int) -> NDArray[np.float64]:
@@ -39,3 +40,18 @@ def uniform(seed: int, epoch: int, purpose: Purpose, images: int, draws: int) ->
 def order(seed: int, epoch: int, images: int) -> NDArray[np.int64]:
     """Give the order in which an epoch visits the images, a permutation of 0 … N-1, (N,) int64."""
     return np.random.default_rng([seed, epoch, Purpose.ORDER]).permutation(images)
+
+
+def resamples(images: int, draws: range) -> NDArray[np.uint8]:
+    """Draw images with replacement, as often as there are images: the bootstrap.
+
+    Args:
+        images: N, at least 1.
+        draws: which draws; each is a function of its number and of N alone.
+
+    Returns:
+        (N, D) uint8: how often each image is in each draw. More than 255 times the same image is never seen.
+    """
+    columns = [np.random.default_rng([draw, Purpose.RESAMPLE]).integers(images, size=images) for draw in draws]
+    counts = [np.bincount(column, minlength=images).astype(np.uint8) for column in columns]
+    return np.stack(counts, axis=1)

@@ -1,5 +1,6 @@
 """What programs call: the same as the command line, in a line each."""
 
+import json
 import subprocess
 import sys
 
@@ -55,6 +56,14 @@ def test_predict_gives_every_class_of_each_photograph(model, photo_folder):
     assert tuple(found[str(image)]) == NAMES
     among_others = model.predict([image, image.parent])[str(image)]
     assert among_others == pytest.approx(found[str(image)], abs=1e-6)  # PyTorch may add up in another order
+
+
+def test_student_and_teacher_together_as_predict_ensemble_gives_them(model, photo_folder, ccd, tmp_path):
+    image = photo_folder / "images" / "part1" / "001.jpg"
+    found = ccd_fast.predict(model.folder, image, ensemble=True)[str(image)]
+    assert found != ccd_fast.predict(model.folder, image)[str(image)]
+    assert ccd("predict", model.folder, image, "--ensemble", "--out", tmp_path / "p.jsonl")[0] == 0
+    assert json.loads((tmp_path / "p.jsonl").read_text())["probabilities"] == pytest.approx(found, abs=1e-5)
 
 
 def test_pictures_in_memory_are_predicted_as_files_are(model, photo_folder):

@@ -44,6 +44,7 @@ def ablate(
     student_weights: options.StudentWeights = None,
     recipe: options.Recipe = "folder",
     set_: options.Set = None,
+    min_positives: options.MinPositives = 0,
     device: options.Device = "auto",
     json_: options.Json = False,
     debug: options.Debug = False,
@@ -78,6 +79,7 @@ def ablate(
         stages=Stages(Console(stderr=True), opening=options.opening()),
         device=place,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
+        min_positives=min_positives,
     )
     options.goes_on_with("the same command: finished runs are kept")
     printed.give(studies.ablate(study, names, frozen, in_full or 1), json_)

@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from ccd_fast.cli import options, screen
-from ccd_fast.errors import printable
+from ccd_fast.cli import comparison, options, screen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ccd_fast.evaluation import Localisation, Metrics
+    from ccd_fast.evaluation import Localisation
 
 
 def evaluate(
@@ -35,14 +30,28 @@ def evaluate(
             "every built-in recipe.",
         ),
     ] = None,
+    min_positives: options.MinPositives = 0,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Student and teacher together too: how much is left to gain.")
+    ] = False,
+    views: Annotated[
+        bool,
+        typer.Option(
+            "--views", help="The teacher with the views of `label` too (labels.grid): it looks at every cell, now."
+        ),
+    ] = False,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="The student only: the teacher need not look, and need not be there.")
+    ] = False,
     device: options.Device = "auto",
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Measure a trained student against known labels: mAP, average precision by class, precision, recall, CF1, OF1.
+    """Measure a trained student against known labels, beside its teacher and its pseudo-labels: was it worth it?
 
-    Beside the student stands what the run measured on the same images: the zero-shot teacher and, with
-    `--split train`, the pseudo-labels.
+    Shares of labels found and of labels right, mAP, average precision by class, precision, recall, CF1, OF1, with
+    intervals by bootstrap. The teacher stands beside as it is, zero-shot, and debiased, as `ccd-fast label` labels; on
+    photographs that were trained on so do the pseudo-labels. At what the run has not seen, the teacher looks now.
 
     Example: `ccd-fast evaluate runs/photos --split test`
     """
@@ -54,12 +63,14 @@ def evaluate(
 
     from ccd_fast import machine
     from ccd_fast.errors import UserError
-    from ccd_fast.evaluation import localise, metrics
-    from ccd_fast.outputs import trained
-    from ccd_fast.runs import RunFolder, Stages
+    from ccd_fast.evaluation import localise
+    from ccd_fast.outputs import trained, worth
+    from ccd_fast.runs import Stages
     from ccd_fast.student import Reading, predict
     from ccd_fast.training.passes import evaluation_conditions
 
+    if alone and (ensemble or views):
+        raise UserError(f"--alone and {'--ensemble' if ensemble else '--views'}: give one of them")
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
     own = model.source
@@ -73,65 +84,30 @@ def evaluate(
         raise UserError(f"no known labels for the {split} images: give them with --truth FILE")
     place = "cpu" if model.recipe.compat == "official" else options.where(device)
     backend, absent_ap = evaluation_conditions(model.recipe, place)
-    with Stages(Console(stderr=True), opening=options.opening()).stage("evaluate", len(images)) as stage:
+    stages = Stages(Console(stderr=True), opening=options.opening())
+    with stages.stage("evaluate", len(images)) as stage:
         student = trained.at_work(model, len(images), place)
         seen = predict(student, images.files_of_all(), Reading(backend), model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         options.warn(f"{images.paths[row]}: {reason}")
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
-    result = metrics.evaluate_images(seen.probabilities, images, seen.readable, limit, absent_ap)
-    if result is None:
-        raise UserError(f"none of the {len(images)} images with known labels can be read")
-    beside = {}
-    if data_root is None and truth is None and limit == model.recipe.evaluate.threshold:
-        measured = (RunFolder(run).summary() or {}).get("metrics", {})
-        of_split = {
-            name.removesuffix(f", {split}"): record for name, record in measured.items() if name.endswith(split)
-        }
-        beside = {n: metrics.Metrics.of_record(r) for n, r in of_split.items() if not n.startswith("student")}
+    own_root = source.root.resolve() == own.root.resolve()
+    asked = worth.Asked(limit, absent_ap, min_positives, alone, ensemble, views, own_root)
+    result = worth.measure(run, model, images, seen, asked, stages, place)
+    said = [worth.on_which(run, images, asked.own_root), *worth.explained(run, result)]
     if not json_:
-        show(result, beside)
+        comparison.show(result, said)
     found = None
     if images.boxes is not None:
-        with Stages(Console(stderr=True)).stage("CAM boxes", len(images)) as stage:
+        with stages.stage("CAM boxes", len(images)) as stage:
             found = localise(
                 model.student, images, backend, model.recipe.student.relabel_size, model.recipe.relabel, stage
             )
         if found is not None and not json_:
             show_localisation(found)
     if json_:
-        every = {"student": result.record(), **{name: metrics.record() for name, metrics in beside.items()}}
-        typer.echo(json.dumps({"metrics": every, "localisation": found.record() if found else None}, indent=1))
-
-
-def show(result: Metrics, beside: Mapping[str, Metrics]) -> None:
-    """Print metrics as a table: the student's, and others by name."""
-    console = screen.console()
-    table = Table(title=f"{result.images} images; average precision by class, and the means, in %")
-    columns = {"student": result, **beside}
-    table.add_column("class")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for name in result.average_precision:
-        values = [metrics.average_precision.get(name) for metrics in columns.values()]
-        table.add_row(Text(printable(name)), *("–" if value is None else f"{100 * value:.1f}" for value in values))
-    table.add_section()
-    table.add_row("mAP", *(f"{100 * metrics.mean_average_precision:.1f}" for metrics in columns.values()))
-    table.add_section()
-    at = f"(threshold {result.threshold:g})"
-    for label, share in (
-        (f"precision by class, CP {at}", "class_precision"),
-        ("recall by class, CR", "class_recall"),
-        ("CF1", "class_f1"),
-        ("precision overall, OP", "overall_precision"),
-        ("recall overall, OR", "overall_recall"),
-        ("OF1", "overall_f1"),
-    ):
-        table.add_row(label, *(f"{100 * getattr(metrics, share):.1f}" for metrics in columns.values()))
-    screen.show(table)
-    if result.without_positives:
-        absent = printable(", ".join(result.without_positives))
-        console.print(f"left out of the mean, as no image has them: {absent}", markup=False)
+        boxes = found.record() if found else None
+        typer.echo(json.dumps({**result.record(), "notes": said, "localisation": boxes}, indent=1))
 
 
 def show_localisation(found: Localisation) -> None:

@@ -3,7 +3,7 @@
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ccd_fast.outputs import Labelled
 
-ENDINGS = {".csv": "csv", ".parquet": "parquet"}
-THRESHOLD = 0.5
 SHOWN = 5
 """Unreadable photographs that are named on the screen."""
 
@@ -30,7 +28,7 @@ def label(
         Path, typer.Option(help="Folder of photographs, any tree, or of tar shards with --dataset webdataset.")
     ],
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where the labels go: .csv, .parquet, or .json with --format.")
+        Path, typer.Option(metavar="FILE", help="Where the labels go: .csv, .parquet, .jsonl, or .json with --format.")
     ],
     classes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Class names, one a line; not with --run.")
@@ -47,10 +45,7 @@ def label(
             metavar="RUN", help="A trained run: its teacher looks again where its student points. Better, and slower."
         ),
     ] = None,
-    format_: Annotated[
-        Literal["csv", "parquet", "coco", "label-studio"] | None,
-        typer.Option("--format", help="By default what the file's ending says."),
-    ] = None,
+    format_: options.LabelFormat = None,
     threshold: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="A photograph has the classes whose label is at least this; by default 0.5."),
@@ -74,20 +69,19 @@ def label(
 
     `csv` can be corrected by hand and given to `train --truth`; `coco` has an annotation a label, whose box is the
     whole photograph; `label-studio` are tasks with predictions to correct, and the labelling interface beside them as
-    .xml (serve the photographs from Label Studio's local files).
+    .xml (serve the photographs from Label Studio's local files); `cvat` is XML for a task with these photographs and
+    labels; `imagefolder` the metadata.jsonl of Hugging Face's image folders, inside the folder; `ultralytics` a folder
+    of photographs by their likeliest label; `fiftyone` a folder that FiftyOne loads.
 
     Example: `ccd-fast label --data-root photos --classes classes.txt --out labels.csv`
     """
+    from ccd_fast.cli.label_formats import format_of, refuse_elsewhere
     from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
     from ccd_fast.runs.free import refuse_no_run
-    from ccd_fast.runs.writing import refuse_existing, write_whole
 
-    kind = format_ or ENDINGS.get(out.suffix.lower())
-    if kind is None:
-        raise UserError(f"--out {out}: say what it should be with --format csv, parquet, coco or label-studio")
-    beside = [out.with_suffix(".unreadable.csv"), *([out.with_suffix(".xml")] if kind == "label-studio" else [])]
-    refuse_existing("--out", [out, *beside], overwrite)
+    kind = format_of(out, format_, overwrite)
+    refuse_elsewhere(kind, out, data_root)
     if labels_per_image is not None and (thresholds is not None or threshold is not None):
         name = "--threshold" if thresholds is None else "--thresholds"
         raise UserError(f"--labels-per-image sets the threshold itself: give it or {name}")
@@ -103,13 +97,13 @@ def label(
     import numpy as np
 
     from ccd_fast import machine
-    from ccd_fast.outputs import label_files
+    from ccd_fast.outputs import decisions, label_files
     from ccd_fast.outputs import labelling as library
     from ccd_fast.recipes import config
     from ccd_fast.runs import Stages
 
     names = library.class_names(classes, run)
-    fixed = _limits(names, THRESHOLD if threshold is None else threshold, thresholds, labels_per_image)
+    fixed = _limits(names, library.LIKELY if threshold is None else threshold, thresholds, labels_per_image)
     machine.keep_freed_memory()
     place = options.where(device)
     stages = Stages(Console(stderr=True), opening=options.opening())
@@ -122,15 +116,8 @@ def label(
     limits = fixed if labels_per_image is None else np.full_like(fixed, library.limit_for(labelled, labels_per_image))
     label_files.refuse_shards(kind, labelled.images)
     decided = library.chosen(labelled, limits)
-    write_whole(out, label_files.FORMATS[kind](labelled, decided))
-    written = [out]
-    if kind == "label-studio":
-        written.append(out.with_suffix(".xml"))
-        write_whole(written[-1], label_files.label_studio_config(labelled.images.class_names).encode())
-    if labelled.unreadable:
-        written.append(out.with_suffix(".unreadable.csv"))
-        write_whole(written[-1], _as_csv(labelled))
-    _show(labelled, decided, limits, written, as_json)
+    written = label_files.write(labelled, decided, kind, out)
+    _show(labelled, decided, limits, written, as_json, decisions.remarks(labelled, decided))
     if kind == "label-studio":
         root = label_files.document_root(labelled.images)
         typer.echo(
@@ -159,19 +146,13 @@ def _limits(
     return np.full(len(names), threshold, dtype=np.float32)
 
 
-def _as_csv(labelled: "Labelled") -> bytes:
-    from ccd_fast.text import as_csv
-
-    paths = ((labelled.images.paths[row], reason) for row, reason in sorted(labelled.unreadable.items()))
-    return as_csv([("path", "reason"), *paths]).encode()
-
-
 def _show(
     labelled: "Labelled",
     decided: "NDArray[np.bool_]",
     limits: "NDArray[np.float32]",
     written: list[Path],
     as_json: bool,
+    remarks: list[str],
 ) -> None:
     names = labelled.images.class_names
     counts = dict(zip(names, decided.sum(axis=0).tolist(), strict=True))
@@ -180,7 +161,8 @@ def _show(
         unreadable = {labelled.images.paths[row]: reason for row, reason in labelled.unreadable.items()}
         facts = {"photographs": readable, "labels": int(decided.sum()), "by_class": counts, "unreadable": unreadable}
         thresholds = dict(zip(names, limits.tolist(), strict=True))
-        typer.echo(json.dumps({**facts, "thresholds": thresholds, "files": [str(file) for file in written]}))
+        facts |= {"thresholds": thresholds, "remarks": remarks}
+        typer.echo(json.dumps({**facts, "files": [str(file) for file in written]}))
         return
     console = screen.console()
     table = Table()
@@ -194,6 +176,8 @@ def _show(
     without = int((~decided.any(axis=1) & labelled.readable.numpy()).sum())
     if without:
         console.print(f"{without:,} photographs have no label at this threshold")
+    for line in remarks:
+        console.print(line, markup=False, soft_wrap=True)
     for row, reason in list(labelled.unreadable.items())[:SHOWN]:
         options.warn(f"{labelled.images.paths[row]}: {reason}")
     if len(labelled.unreadable) > SHOWN:

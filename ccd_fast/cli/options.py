@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -156,6 +156,14 @@ StudentWeights = Annotated[
     typer.Option(metavar="FILE|imagenet|none", help="Weights that the student starts from. By default the recipe's."),
 ]
 Seeds = Annotated[str, typer.Option(metavar="N,N,…", help="Seeds of the runs, joined by commas.")]
+LabelFormat = Annotated[
+    Literal["csv", "parquet", "jsonl", "coco", "label-studio", "cvat", "imagefolder", "ultralytics", "fiftyone"] | None,
+    typer.Option("--format", help="Of --out; by default what the file's ending says."),
+]
+MinPositives = Annotated[
+    int,
+    typer.Option(min=0, help="Leave classes with fewer positives among the test images out of every figure."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[
     str, typer.Option(help="Where to run: auto (the first GPU that works, or the CPU), cpu, cuda, cuda:N.")

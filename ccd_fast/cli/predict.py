@@ -1,8 +1,8 @@
 """``ccd-fast predict``."""
 
 import glob
-import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +17,16 @@ from ccd_fast.cli import options, screen
 from ccd_fast.errors import printable
 
 if TYPE_CHECKING:
-    from ccd_fast.outputs import Trained
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ccd_fast.outputs import Labelled, Trained
     from ccd_fast.views import ViewBackend
 
 Ranked = list[tuple[str, float]]
 
-TOP_K = 3
-"""Classes shown of each photograph, at least."""
+SHOWN = 3
+"""Classes shown of each photograph, at least, where nobody says how many."""
 
 
 def predict(
@@ -38,20 +41,29 @@ def predict(
     ],
     checkpoint: options.Checkpoint = "best",
     top_k: Annotated[
-        int | None, typer.Option(min=1, help="Show at least this many classes of each photograph: 3.")
+        int | None, typer.Option(min=1, help="So many classes a photograph at most: the likeliest.")
     ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="Show every class from this probability on; by default the recipe's evaluate.threshold, 0.5 in every "
-            "built-in recipe.",
+            help="Classes from this probability on, and no others; by default the recipe's evaluate.threshold, 0.5 in "
+            "every built-in recipe.",
         ),
     ] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Student and teacher together, for those who can afford the teacher.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write .csv, .jsonl or .parquet with every class instead.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write labels, and the probability of every class, instead: .csv, .jsonl, .parquet, or .json with "
+            "--format; paths are relative to the folder that was named.",
+        ),
     ] = None,
+    format_: options.LabelFormat = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out.")] = False,
     overlays: Annotated[
         Path | None,
@@ -67,28 +79,28 @@ def predict(
 ) -> None:
     """Label photographs with a trained student.
 
-    Prints the likeliest classes; a photograph that cannot be read gets a line on standard error, and the exit
-    code is then 2.
+    A photograph's labels are the classes from the threshold on; with --top-k alone its likeliest, however likely. Where
+    neither is given, the table shows the three likeliest beside them. A file of --out is like that of `label`: CSV and
+    Parquet can be given to `--truth`. A photograph that cannot be read gets a line on standard error, and the exit code
+    is then 2.
 
     Example: `ccd-fast predict runs/photos holiday/ cat.jpg --top-k 5`
     """
+    from ccd_fast.cli.label_formats import format_of, refuse_elsewhere
     from ccd_fast.errors import UserError
     from ccd_fast.runs.free import refuse_no_run
-    from ccd_fast.runs.writing import refuse_existing, write_whole
 
-    if out is not None and out.suffix not in FILES:
-        raise UserError(f"--out {out}: must end in {', '.join(FILES)}")
-    if out is not None:
-        refuse_existing("--out", [out], overwrite)
-    if out is not None and top_k is not None:
-        raise UserError("--top-k is for the table on the screen: a file of --out holds every class")
+    if format_ is not None and out is None:
+        raise UserError("--format is of --out: give --out FILE")
+    kind = None if out is None else format_of(out, format_, overwrite)
     refuse_no_run(run)  # before anything large is loaded
 
+    import numpy as np
     import torch
 
     from ccd_fast import machine
     from ccd_fast.datasets.listing import is_writable
-    from ccd_fast.outputs import trained
+    from ccd_fast.outputs import Labelled, decisions, label_files, labelling, teacher_looks, trained
     from ccd_fast.runs import Stages
     from ccd_fast.student import Reading
     from ccd_fast.student import predict as run_student
@@ -104,22 +116,42 @@ def predict(
         raise typer.Exit(2)
     views = model.recipe.views
     backend = open_backend(views.backend, torch.get_num_threads(), device, views.max_megapixels)
-    student = trained.at_work(model, len(files), device)
-    with Stages(Console(stderr=True), opening=options.opening()).stage("predict", len(files)) as stage:
+    root = folder_of(paths, files)
+    if out is not None and kind is not None:
+        refuse_elsewhere(kind, out, root)
+    images = teacher_looks.images_at(model, run, root, [Path(os.path.relpath(file, root)).as_posix() for file in files])
+    stages = Stages(Console(stderr=True), opening=options.opening())
+    with stages.stage("predict", len(files)) as stage:
+        student = trained.at_work(model, len(files), device)
         seen = run_student(student, files, Reading(backend), model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         options.warn(f"{files[row]}: {reason}")
-    rows = seen.readable.nonzero().flatten().tolist()
-    probabilities = {files[row]: seen.probabilities[row].tolist() for row in rows}
+    table, readable, by = seen.probabilities, seen.readable, f"student of {run.resolve().name}"
+    if ensemble:
+        looks = teacher_looks.look(model.recipe, images, stages, device)
+        table = teacher_looks.together(table, teacher_looks.debiased(run, model.recipe, looks.scores))
+        readable, by = readable & looks.readable, f"{by} together with its teacher"
+    labelled = Labelled(images, table, readable, seen.unreadable, by)
     limit = model.recipe.evaluate.threshold if threshold is None else threshold
-    if out is not None:
-        write_whole(out, FILES[out.suffix](probabilities, model.class_names))
-        typer.echo(f"written to {out}", err=True)
-    found = {file: ranked(p, model.class_names, top_k or TOP_K, limit) for file, p in probabilities.items()}
+    least = 0.0 if top_k is not None and threshold is None else limit
+    decided = labelling.chosen(labelled, np.full(len(model.class_names), least, dtype=np.float32))
+    if top_k is not None:
+        decided = decisions.likeliest(labelled, decided, top_k)
+    if out is not None and kind is not None:
+        written = label_files.write(labelled, decided, kind, out)
+        typer.echo(f"written to {', '.join(map(str, written))}; paths are relative to {root}", err=True)
+    shown = decided
+    if top_k is None and threshold is None:
+        every = labelling.chosen(labelled, np.zeros(len(model.class_names), dtype=np.float32))
+        shown = decided | decisions.likeliest(labelled, every, SHOWN)
+    found = ranked(labelled, shown, files)
     if json_:
-        typer.echo(as_json_lines(probabilities, model.class_names).decode(), nl=False)
+        typer.echo(as_json_lines(labelled, decided, files), nl=False)
     elif out is None and found:
         show(found, limit)
+    if not json_ and top_k is None:
+        for line in decisions.remarks(labelled, decided):
+            typer.echo(line, err=True)
     if overlays is not None:
         draw(model, backend, found, overlays)
     if seen.unreadable or gone:
@@ -159,7 +191,18 @@ def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
             files += [file for each in fitting for file in photographs(each)]
         else:
             gone.append(name)
-    return files, gone
+    return list(dict.fromkeys(files)), gone
+
+
+def folder_of(named: Sequence[str], files: Sequence[Path]) -> Path:
+    """Give the folder that paths are relative to: the one that was named, or the nearest that holds all that was."""
+    from ccd_fast.views.shards import ENDING
+
+    folders = [Path(name).absolute() for name in named if Path(name).is_dir()]
+    for file in map(Path.absolute, files):
+        shard = next((above for above in file.parents if above.suffix == ENDING and above.is_file()), file)
+        folders.append(shard.parent)
+    return Path(os.path.commonpath(folders))
 
 
 def draw(model: "Trained", backend: "ViewBackend", found: dict[Path, Ranked], folder: Path) -> None:
@@ -171,10 +214,13 @@ def draw(model: "Trained", backend: "ViewBackend", found: dict[Path, Ranked], fo
     typer.echo(f"{drawn} overlays in {folder}", err=True)
 
 
-def ranked(probabilities: Sequence[float], names: Sequence[str], top_k: int, threshold: float) -> Ranked:
-    """Give the likeliest ``top_k`` classes, and every other one from the threshold on, likeliest first."""
-    by_probability = sorted(zip(names, probabilities, strict=True), key=lambda pair: -pair[1])
-    return [pair for place, pair in enumerate(by_probability) if place < top_k or pair[1] >= threshold]
+def ranked(labelled: "Labelled", shown: "NDArray[np.bool_]", files: Sequence[Path]) -> dict[Path, Ranked]:
+    """Give the classes of each photograph that could be read which are shown, likeliest first."""
+    names, found = labelled.images.class_names, {}
+    for row in labelled.readable.nonzero().flatten().tolist():
+        pairs = zip(names, labelled.table[row].tolist(), shown[row].tolist(), strict=True)
+        found[files[row]] = sorted(((name, p) for name, p, is_shown in pairs if is_shown), key=lambda pair: -pair[1])
+    return found
 
 
 def show(predictions: dict[Path, Ranked], threshold: float) -> None:
@@ -184,38 +230,15 @@ def show(predictions: dict[Path, Ranked], threshold: float) -> None:
     table.add_column(f"classes (bold: probability >= {threshold:g})")
     for file, pairs in predictions.items():
         words = Text(", ").join(Text(f"{printable(n)} {p:.2f}", "bold" if p >= threshold else "") for n, p in pairs)
-        table.add_row(Text(printable(str(file))), words)
+        table.add_row(Text(printable(str(file))), words or Text("–"))
     screen.show(table)
 
 
-def as_csv(probabilities: dict[Path, list[float]], names: Sequence[str]) -> bytes:
-    """Give a row a photograph and a column a class."""
-    from ccd_fast.outputs.label_files import columns_of
-    from ccd_fast.text import as_csv as written
+def as_json_lines(labelled: "Labelled", decided: "NDArray[np.bool_]", files: Sequence[Path]) -> str:
+    """Give an object a photograph that could be read: its path as it was named, its labels, every probability."""
+    from ccd_fast.outputs import label_files
 
-    rows = ([str(file), *(f"{p:.6f}" for p in row)] for file, row in probabilities.items())
-    return written([["path", *columns_of(names)], *rows]).encode()
-
-
-def as_json_lines(probabilities: dict[Path, list[float]], names: Sequence[str]) -> bytes:
-    """Give an object a photograph: its path, and its probabilities by class."""
-    rows = ({"path": str(f), "probabilities": dict(zip(names, row, strict=True))} for f, row in probabilities.items())
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-
-
-def as_parquet(probabilities: dict[Path, list[float]], names: Sequence[str]) -> bytes:
-    """Give a row a photograph and a column a class, float32."""
-    import pyarrow
-    import pyarrow.parquet
-
-    from ccd_fast.outputs.label_files import columns_of
-
-    columns = [pyarrow.array([str(file) for file in probabilities])]
-    columns += [pyarrow.array([row[c] for row in probabilities.values()], pyarrow.float32()) for c in range(len(names))]
-    file = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, names=["path", *columns_of(names)]), file)
-    return file.getvalue()
-
-
-FILES = {".csv": as_csv, ".jsonl": as_json_lines, ".parquet": as_parquet}
-"""What ``--out`` writes, by the file's ending."""
+    lines = label_files.json_lines(labelled, decided).decode().splitlines()
+    rows = labelled.readable.nonzero().flatten().tolist()
+    named = ({**json.loads(line), "path": str(files[row])} for row, line in zip(rows, lines, strict=True))
+    return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in named)

@@ -13,6 +13,7 @@ def report(
     pictures: Annotated[
         int, typer.Option(min=0, help="Photographs to show at most, those whose labels changed most.")
     ] = 24,
+    min_positives: options.MinPositives = 0,
     debug: options.Debug = False,
 ) -> None:
     """Write a page on a run, `report.html` in its folder: results, bias, classes, corrected labels, time.
@@ -24,7 +25,7 @@ def report(
     """
     from ccd_fast import report as library
 
-    typer.echo(f"written to {library.write(run, pictures)}")
+    typer.echo(f"written to {library.write(run, pictures, min_positives)}")
 
 
 def write_or_say(run: Path, on_stderr: bool = False) -> None:

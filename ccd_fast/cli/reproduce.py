@@ -22,6 +22,7 @@ def reproduce(
     student: options.Student = None,
     student_weights: options.StudentWeights = None,
     set_: options.Set = None,
+    min_positives: options.MinPositives = 0,
     device: options.Device = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and whether the weights are at hand, and stop.")
@@ -55,6 +56,7 @@ def reproduce(
         stages=Stages(Console(stderr=True), opening=options.opening()),
         device=place,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
+        min_positives=min_positives,
     )
     if dry_run:
         tables.show_outlook(*studies.foresee(study))

@@ -1,8 +1,10 @@
-"""Evaluation against known labels, the choice of an epoch without any, and where CAMs point (section 6).
+"""Evaluation against known labels, how sure its figures are, the choice of an epoch, where CAMs point (section 6).
 
 Imports teacher, student, datasets and what is below them.
 """
 
+from ccd_fast.evaluation.bootstrap import Interval, paired
+from ccd_fast.evaluation.comparison import Comparison, compare
 from ccd_fast.evaluation.localisation import Localisation, localise
 from ccd_fast.evaluation.metrics import (
     Metrics,
@@ -12,14 +14,20 @@ from ccd_fast.evaluation.metrics import (
     mean_average_precision,
     oracle_epoch,
 )
+from ccd_fast.evaluation.scores import Scores
 
 __all__ = [
+    "Comparison",
+    "Interval",
     "Localisation",
     "Metrics",
+    "Scores",
     "choose_epoch",
+    "compare",
     "evaluate_images",
     "explain_choice",
     "localise",
     "mean_average_precision",
     "oracle_epoch",
+    "paired",
 ]

@@ -1,11 +1,17 @@
-"""Labels as files for other programs: Parquet, CSV, COCO's JSON, and JSON for Label Studio."""
+"""Labels as files for other programs: CSV, Parquet, JSON lines, COCO's, Label Studio's, CVAT's, Hugging Face's.
+
+Whoever gave the labels, a teacher or a student, the files are of one form: paths relative to the folder that was looked
+at, the names of the labels, and the number that stands behind each class. ``--truth`` reads CSV and Parquet back.
+"""
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -16,7 +22,9 @@ from numpy.typing import NDArray
 from ccd_fast import __version__
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import UserError
+from ccd_fast.outputs.label_folders import FOLDERS
 from ccd_fast.outputs.labelling import Labelled
+from ccd_fast.runs.writing import write_whole
 from ccd_fast.text import as_csv
 from ccd_fast.views import read_bytes, shards
 from ccd_fast.views.decode_one import upright_size
@@ -25,6 +33,8 @@ Decided = NDArray[np.bool_]
 
 LOCAL_FILES = "/data/local-files/?d="
 """Where Label Studio serves files of its own disk, relative to its document root, which is the folder above theirs."""
+NAME_FILES = ("coco", "label-studio", "cvat", "imagefolder")
+"""Formats from which other programs look for the files themselves."""
 OWN_COLUMNS = frozenset(["path", "status", "label", "labels", "split"])
 """Columns of tables that are no classes, in small letters."""
 
@@ -49,7 +59,11 @@ def refuse_shards(kind: str, images: ImageSet) -> None:
         UserError: it is one of them.
     """
     inside = next((path for path in images.paths if not (images.root / path).exists()), None)
-    if kind in ("coco", "label-studio") and inside is not None and shards.place(images.root / inside) is not None:
+    if (
+        kind in ("coco", "label-studio", "cvat", "imagefolder")
+        and inside is not None
+        and shards.place(images.root / inside) is not None
+    ):
         raise UserError(
             f"--format {kind}: {inside} is in a shard, where no other program looks for a file: unpack the shards "
             "(tar -xf) and label the folder, or write csv or parquet"
@@ -87,9 +101,23 @@ def csv_table(labelled: Labelled, decided: Decided) -> bytes:
     names = labelled.images.class_names
     rows: list[list[str]] = [["path", "labels", *columns_of(names)]]
     for row in np.flatnonzero(labelled.readable.numpy()).tolist():
-        values = (f"{value:.4f}" for value in labelled.table[row].tolist())
+        values = (f"{value:.6f}" for value in labelled.table[row].tolist())
         rows.append([labelled.images.paths[row], "|".join(_names(names, decided[row])), *values])
     return as_csv(rows).encode()
+
+
+def json_lines(labelled: Labelled, decided: Decided) -> bytes:
+    """Give an object a photograph that could be read: path, labels, and the number of every class."""
+    names = labelled.images.class_names
+    rows = (
+        {
+            "path": labelled.images.paths[row],
+            "labels": _names(names, decided[row]),
+            "probabilities": dict(zip(names, labelled.table[row].tolist(), strict=True)),
+        }
+        for row in np.flatnonzero(labelled.readable.numpy()).tolist()
+    )
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 def coco(labelled: Labelled, decided: Decided) -> bytes:
@@ -104,7 +132,7 @@ def coco(labelled: Labelled, decided: Decided) -> bytes:
             place = {"bbox": [0, 0, width, height], "area": width * height, "segmentation": []}
             annotations.append({**annotation, **place, "score": round(float(labelled.table[row, c]), 4)})
     categories = [{"id": c + 1, "name": name} for c, name in enumerate(labelled.images.class_names)]
-    described = f"labels by ccd_fast {__version__}, teacher {labelled.teacher}; boxes are whole photographs"
+    described = f"labels by ccd_fast {__version__}, {labelled.by}; boxes are whole photographs"
     content = {"info": {"description": described}, "images": images}
     return _json({**content, "categories": categories, "annotations": annotations})
 
@@ -126,6 +154,35 @@ def label_studio(labelled: Labelled, decided: Decided) -> bytes:
     return _json(tasks)
 
 
+def cvat(labelled: Labelled, decided: Decided) -> bytes:
+    """Give CVAT's XML for images, version 1.1: a tag a label; the task that it is loaded into has the same labels."""
+    root = ElementTree.Element("annotations")
+    ElementTree.SubElement(root, "version").text = "1.1"
+    labels = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task"), "labels")
+    for name in labelled.images.class_names:
+        label = ElementTree.SubElement(labels, "label")
+        ElementTree.SubElement(label, "name").text = name
+        ElementTree.SubElement(label, "type").text = "tag"
+    for number, row in enumerate(np.flatnonzero(labelled.readable.numpy()).tolist()):
+        width, height = _size(labelled.images.root / labelled.images.paths[row])
+        told = {"id": str(number), "name": labelled.images.paths[row], "width": str(width), "height": str(height)}
+        image = ElementTree.SubElement(root, "image", told)
+        for name in _names(labelled.images.class_names, decided[row]):
+            ElementTree.SubElement(image, "tag", {"label": name, "source": "auto"})
+    ElementTree.indent(root)
+    text: str = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+
+
+def metadata(labelled: Labelled, decided: Decided) -> bytes:
+    """Give the ``metadata.jsonl`` that makes a folder of photographs one of Hugging Face's image folders."""
+    rows = (
+        {"file_name": labelled.images.paths[row], "labels": _names(labelled.images.class_names, decided[row])}
+        for row in np.flatnonzero(labelled.readable.numpy()).tolist()
+    )
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
 def label_studio_config(class_names: Sequence[str]) -> str:
     """Give the labelling interface that the tasks of :func:`label_studio` belong to."""
     choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in class_names)
@@ -136,10 +193,50 @@ def label_studio_config(class_names: Sequence[str]) -> str:
 FORMATS: dict[str, Callable[[Labelled, Decided], bytes]] = {
     "csv": csv_table,
     "parquet": parquet,
+    "jsonl": json_lines,
     "coco": coco,
     "label-studio": label_studio,
+    "cvat": cvat,
+    "imagefolder": metadata,
 }
-"""By the name that ``--format`` takes."""
+"""By the name that ``--format`` takes; :data:`ccd_fast.outputs.label_folders.FOLDERS` has those that are folders."""
+
+
+def write(labelled: Labelled, decided: Decided, kind: str, out: Path) -> list[Path]:
+    """Write labels, and beside them what belongs to them: an interface, the list of what could not be read.
+
+    Args:
+        labelled: N photographs.
+        decided: (N, C), which labels each has.
+        kind: a name of :data:`FORMATS`, or of the folders.
+        out: the file, or the folder.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UserError: a folder cannot be made of such photographs.
+    """
+    files: dict[Path, bytes] = {}
+    if kind in FOLDERS:
+        fresh = out.with_name(f".{out.name}.tmp")
+        shutil.rmtree(fresh, ignore_errors=True)
+        FOLDERS[kind](labelled, decided, fresh)
+        fresh.replace(out)
+    else:
+        files[out] = FORMATS[kind](labelled, decided)
+    if kind == "label-studio":
+        files[out.with_suffix(".xml")] = label_studio_config(labelled.images.class_names).encode()
+    if labelled.unreadable:
+        files[out.with_suffix(".unreadable.csv")] = _unreadable(labelled)
+    for file, content in files.items():
+        write_whole(file, content)
+    return list(dict.fromkeys((out, *files)))
+
+
+def _unreadable(labelled: Labelled) -> bytes:
+    paths = ((labelled.images.paths[row], reason) for row, reason in sorted(labelled.unreadable.items()))
+    return as_csv([("path", "reason"), *paths]).encode()
 
 
 def _names(class_names: Sequence[str], decided: Decided) -> list[str]:

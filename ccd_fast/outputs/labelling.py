@@ -23,24 +23,46 @@ from ccd_fast.runs import RunFolder, Stages
 from ccd_fast.teacher import twins_warning
 from ccd_fast.training.passes import Passes, least_seconds, open_passes
 
+LIKELY = 0.5
+"""A photograph has the classes whose label is at least this, where nobody says otherwise."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Labelled:
-    """Photographs with a label for every class.
+    """Photographs with a label for every class; ``labelled["a.jpg"]`` gives those of one, likeliest first.
 
     Attributes:
         images: N photographs.
         table: (N, C) float32 in [0, 1]; zero in unreadable rows.
         readable: (N,) bool.
         unreadable: row to reason.
-        teacher: the teacher's name.
+        by: who gave them: "teacher ViT-B-32/…".
     """
 
     images: ImageSet
     table: torch.Tensor
     readable: torch.Tensor
     unreadable: dict[int, str]
-    teacher: str
+    by: str
+
+    def __repr__(self) -> str:
+        """Say in a line what this is."""
+        bad = f", {len(self.unreadable):,} unreadable" if self.unreadable else ""
+        return (
+            f"Labelled({len(self.images):,} photographs{bad}, {len(self.images.class_names):,} classes, by {self.by})"
+        )
+
+    def __getitem__(self, path: str) -> dict[str, float]:
+        """Give the labels of a photograph that are at least :data:`LIKELY`, likeliest first.
+
+        Raises:
+            KeyError: there is no such path among :attr:`images`.
+        """
+        if path not in self.images.paths:
+            raise KeyError(path)
+        row = self.table[self.images.paths.index(path)]
+        order = row.argsort(descending=True, stable=True).tolist()
+        return {self.images.class_names[c]: round(float(row[c]), 3) for c in order if row[c] >= LIKELY}
 
 
 def class_names(classes: Path | None, run: Path | None) -> tuple[str, ...]:
@@ -81,8 +103,8 @@ def by_teacher(
     images = everything(dataset, root, names)
     passes = open_passes(recipe, images, None, device, stages.say)
     stages.least = least_seconds(passes, len(images), recipe.student, device)
-    labels, unreadable = _whole(passes, images, recipe, stages, None)
-    return Labelled(images, labels.table, labels.readable, unreadable, recipe.teacher.model)
+    labels, unreadable = first_labels(passes, images, recipe, stages, None)
+    return Labelled(images, labels.table, labels.readable, unreadable, f"teacher {recipe.teacher.model}")
 
 
 def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: str = "folder") -> Labelled:
@@ -117,16 +139,16 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
     passes.prepare(model.student)
     stages.least = least_seconds(passes, len(images), recipe.student, device, model.student)
     bias = PseudoLabels(**folder.load_state()["labels"]).bias
-    labels, unreadable = _whole(passes, images, recipe, stages, bias)
+    labels, unreadable = first_labels(passes, images, recipe, stages, bias)
     with stages.stage("relabel", len(images)) as stage:
         unreadable |= passes.relabel(model.student, images, labels, tau, recipe.train.warmup_epochs, stage)
-    return Labelled(images, labels.table, labels.readable, unreadable, recipe.teacher.model)
+    return Labelled(images, labels.table, labels.readable, unreadable, f"teacher {recipe.teacher.model}")
 
 
-def _whole(
+def first_labels(
     passes: Passes, images: ImageSet, recipe: Recipe, stages: Stages, bias: torch.Tensor | None
 ) -> tuple[PseudoLabels, dict[int, str]]:
-    """Score the whole images; the bias is theirs, or the one that is given."""
+    """Score whole images, and a grid's cells where the recipe asks for it; the bias is theirs, or the given one."""
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
         stages.say(warning)

@@ -9,36 +9,16 @@ from typing import Any
 from ccd_fast.errors import UserError
 from ccd_fast.labels import on_disk
 from ccd_fast.recipes import config
+from ccd_fast.report import headlines
 from ccd_fast.report.charts import Bar, Curve
+from ccd_fast.report.headlines import HEADLINE, Line
 from ccd_fast.runs import RunFolder
 from ccd_fast.runs.folder import BIAS, SUMMARY
 from ccd_fast.studies import notes
-from ccd_fast.training import CHOSEN, FIRST, TEACHER, UPDATED
+from ccd_fast.training import CHOSEN, FIRST, TEACHER
 
-HEADLINE = {
-    f"{TEACHER}, test": "zero-shot teacher",
-    FIRST: "first pseudo-labels",
-    UPDATED: "pseudo-labels after the updates",
-    CHOSEN: "student",
-}
-"""What the headline tells, by its name in the summary."""
 QUARANTINED = 200
 """Unreadable photographs that are listed; the file lists them all."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of the headline.
-
-    Attributes:
-        name: what was measured.
-        on: the images that it was measured on.
-        metrics: as :meth:`ccd_fast.evaluation.metrics.Metrics.record` gives them.
-    """
-
-    name: str
-    on: str
-    metrics: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,6 +31,7 @@ class Facts:
         run: ``run.json``.
         summary: ``summary.json``.
         headline: metrics of teacher, labels and student; empty where no truth is known.
+        said: what the headline amounts to, and what it rests on; sentences.
         epochs: how many there were.
         curves: by epoch.
         bias: by class, the teacher's mean top score, and the mean label that became of it.
@@ -69,6 +50,7 @@ class Facts:
     run: dict[str, Any]
     summary: dict[str, Any]
     headline: list[Line]
+    said: list[str]
     epochs: int
     curves: list[Curve]
     bias: list[Bar]
@@ -82,11 +64,15 @@ class Facts:
     counts: list[Bar]
 
 
-def read(run: Path) -> Facts:
+def read(run: Path, min_positives: int = 0) -> Facts:
     """Read a run's folder.
 
+    Args:
+        run: its folder.
+        min_positives: classes with fewer positives are left out of the figures.
+
     Raises:
-        UserError: it is not a run, or has not ended.
+        UserError: it is not a run, has not ended, or has no classes with so many positives.
     """
     folder = RunFolder(run)
     description, summary = folder.read_json("run.json"), folder.summary()
@@ -95,6 +81,7 @@ def read(run: Path) -> Facts:
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     epochs = [record for record in records if "loss" in record]
     knobs, nearest = _knobs(run)
+    headline, said = headlines.read(run, summary["metrics"], description["class_names"], min_positives)
     with (run / "quarantine.csv").open(encoding="utf-8", newline="") as file:
         quarantine = [(row["path"], row["reason"]) for row in csv.DictReader(file)]
     return Facts(
@@ -102,11 +89,12 @@ def read(run: Path) -> Facts:
         teacher=_short(description["teacher"]),
         run=description,
         summary=summary,
-        headline=_headline(summary["metrics"]),
+        headline=headline,
+        said=said,
         epochs=summary["epochs"],
         curves=_curves(epochs, summary["metrics"]),
         bias=_bias(folder),
-        by_class=_by_class(summary["metrics"]),
+        by_class=_by_class(headline),
         knobs=knobs,
         nearest=nearest,
         quarantine=quarantine[:QUARANTINED],
@@ -125,11 +113,6 @@ def _machine(described: dict[str, Any]) -> dict[str, str]:
     packages = ", ".join(f"{name} {version}" for name, version in described["packages"].items())
     others = {name: str(value) for name, value in described.items() if name != "packages" and value is not None}
     return {**others, "packages": packages}
-
-
-def _headline(metrics: dict[str, Any]) -> list[Line]:
-    there = [(name, said) for name, said in HEADLINE.items() if name in metrics]
-    return [Line(said, "test" if name.endswith("test") else "training", metrics[name]) for name, said in there]
 
 
 def _curves(epochs: list[dict[str, Any]], metrics: dict[str, Any]) -> list[Curve]:
@@ -164,11 +147,10 @@ def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
 
 
-def _by_class(metrics: dict[str, Any]) -> list[Bar]:
+def _by_class(headline: list[Line]) -> list[Bar]:
     """Put the student's average precision of each class beside the teacher's, the best first."""
-    if CHOSEN not in metrics:
-        return []
-    student, teacher = (metrics.get(name, {}).get("average_precision", {}) for name in (CHOSEN, f"{TEACHER}, test"))
+    measured = {line.name: line.metrics["average_precision"] for line in headline}
+    student, teacher = (measured.get(HEADLINE[name], {}) for name in (CHOSEN, f"{TEACHER}, test"))
     found = [Bar(name, {"teacher": teacher.get(name), "student": value}) for name, value in student.items()]
     return sorted(found, key=lambda bar: -(bar.values["student"] or 0))
 

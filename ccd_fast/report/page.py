@@ -19,20 +19,21 @@ PICTURES = 24
 """Photographs in the gallery."""
 
 
-def write(run: Path, pictures: int = PICTURES) -> Path:
+def write(run: Path, pictures: int = PICTURES, min_positives: int = 0) -> Path:
     """Write the page of a run into its folder.
 
     Args:
         run: folder of a run that has ended.
         pictures: photographs in the gallery at most, those whose labels changed most.
+        min_positives: classes with fewer positives are left out of the figures.
 
     Returns:
         The page.
 
     Raises:
-        UserError: the folder is not a run, or the run has not ended.
+        UserError: the folder is not a run, the run has not ended, or it has no classes with so many positives.
     """
-    facts = read(run)
+    facts = read(run, min_positives)
     shown, why_not = corrections(run, facts, pictures)
     RunFolder(run).write_text(FILE, render(facts, shown, why_not))
     return run / FILE

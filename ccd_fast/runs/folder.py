@@ -39,8 +39,8 @@ class RunFolder:
     """A run's folder.
 
     ``recipe.toml``, ``run.json``, ``summary.json`` (once it has ended), ``metrics.jsonl``,
-    ``labels/epoch-002.parquet``, ``checkpoints/`` (``last`` and ``best`` as safetensors; ``state.pt``, all that a
-    resumed run needs) and ``quarantine.csv``.
+    ``labels/epoch-002.parquet``, ``scores/`` (of what was measured), ``checkpoints/`` (``last`` and ``best`` as
+    safetensors; ``state.pt``, all that a resumed run needs) and ``quarantine.csv``.
     """
 
     def __init__(self, path: Path, ranks: Ranks = ALONE, log: Log | None = None) -> None:
@@ -253,6 +253,7 @@ def _write(target: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = target.with_name(f".{target.name}.tmp")
     try:
+        target.parent.mkdir(exist_ok=True)
         write(temporary)
         temporary.chmod(0o644)  # safetensors keeps its files from everyone else
         with temporary.open("rb+") as handle:

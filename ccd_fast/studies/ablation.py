@@ -5,16 +5,19 @@ from collections.abc import Iterable, Sequence
 
 from ccd_fast.evaluation import Metrics
 from ccd_fast.labels.view_choice import NEED_BOXES
-from ccd_fast.studies import paper
+from ccd_fast.studies import paper, sureness
 from ccd_fast.studies.cells import Cell
 from ccd_fast.studies.seed_table import Column, Figures, SeedTable
 from ccd_fast.studies.variants import COMPONENTS, FULL, IN_FULL, VIEWS, WITHOUT_DEBIAS
+from ccd_fast.training import CHOSEN, TEACHER
 
 ZERO_SHOT = "zero-shot teacher"
 MEAN = "mean over classes (mAP)"
 IN_FULL_VIEWS = f"{VIEWS['cam']}, trained in full"
 COLUMNS = (
     Column("test mAP, %"),
+    Column("95% interval", ends="interval"),
+    Column("above the teacher", ends="difference"),
     Column("CF1, %"),
     Column("OF1, %"),
     Column("pseudo-labels, train mAP, %"),
@@ -108,18 +111,31 @@ def percent(shares: Iterable[float]) -> Figures:
 
 def zero_shot_figures(cells: Sequence[Cell]) -> tuple[Figures, ...]:
     """Give the figures of :data:`COLUMNS` of the teacher that labelled."""
-    return _columns([cell.teacher for cell in cells], [], [cell.teacher_seconds for cell in cells])
+    sure = _interval(cells, f"{TEACHER}, test")[1:]
+    return _columns([cell.teacher for cell in cells], sure, (), [], [cell.teacher_seconds for cell in cells])
 
 
 def figures_of(cells: Sequence[Cell]) -> tuple[Figures, ...]:
     """Give the figures of :data:`COLUMNS` of the students of a row."""
     labels = [cell.labels for cell in cells if cell.labels is not None]
-    return _columns([cell.test for cell in cells], labels, [cell.seconds for cell in cells])
+    sure, above = _interval(cells, CHOSEN)[1:], _interval(cells, CHOSEN, f"{TEACHER}, test")
+    return _columns([cell.test for cell in cells], sure, above, labels, [cell.seconds for cell in cells])
 
 
-def _columns(test: Sequence[Metrics], labels: Sequence[Metrics], seconds: Sequence[float]) -> tuple[Figures, ...]:
+def _interval(cells: Sequence[Cell], name: str, less: str = "") -> Figures:
+    """Give the mean of a row, or how much it is above another figure of the same runs, and the ends of its interval."""
+    runs = [cell.folder for cell in cells]
+    found = sureness.interval(runs, name, runs if less else [], less, cells[0].min_positives)
+    return () if found is None else percent((found.value, found.low, found.high))
+
+
+def _columns(
+    test: Sequence[Metrics], sure: Figures, above: Figures, labels: Sequence[Metrics], seconds: Sequence[float]
+) -> tuple[Figures, ...]:
     return (
         percent(metrics.mean_average_precision for metrics in test),
+        sure,
+        above,
         percent(metrics.class_f1 for metrics in test),
         percent(metrics.overall_f1 for metrics in test),
         percent(metrics.mean_average_precision for metrics in labels),

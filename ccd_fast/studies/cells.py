@@ -17,7 +17,7 @@ from ccd_fast.machine import ALONE
 from ccd_fast.outputs import trained
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
-from ccd_fast.studies import warm_up
+from ccd_fast.studies import sureness, warm_up
 from ccd_fast.studies.notes import changed
 from ccd_fast.training import CHOSEN, FIRST, LAST, ORACLE, TEACHER, UPDATED, Memory, supervision, train
 
@@ -40,6 +40,7 @@ class Plan:
         command: kept in each ``run.json``.
         shared: folder for what several rows begin with, while the table is made; None shares nothing.
         memory: of the trainings whose backbone is frozen; None has each compute everything.
+        min_positives: classes with fewer positives among the test images are left out of all figures.
     """
 
     source: Callable[[int], Source]
@@ -50,6 +51,7 @@ class Plan:
     command: str = ""
     shared: Path | None = None
     memory: Memory | None = None
+    min_positives: int = 0
 
     def memory_of(self, recipe: Recipe) -> Memory | None:
         """Give the memory to a training that it serves: one whose backbone is frozen."""
@@ -65,12 +67,14 @@ class Cell:
         seed: of the run.
         folder: of the run.
         summary: as :func:`ccd_fast.training.run.train` gives it.
+        min_positives: classes with fewer positives among the test images are left out of the metrics.
     """
 
     row: str
     seed: int
     folder: Path
     summary: Mapping[str, Any]
+    min_positives: int = 0
 
     @property
     def test(self) -> Metrics:
@@ -122,9 +126,10 @@ class Cell:
 
     def _metrics(self, name: str) -> Metrics:
         try:
-            return Metrics.of_record(self.summary["metrics"][name])
+            found = Metrics.of_record(self.summary["metrics"][name])
         except KeyError:
             raise UserError(f"{self.folder}: its summary says nothing of the {name}; remove the run") from None
+        return sureness.again(self.folder, name, found, self.min_positives) if self.min_positives else found
 
     def record(self) -> dict[str, Any]:
         """Give the main figures as plain data; shares in 0 … 1."""
@@ -164,7 +169,7 @@ def run_cells(
         run = RunFolder(plan.folder(row, seed))
         summary = run.summary()
         if summary is not None:
-            cells[row, seed] = Cell(row, seed, run.path, summary)
+            cells[row, seed] = Cell(row, seed, run.path, summary, plan.min_positives)
     plan.stages.say(f"{len(cells)} of {len(order)} trainings are finished already")
     for row, seed in order:
         if (row, seed) not in cells:
@@ -228,7 +233,7 @@ def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:
         command=plan.command,
         memory=plan.memory_of(recipe),
     )
-    return Cell(row, seed, run.path, summary)
+    return Cell(row, seed, run.path, summary, plan.min_positives)
 
 
 def check(plan: Plan, variants: Variants, seeds: Sequence[int]) -> None:

@@ -2,8 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
 from ccd_fast.datasets import ImageSet
+from ccd_fast.evaluation.comparison import kept_classes, on_rare_classes
 from ccd_fast.recipes import Recipe, config
+from ccd_fast.studies import sureness
 
 TOLD = ("teacher.model", "teacher.image_size", "student.backbone", "student.weights", "student.image_size")
 """Knobs that stand in the notes whatever they are."""
@@ -18,6 +24,7 @@ def notes(
     images: ImageSet,
     test: ImageSet,
     seeds: Sequence[int],
+    min_positives: int = 0,
     labels: str = ONLY_MEASURED,
 ) -> list[str]:
     """Say what was trained on what, and how it was measured.
@@ -28,7 +35,11 @@ def notes(
         images: to train on.
         test: to measure on.
         seeds: of the table.
+        min_positives: classes with fewer positives among the test images are left out of all figures.
         labels: what those of the training images serve for.
+
+    Raises:
+        UserError: no class has so many.
     """
     over = ", ".join(map(str, seeds))
     spread = "mean ± sample standard deviation over seeds" if len(seeds) > 1 else "one seed, so no deviation"
@@ -43,6 +54,8 @@ def notes(
         f"{recipe.student.weights}, {recipe.student.image_size} px; recipe {name}{but_for}.",
         f"The student's epoch is {chosen}; CF1 and OF1 at the threshold {recipe.evaluate.threshold:g}.",
         "Seconds: all stages of a training; the zero-shot teacher's are part of them.",
+        sureness.NOTE,
+        *([] if test.truth is None else _rare(test.truth[test.known], test.class_names, min_positives)),
         *without_update(recipe),
     ]
 
@@ -73,6 +86,12 @@ def _flat(recipe: Recipe) -> dict[str, object]:
     for section, value in recipe.model_dump().items():
         found |= {f"{section}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {section: value}
     return found
+
+
+def _rare(truth: NDArray[np.bool_], class_names: Sequence[str], min_positives: int) -> list[str]:
+    _, few, left_out = kept_classes(torch.from_numpy(truth), class_names, min_positives)
+    said = on_rare_classes(few, left_out, min_positives)
+    return [f"{line[0].upper()}{line[1:]}." for line in said]
 
 
 def _count(images: ImageSet) -> str:

@@ -4,12 +4,13 @@ import csv
 import io
 import statistics
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ccd_fast.runs import RunFolder
 
 Figures = tuple[float, ...]
-"""One figure a seed; a published figure stands alone; nothing where nothing is known."""
+"""One figure a seed; a published figure stands alone; an interval's two ends, behind the difference that it belongs to;
+nothing where nothing is known."""
 
 UNKNOWN = "–"
 
@@ -22,11 +23,39 @@ class Column:
         title: what stands above it, with the unit.
         digits: behind the point.
         published: whether the figures are somebody else's, and not over these seeds.
+        ends: whether the figures are an interval: its two ends, or a difference and its two ends.
     """
 
     title: str
     digits: int = 1
     published: bool = False
+    ends: Literal["", "interval", "difference"] = ""
+
+    def text(self, figures: Figures) -> str:
+        """Write a cell."""
+        if not figures:
+            return UNKNOWN
+        if self.ends:
+            low, high = (f"{figure:.{self.digits}f}" for figure in figures[-2:])
+            between = f"{low} … {high}"
+            return between if self.ends == "interval" else f"{figures[0]:+.{self.digits}f} ({between})"
+        mean = f"{statistics.mean(figures):.{self.digits}f}"
+        return mean if len(figures) == 1 else f"{mean} ± {statistics.stdev(figures):.{self.digits}f}"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Name its columns in a CSV, behind the title."""
+        if self.ends:
+            return (" low", " high") if self.ends == "interval" else ("", " low", " high")
+        return ("",) if self.published else (" mean", " deviation")
+
+    def values(self, figures: Figures) -> list[str]:
+        """Give a cell as a CSV has it, as many as :attr:`parts`; empty where there is nothing."""
+        if self.ends:
+            return [f"{figure:.4f}" for figure in figures] or [""] * len(self.parts)
+        mean = f"{statistics.mean(figures):.4f}" if figures else ""
+        deviation = f"{statistics.stdev(figures):.4f}" if len(figures) > 1 else ""
+        return [mean, deviation][: len(self.parts)]
 
 
 @dataclass(frozen=True)
@@ -57,7 +86,7 @@ class SeedTable:
         """Give the rows as text, as wide as :meth:`head`."""
         return [
             [name, str(self._seeds(cells)) if self._seeds(cells) else UNKNOWN]
-            + [_text(figures, column.digits) for column, figures in zip(self.columns, cells, strict=True)]
+            + [column.text(figures) for column, figures in zip(self.columns, cells, strict=True)]
             for name, cells in self.rows
         ]
 
@@ -88,16 +117,12 @@ class SeedTable:
         """Give the rows with mean and deviation in columns of their own; empty where there is none."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        parts = [("",) if column.published else (" mean", " deviation") for column in self.columns]
-        titles = [column.title + part for column, own in zip(self.columns, parts, strict=True) for part in own]
+        titles = [column.title + part for column in self.columns for part in column.parts]
         grouped = bool(self.groups)
         writer.writerow([*(["group"] if grouped else []), "row", "n", *titles])
         for place, (name, cells) in enumerate(self.rows):
-            line: list[object] = [*([self.groups[place]] if grouped else []), name, self._seeds(cells)]
-            for figures, own in zip(cells, parts, strict=True):
-                line.append(f"{statistics.mean(figures):.4f}" if figures else "")
-                line += [f"{statistics.stdev(figures):.4f}" if len(figures) > 1 else ""] * (len(own) - 1)
-            writer.writerow(line)
+            values = [v for column, figures in zip(self.columns, cells, strict=True) for v in column.values(figures)]
+            writer.writerow([*([self.groups[place]] if grouped else []), name, self._seeds(cells), *values])
         return text.getvalue()
 
     def write(self, folder: RunFolder) -> None:
@@ -106,15 +131,9 @@ class SeedTable:
         folder.write_text(f"{self.name}.csv", self.as_csv())
 
     def _seeds(self, cells: tuple[Figures, ...]) -> int:
-        own = [len(figures) for column, figures in zip(self.columns, cells, strict=True) if not column.published]
+        over = zip(self.columns, cells, strict=True)
+        own = [len(figures) for column, figures in over if not (column.published or column.ends)]
         return max(own, default=0)
-
-
-def _text(figures: Figures, digits: int) -> str:
-    if not figures:
-        return UNKNOWN
-    mean = f"{statistics.mean(figures):.{digits}f}"
-    return mean if len(figures) == 1 else f"{mean} ± {statistics.stdev(figures):.{digits}f}"
 
 
 def _line(cells: list[str]) -> str:

@@ -29,6 +29,7 @@ class Study:
         stages: shows the progress.
         device: where the trainings run.
         command: kept in each ``run.json``.
+        min_positives: classes with fewer positives among the test images are left out of all figures.
     """
 
     source: Source
@@ -39,6 +40,7 @@ class Study:
     stages: Stages
     device: str = "cpu"
     command: str = ""
+    min_positives: int = 0
 
     def recipe_of(self, seed: int, more: Sequence[str] = ()) -> Recipe:
         """Give the recipe for a seed, with more overrides on top."""
@@ -55,6 +57,7 @@ class Study:
             command=self.command,
             shared=self.out / "runs" / ".shared",
             memory=memory,
+            min_positives=self.min_positives,
         )
 
     def write(self, tables: Sequence[SeedTable], done: Sequence[Cell]) -> None:
@@ -82,7 +85,7 @@ def ablate(study: Study, names: Sequence[str], frozen: bool = False, in_full: in
     full = study.recipe_of(study.seeds[0])
     has_boxes = study.source.boxes is not None or images.boxes is not None
     rows = variants(full, names, has_boxes, frozen)
-    told = notes.notes(full, study.recipe, images, test, study.seeds)
+    told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives)
     told += [notes.frozen(IN_FULL)] if frozen else []
 
     def tables(done: Sequence[Cell]) -> list[SeedTable]:
@@ -116,7 +119,7 @@ def compare(study: Study, names: Sequence[str], frozen: bool = False) -> SeedTab
     full = study.recipe_of(study.seeds[0])
     rows = comparison.variants(full, names, frozen)
     images, test = study.source.load("train"), study.source.load("test")
-    told = notes.notes(full, study.recipe, images, test, study.seeds, comparison.TOLD_OF_LABELS)
+    told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives, comparison.TOLD_OF_LABELS)
     told += comparison.notes(full, names, frozen)
 
     def table(done: Sequence[Cell]) -> SeedTable:
@@ -134,7 +137,7 @@ def reproduce(study: Study) -> SeedTable:
     """
     dataset, full = study.source.dataset, study.recipe_of(study.seeds[0])
     images, test = study.source.load("train"), study.source.load("test")
-    told = notes.notes(full, study.recipe, images, test, study.seeds)
+    told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives)
 
     def table(done: Sequence[Cell]) -> SeedTable:
         return reproduction.table(dataset, done, told)

@@ -3,7 +3,7 @@
 import torch
 
 from ccd_fast.datasets import ImageSet
-from ccd_fast.evaluation import Metrics, evaluate_images
+from ccd_fast.evaluation import Metrics, evaluate_images, scores
 from ccd_fast.student import predict
 from ccd_fast.training.state import Parts, State
 
@@ -13,10 +13,11 @@ CHOSEN = "student, chosen epoch, test"
 
 
 def measure(
-    parts: Parts, state: State, name: str, scores: torch.Tensor, images: ImageSet, readable: torch.Tensor
+    parts: Parts, state: State, name: str, table: torch.Tensor, images: ImageSet, readable: torch.Tensor
 ) -> None:
-    """Keep the metrics of a table of scores, (N, C), over the rows whose truth is known."""
-    metrics = evaluate_images(scores, images, readable, parts.recipe.evaluate.threshold, parts.passes.absent_ap)
+    """Keep a table of scores, (N, C), and its metrics over the rows whose truth is known."""
+    scores.save(parts.folder, name, images, table, readable)
+    metrics = evaluate_images(table, images, readable, parts.recipe.evaluate.threshold, parts.passes.absent_ap)
     if metrics is not None:
         state.metrics[name] = metrics.record()
 
@@ -33,7 +34,7 @@ def measure_zero_shot(parts: Parts, state: State) -> None:
 
 
 def student_metrics(parts: Parts, epoch: int) -> Metrics | None:
-    """Evaluate the student on the test images; None where there are none."""
+    """Evaluate the student on the test images, and keep its scores; None where there are none."""
     test = parts.test
     if test is None or test.truth is None:
         return None
@@ -41,5 +42,6 @@ def student_metrics(parts: Parts, epoch: int) -> Metrics | None:
         size = parts.recipe.student.image_size
         student = parts.passes.at_work(parts.student, size, stage)
         seen = predict(student, test.files_of_all(), parts.passes.reading, size, stage)
+    scores.save(parts.folder, LAST, test, seen.probabilities, seen.readable)
     threshold = parts.recipe.evaluate.threshold
     return evaluate_images(seen.probabilities, test, seen.readable, threshold, parts.passes.absent_ap)

@@ -7,7 +7,7 @@ from ccd_fast import machine, systems
 from ccd_fast import student as students
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError
-from ccd_fast.evaluation import Metrics, choose_epoch, explain_choice, mean_average_precision, oracle_epoch
+from ccd_fast.evaluation import Metrics, choose_epoch, explain_choice, mean_average_precision, oracle_epoch, scores
 from ccd_fast.labels import PseudoLabels
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages, Stop
@@ -151,6 +151,7 @@ def _choose(parts: Parts, state: State, epoch: int, metrics: Metrics | None) -> 
         parts.folder.save_student("best", parts.student.state_dict())
         if metrics is not None:
             state.metrics[CHOSEN] = metrics.record()
+            scores.copy(parts.folder, LAST, CHOSEN)
 
 
 def _tell(parts: Parts, epoch: int, fitted: Fitted, metrics: Metrics | None) -> None:

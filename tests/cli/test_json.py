@@ -23,8 +23,10 @@ def test_every_command_that_prints_a_table_has_json(ccd, command):
 def test_metrics_as_json(ccd, trained):
     code, out, _ = ccd("evaluate", trained[0], "--json")
     assert code == 0
-    metrics = json.loads(out)["metrics"]
-    assert set(metrics) == {"student", "zero-shot teacher"}
+    found = json.loads(out)
+    metrics = found["metrics"]
+    assert list(metrics) == ["student", "zero-shot teacher", "teacher, debiased"]
+    assert list(found["above"]) == list(found["intervals"])[1:] == list(metrics)[1:]
     assert 0 <= metrics["student"]["mean_average_precision"] <= 1
 
 

@@ -1,10 +1,12 @@
 """Labels without a training, and the files that other programs read."""
 
 import csv
+import dataclasses
 import io
 import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow.parquet
@@ -12,10 +14,12 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from torchvision.datasets import ImageFolder
 
-from ccd_fast.datasets import Source, folder
+from ccd_fast.cli import label_formats, options
+from ccd_fast.datasets import Source, folder, load
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.outputs import label_files, labelling
+from ccd_fast.outputs import decisions, label_files, label_folders, labelling
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stages
@@ -63,7 +67,7 @@ def labelled(tmp_path):
     assert images.paths == ("a b&c.jpg", "four.jpg", "three.jpg", "two.jpg")
     table = torch.tensor([[0.9, 0.6, 0.1], [0.2, 0.3, 0.8], [0.0, 0.0, 0.0], [0.1, 0.2, 0.3]])
     readable = torch.tensor([True, True, False, True])
-    return labelling.Labelled(images, table, readable, {2: "not an image"}, "tiny")
+    return labelling.Labelled(images, table, readable, {2: "not an image"}, "teacher tiny")
 
 
 HALF = np.full(3, 0.5, dtype=np.float32)
@@ -180,6 +184,61 @@ def test_the_parquet_holds_every_photograph_and_says_which_could_be_read(labelle
     assert table["cat"] == pytest.approx([0.9, 0.2, 0.0, 0.1])
 
 
+def test_the_parquet_is_a_truth_file_that_knows_nothing_of_what_could_not_be_read(labelled, tmp_path):
+    file = tmp_path / "labels.parquet"
+    file.write_bytes(label_files.parquet(labelled, labelling.chosen(labelled, HALF)))
+    truth = folder.read_truth(file, labelled.images.class_names)
+    assert truth == {"a b&c.jpg": ("", [0, 1]), "four.jpg": ("", [2]), "two.jpg": ("", [])}
+
+
+def test_labels_say_in_a_line_what_they_are_and_what_a_photograph_has(labelled):
+    assert repr(labelled) == "Labelled(4 photographs, 1 unreadable, 3 classes, by teacher tiny)"
+    assert labelled["a b&c.jpg"] == {"cat": 0.9, 'a "b" <c>': 0.6}
+    assert list(labelled["a b&c.jpg"]) == ["cat", 'a "b" <c>']
+    assert labelled["two.jpg"] == {}
+    with pytest.raises(KeyError, match=r"gone\.jpg"):
+        labelled["gone.jpg"]
+
+
+def test_the_likeliest_labels_are_kept_of_those_that_were_decided_on(labelled):
+    half = labelling.chosen(labelled, HALF)
+    assert decisions.likeliest(labelled, half, 1).tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]
+    assert decisions.likeliest(labelled, half, 5).tolist() == half.tolist()
+
+
+def test_a_class_that_comes_second_again_and_again_is_named_and_so_is_one_that_nobody_has(tmp_path):
+    names = [f"{row:03d}.jpg" for row in range(100)]
+    images = folder.unlabelled(tmp_path, ("person", "cat", "dog", "cow"), names)
+    table = torch.full((100, 4), 0.1)
+    table[:, 3] += 0.005 * torch.rand(100, generator=torch.Generator().manual_seed(0))  # what all photographs get
+    table[:40, 0] = 0.45  # so many persons, and few of them sure enough
+    table[:4, 0] = 0.95
+    table[:60, 1] = 0.9
+    table[:3, 2] = 0.45
+    found = labelling.Labelled(images, table, torch.ones(100, dtype=torch.bool), {}, "teacher tiny")
+    decided = labelling.chosen(found, HALF4)
+    assert decisions.probably_missed(found, decided) == [decisions.Missed("person", given=4, near=40)]
+    assert decisions.remarks(found, decided) == [
+        "given to no photograph: dog, cow",
+        "probably missed, and found more often with a lower threshold: person (given to 4, near the top of 40)",
+    ]
+    lower = labelling.chosen(found, np.array([0.4, 0.5, 0.4, 0.1], dtype=np.float32))
+    assert decisions.remarks(found, lower) == []
+    few = torch.zeros(100, dtype=torch.bool)
+    few[:20] = True
+    assert decisions.remarks(dataclasses.replace(found, readable=few), decided) == []
+
+
+HALF4 = np.full(4, 0.5, dtype=np.float32)
+
+
+def test_json_lines_have_labels_and_every_number(labelled):
+    lines = label_files.json_lines(labelled, labelling.chosen(labelled, HALF)).decode().splitlines()
+    assert [json.loads(line)["path"] for line in lines] == ["a b&c.jpg", "four.jpg", "two.jpg"]
+    assert json.loads(lines[0])["labels"] == ["cat", 'a "b" <c>']
+    assert json.loads(lines[0])["probabilities"]["dog"] == pytest.approx(0.1)
+
+
 def test_coco_s_json_has_an_annotation_a_label_on_the_upright_photograph(labelled):
     content = json.loads(label_files.coco(labelled, labelling.chosen(labelled, HALF)))
     sizes = {image["file_name"]: (image["width"], image["height"]) for image in content["images"]}
@@ -208,3 +267,114 @@ def test_label_studio_s_tasks_fit_their_interface(labelled):
     assert result["value"]["choices"] == ["cat", 'a "b" <c>']
     assert tasks[2]["predictions"][0]["result"] == []
     assert [Path(task["data"]["image"]).suffix for task in tasks] == [".jpg"] * 3
+
+
+def test_cvat_s_xml_has_a_tag_a_label_and_the_labels_of_the_task(labelled):
+    root = ElementTree.fromstring(label_files.cvat(labelled, labelling.chosen(labelled, HALF)))
+    assert root.findtext("version") == "1.1"
+    assert [(each.findtext("name"), each.findtext("type")) for each in root.iter("label")] == [
+        ("cat", "tag"),
+        ('a "b" <c>', "tag"),
+        ("dog", "tag"),
+    ]
+    told = {image.get("name"): [tag.get("label") for tag in image.iter("tag")] for image in root.iter("image")}
+    assert told == {"a b&c.jpg": ["cat", 'a "b" <c>'], "four.jpg": ["dog"], "two.jpg": []}
+    assert [image.get("id") for image in root.iter("image")] == ["0", "1", "2"]
+    assert root.find("image[@name='four.jpg']").get("width") == "40"  # turned upright
+
+
+def test_metadata_make_the_folder_an_image_folder_that_is_read_back(labelled, tmp_path):
+    decided = labelling.chosen(labelled, HALF)
+    file = tmp_path / "metadata.jsonl"
+    label_formats.refuse_elsewhere("imagefolder", file, tmp_path)
+    assert label_files.write(labelled, decided, "imagefolder", file)[0] == file
+    (tmp_path / "classes.txt").write_text("\n".join(NAMES) + "\n")
+    images = load("imagefolder", tmp_path, "test", tmp_path / "classes.txt")
+    assert dict(zip(images.paths, images.truth.tolist(), strict=True)) == {
+        "a b&c.jpg": [True, True, False],
+        "four.jpg": [False, False, True],
+        "two.jpg": [False, False, False],
+    }
+    with pytest.raises(UserError, match="an image folder has its metadata inside"):
+        label_formats.refuse_elsewhere("imagefolder", tmp_path / "m.jsonl", tmp_path)
+
+
+def test_hugging_face_s_datasets_loads_the_image_folder(labelled, tmp_path):
+    pytest.importorskip("datasets.builder")  # a folder of these tests is called datasets too
+    import datasets
+
+    (tmp_path / "three.jpg").unlink()  # which no program can read
+    label_files.write(labelled, labelling.chosen(labelled, HALF), "imagefolder", tmp_path / "metadata.jsonl")
+    rows = datasets.load_dataset("imagefolder", data_dir=str(tmp_path), split="train", cache_dir=str(tmp_path / ".c"))
+    found = {row["image"].size: row["labels"] for row in rows if row["labels"]}
+    assert sorted(found.values()) == [["cat", 'a "b" <c>'], ["dog"]]
+
+
+def test_ultralytics_has_each_photograph_below_its_likeliest_label(labelled, tmp_path):
+    out = tmp_path / "yolo"
+    label_files.write(labelled, labelling.chosen(labelled, HALF), "ultralytics", out)
+    files = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
+    assert files == {"train/cat/a b%26c.jpg", "train/dog/four.jpg"}
+    assert sorted(each.name for each in (out / "val").iterdir()) == sorted(
+        each.name for each in (out / "train").iterdir()
+    )
+    read = [ImageFolder(str(out / part), allow_empty=True) for part in ("train", "val")]  # as ultralytics reads them
+    assert read[0].class_to_idx == read[1].class_to_idx
+    assert (out / "train" / "dog" / "four.jpg").read_bytes() == (tmp_path / "four.jpg").read_bytes()
+
+
+def test_every_fifth_photograph_of_a_class_is_for_validation_and_no_name_leads_elsewhere(tmp_path):
+    (tmp_path / "in").mkdir()
+    for row in range(11):
+        (tmp_path / "in" / f"{row:02d}.jpg").write_bytes(b"never opened")
+    images = folder.unlabelled(tmp_path, ("..", "cat"))
+    table = torch.tensor([[0.9, 0.1]]).expand(11, 2)
+    found = labelling.Labelled(images, table, torch.ones(11, dtype=torch.bool), {}, "teacher tiny")
+    label_files.write(found, (table >= 0.5).numpy(), "ultralytics", tmp_path / "yolo")
+    assert sorted(path.name for path in (tmp_path / "yolo" / "val" / "%2E.").iterdir()) == [
+        "in%2F04.jpg",
+        "in%2F09.jpg",
+    ]
+    assert len(list((tmp_path / "yolo" / "train" / "%2E.").iterdir())) == 9
+
+
+@pytest.fixture
+def for_fiftyone(labelled, tmp_path):
+    out = tmp_path / "51"
+    label_files.write(labelled, labelling.chosen(labelled, HALF), "fiftyone", out)
+    return out
+
+
+def test_fiftyone_s_folder_leads_to_the_photographs_and_has_their_labels(for_fiftyone, tmp_path):
+    labels = json.loads((for_fiftyone / "labels.json").read_text())["labels"]
+    assert [each["label"] for each in labels["a b&c"]] == ["cat", 'a "b" <c>']
+    assert labels["a b&c"][0]["confidence"] == pytest.approx(0.9)
+    assert (labels["two"], len(labels)) == ([], 3)
+    assert (for_fiftyone / "data" / "four.jpg").read_bytes() == (tmp_path / "four.jpg").read_bytes()
+
+
+def test_photographs_that_fiftyone_cannot_tell_apart_are_refused(tmp_path):
+    for name in ("a.jpg", "a.png"):
+        (tmp_path / name).write_bytes(b"never opened")
+    images = folder.unlabelled(tmp_path, ("cat", "dog"))
+    found = labelling.Labelled(images, torch.rand(2, 2), torch.ones(2, dtype=torch.bool), {}, "teacher tiny")
+    with pytest.raises(UserError, match="two photographs are called a, but for their endings"):
+        label_folders.fiftyone(found, np.ones((2, 2), dtype=bool), tmp_path / "51")
+
+
+def test_fiftyone_reads_its_folder(for_fiftyone):
+    importers = pytest.importorskip("fiftyone.utils.data")
+    with importers.FiftyOneImageClassificationDatasetImporter(dataset_dir=str(for_fiftyone)) as importer:
+        found = {Path(file).name: [each.label for each in label.classifications] for file, _, label in importer}
+    assert found == {"a b&c.jpg": ["cat", 'a "b" <c>'], "four.jpg": ["dog"], "two.jpg": []}
+
+
+def test_a_folder_that_is_there_is_not_written_into(tmp_path):
+    (tmp_path / "yolo").mkdir()
+    with pytest.raises(UserError, match="makes a folder: name one that is not there yet"):
+        label_formats.format_of(tmp_path / "yolo", "ultralytics", overwrite=True)
+
+
+def test_every_format_is_offered_on_the_command_line():
+    offered = get_args(get_args(get_args(options.LabelFormat)[0])[0])
+    assert offered == (*label_files.FORMATS, *label_folders.FOLDERS)

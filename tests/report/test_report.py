@@ -60,6 +60,29 @@ def test_the_page_tells_what_the_folder_holds(run, page):
         assert f'<th scope="row">{stage}</th><td class="value">{total["images"]:.0f}' in page
 
 
+def test_figures_have_intervals_and_are_put_in_words(run, page):
+    assert ">95% interval<" in page
+    assert page.count(" … ") >= 4
+    assert "of the labels that are there, so many are found: student " in page
+    assert "mAP, student against zero-shot teacher: " in page
+    assert "positives, so that their average precision says little" in page
+
+
+def test_classes_with_few_positives_may_be_left_out_of_the_page(run, tmp_path):
+    copied = shutil.copytree(run, tmp_path / "run")
+    counts = read(copied).said
+    assert any("--min-positives 10 leaves them out" in line for line in counts)
+    with pytest.raises(UserError, match="fewer than two classes have so many"):
+        report.write(copied, min_positives=1000)
+    shutil.rmtree(copied / "scores")
+    facts = read(copied)
+    assert [line.metrics for line in facts.headline] == [line.metrics for line in read(run).headline]
+    assert {line.sure for line in facts.headline} == {""}
+    assert "95% interval" not in page_of.render(facts, [])
+    with pytest.raises(UserError, match="has kept no scores"):
+        report.write(copied, min_positives=2)
+
+
 def test_the_gallery_shows_the_largest_corrections_first(run):
     shown, why_not = corrections(run, read(run), 5)
     assert why_not == ""

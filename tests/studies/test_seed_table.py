@@ -46,6 +46,20 @@ def test_the_csv_has_mean_and_deviation_apart_and_nothing_where_nothing_is_known
     assert rows[2]["paper, %"] == "88.6000"
 
 
+def test_an_interval_is_its_two_ends_and_is_not_averaged():
+    columns = (Column("mAP"), Column("sure", ends="interval"), Column("gain", ends="difference"))
+    rows = (("full", ((50.0,), (40.04, 60.0), (1.0, -0.5, 2.5))), ("older", ((50.0, 51.0), (), ())))
+    table = SeedTable("t", "A table", columns, rows)
+    assert table.texts() == [
+        ["full", "1", "50.0", "40.0 … 60.0", "+1.0 (-0.5 … 2.5)"],
+        ["older", "2", "50.5 ± 0.7", "–", "–"],
+    ]
+    full, older = csv.DictReader(io.StringIO(table.as_csv()))
+    assert list(full)[2:] == ["mAP mean", "mAP deviation", "sure low", "sure high", "gain", "gain low", "gain high"]
+    assert list(full.values())[4:] == ["40.0400", "60.0000", "1.0000", "-0.5000", "2.5000"]
+    assert list(older.values())[4:] == [""] * 5
+
+
 def test_a_table_is_written_as_markdown_and_csv(tmp_path):
     TABLE.write(RunFolder(tmp_path))
     assert (tmp_path / "t.md").read_text() == TABLE.as_markdown()

@@ -76,9 +76,11 @@ def test_a_run_leaves_behind_what_it_promises(finished, recipe):
     found = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
     checkpoints = {f"checkpoints/{name}" for name in ("best.safetensors", "last.safetensors", "state.pt")}
     labels = {"labels/bias.json", *(f"labels/epoch-{epoch:03d}.parquet" for epoch in (0, 2, 3))}
-    assert (
-        found == {"recipe.toml", "run.json", "summary.json", "metrics.jsonl", "quarantine.csv"} | checkpoints | labels
-    )
+    measured = ("zero-shot-teacher-train", "first-pseudo-labels-train", "pseudo-labels-after-the-updates-train")
+    measured += ("zero-shot-teacher-test", "student-last-epoch-test", "student-chosen-epoch-test")
+    scores = {f"scores/{name}.parquet" for name in measured}
+    others = {"recipe.toml", "run.json", "summary.json", "metrics.jsonl", "quarantine.csv"}
+    assert found == others | checkpoints | labels | scores
     assert config.load(out / "recipe.toml") == recipe("train.epochs=4")
     description = json.loads((out / "run.json").read_text())
     assert description["command"] == "ccd-fast train …"
