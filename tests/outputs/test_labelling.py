@@ -377,4 +377,4 @@ def test_a_folder_that_is_there_is_not_written_into(tmp_path):
 
 def test_every_format_is_offered_on_the_command_line():
     offered = get_args(get_args(get_args(options.LabelFormat)[0])[0])
-    assert offered == (*label_files.FORMATS, *label_folders.FOLDERS)
+    assert offered == label_formats.NAMES == (*label_files.FORMATS, *label_folders.FOLDERS)
