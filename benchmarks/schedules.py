@@ -74,7 +74,7 @@ NOW = "all of them: the recipe as it is"
 GAINS: dict[str, tuple[str, ...]] = {
     ONCE_BEFORE: BEFORE,
     "its last epoch": (*BEFORE, "train.choose=last"),
-    "seven prompts": (*BEFORE, "teacher.templates=openai-imagenet-simple"),
+    "seven prompts": (*BEFORE, f"teacher.templates={json.dumps(config.load('folder').teacher.templates)}"),
     "a grid of 2x2 in the first labels": (*BEFORE, "labels.grid=2"),
     "a grid of 3x3": (*BEFORE, "labels.grid=3"),
     "six epochs, the head's rate 5e-3": (*BEFORE, "train.epochs=6", "train.head_learning_rate=5e-3"),
