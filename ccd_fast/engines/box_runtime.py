@@ -1,7 +1,7 @@
 """What runs the second half of a tower that looks once: boxes of maps to unit embeddings, in calls of one size.
 
-On a CPU it is exported and run by ONNX Runtime where the first half is; elsewhere PyTorch runs it, on the device: it is a
-pooling and a last layer.
+On a CPU it is exported and run by ONNX Runtime where the first half is; elsewhere PyTorch runs it, on the device: it is
+a pooling and a last layer.
 """
 
 from collections.abc import Callable

@@ -44,8 +44,8 @@ class MapTower:
 class BoxEmbeddings(nn.Module):
     """The second half of a tower: maps and boxes in, unit embeddings out.
 
-    Features are averaged by RoI-align (He et al., Mask R-CNN, 2017) over a grid of bins in the box, ``aligned``, with so
-    many samples a bin that of a box which is the whole view each lies in the middle of a cell.
+    Features are averaged by RoI-align (He et al., Mask R-CNN, 2017) over a grid of bins in the box, ``aligned``, with
+    so many samples a bin that of a box which is the whole view each lies in the middle of a cell.
 
     Attributes:
         width: D, numbers in a cell of the map.
@@ -72,7 +72,7 @@ class BoxEmbeddings(nn.Module):
         Returns:
             (M, E) float32 of length 1.
         """
-        cells = maps[:, : self.width * self.grid**2].unflatten(1, (self.width, self.grid, self.grid))
+        cells = maps[:, : self.width * self.grid**2].reshape(-1, self.width, self.grid, self.grid)
         owner, corners = boxes[:, :1], boxes[:, 1:]
         regions = torch.cat([owner, corners * self.grid], dim=1)
         pooled = roi_align(cells, regions, (self.bins, self.bins), 1.0, self.samples, True)
@@ -284,7 +284,7 @@ class _LastBlock(nn.Module):
         seen = block.ln_1(torch.cat([first, pooled.flatten(2).transpose(1, 2)], dim=1))
         first = first + block.ls_1(block.attn(seen[:, :1], seen, seen, need_weights=False)[0])
         first = self.ln_post((first + block.ls_2(block.mlp(block.ln_2(first))))[:, 0])
-        return first if self.proj is None else first @ self.proj
+        return first if self.proj is None else first @ self.proj  # type: ignore[no-any-return]
 
 
 class _Patches(nn.Module):

@@ -74,7 +74,7 @@ def whole_views(maps: int) -> torch.Tensor:
 
 
 def plain_roi_align(cells, box, bins, samples):
-    """RoI-align of one box, (D, n, n), sample by sample: bilinear, with the first and last cell drawn out to the edge."""
+    """RoI-align of one box, (D, n, n), sample by sample: bilinear, the outer cells drawn out to the edge."""
     side = cells.shape[-1]
     x0, y0, x1, y1 = (float(v) * side for v in box)
     out = np.zeros((cells.shape[0], bins, bins))
@@ -113,7 +113,7 @@ def test_the_box_of_the_whole_view_has_the_tower_s_own_embedding(tower, tmp_path
 
 
 def test_other_boxes_have_what_the_head_makes_of_their_features(tower, tmp_path):
-    """The head is the tower's own: a map that is, everywhere in the view, what a box has pooled has the box's embedding."""
+    """A map that is, everywhere in the view, what a box has pooled has that box's embedding."""
     pixels = pictures(3, tower.image_size)
     split, looks, boxes = halves(tower, tower.image_size, "torch", Store(tmp_path))
     maps, asked, half = looks.embed(pixels), some_boxes(3), split.boxes
@@ -201,7 +201,7 @@ def test_a_tower_without_a_map_says_so(vision, says):
 
 
 def test_a_view_that_patches_do_not_cover_says_so():
-    with pytest.raises(UserError, match="patches of 16 pixels do not cover a view of 100.*relabel.maps_size"):
+    with pytest.raises(UserError, match=r"patches of 16 pixels do not cover a view of 100.*relabel.maps_size"):
         map_tower(FAMILIES["ViT"](), 100)
 
 
