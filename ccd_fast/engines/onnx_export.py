@@ -59,25 +59,39 @@ def export(module: nn.Module, image_size: int, outputs: Sequence[str], file: Pat
         keep_weights: leave every parameter an initializer under its own name, so that a runtime can be given others.
     """
     pixels = torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8)
+    program = _exported(module, {"pixels": pixels}, {"pixels": VIEWS}, outputs, optimize=not keep_weights)
+    if keep_weights:
+        _fold_all_but_weights(program.model)
+    program.save(str(file))
+
+
+def export_boxes(module: nn.Module, numbers: int, file: Path) -> None:
+    """Write the second half of a tower that looks once: (B, numbers) maps and (M, 5) boxes to (M, E) embeddings."""
+    inputs = {"maps": torch.zeros((2, numbers)), "boxes": torch.tensor([[0, 0, 0, 1, 1], [1, 0, 0, 1, 1.0]])}
+    _exported(module, inputs, {"maps": VIEWS, "boxes": "boxes"}, ["embeddings"], optimize=True).save(str(file))
+
+
+def _exported(
+    module: nn.Module, inputs: dict[str, torch.Tensor], rows: dict[str, str], outputs: Sequence[str], optimize: bool
+) -> Any:
+    """Export a module; ``rows`` names the first dimension of each input, which can be any number."""
     # The exporter prints its progress and its own deprecations; neither is for the user.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module.eval(),
-            (pixels,),
+            tuple(inputs.values()),
             dynamo=True,
-            input_names=["pixels"],
+            input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_shapes={"pixels": {0: torch.export.Dim(VIEWS, min=1, max=65536)}},
+            dynamic_shapes={name: {0: torch.export.Dim(dim, min=1, max=65536)} for name, dim in rows.items()},
             opset_version=OPSET,
-            optimize=not keep_weights,
+            optimize=optimize,
             verbose=False,
         )
     if program is None:
         raise RuntimeError("the export to ONNX gave nothing")
-    if keep_weights:
-        _fold_all_but_weights(program.model)
-    program.save(str(file))
+    return program
 
 
 def _fold_all_but_weights(model: Any) -> None:

@@ -24,6 +24,7 @@ class ImageTower:
         mean: of each channel, for pixels in 0 … 1.
         std: of each channel, likewise.
         interpolation: filter of the resize to S.
+        gives: ``"embeddings"``, which an engine makes unit, or a ``"map"``, which it leaves as it is.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ImageTower:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: Literal["bilinear", "bicubic"]
+    gives: Literal["embeddings", "map"] = "embeddings"
 
     @cached_property
     def weights_hash(self) -> str:
@@ -51,6 +53,7 @@ class ImageTower:
             "mean": list(self.mean),
             "std": list(self.std),
             "interpolation": self.interpolation,
+            **({"gives": "map"} if self.gives == "map" else {}),
         }
 
 
@@ -76,7 +79,7 @@ class EngineSettings:
 
 
 class EmbedPixels(nn.Module):
-    """The contract of an engine as a module: uint8 pixels in, unit embeddings out."""
+    """The contract of an engine as a module: uint8 pixels in, unit embeddings out, or a map as it is."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -86,16 +89,17 @@ class EmbedPixels(nn.Module):
         super().__init__()
         self.tower = in_precision(with_first_query_only(tower.module), precision)
         self.dtype = DTYPES[precision]
+        self.unit = tower.gives == "embeddings"
         self.register_buffer("mean", 255 * torch.tensor(tower.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(tower.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Map (M, S, S, 3) uint8 to (M, D) float32 of length 1."""
+        """Map (M, S, S, 3) uint8 to (M, D) float32, of length 1 unless it is a map."""
         normalised = (pixels.float().permute(0, 3, 1, 2) - self.mean) / self.std  # TensorRT permutes no uint8
         embeddings = self.tower(normalised.to(self.dtype))
         if isinstance(embeddings, tuple):  # a CoCa's tower gives its tokens too
             embeddings = embeddings[0]
-        return normalize(embeddings.float(), dim=-1)
+        return normalize(embeddings.float(), dim=-1) if self.unit else embeddings.float()
 
 
 class ImageEngine(Protocol):

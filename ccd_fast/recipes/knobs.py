@@ -119,6 +119,11 @@ class RelabelKnobs(Section):
         description="the old label is the last one (moving), the mean of all so far (running) or the first (anchored)"
     )
     whole: bool = Field(description="the whole image is one of the crops")
+    teacher: Literal["crops", "maps"] = Field(
+        description="the teacher looks at crops, or once at each photograph: boxes are then pooled from its map"
+    )
+    maps_size: Pixels | Literal["native"] = Field(description="side of the view that maps are of, in pixels")
+    maps_gib: NonNegative = Field(description="most GiB of maps in the cache's folder, kept from run to run")
     settle: NonNegative = Field(description="updates end once one changes the labels by less than this on average")
     cache_mib: Natural = Field(description="most MiB for the scores of the last update's crops; 0 keeps none")
     cache_grid: Annotated[int, Ge(0), Le(1024)] = Field(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -11,12 +11,13 @@ import torch
 from ccd_fast import engines
 from ccd_fast.datasets import ImageSet, ObjectBoxes
 from ccd_fast.labels import CropCache, FirstLabels, PseudoLabels, Update, ViewChoice
+from ccd_fast.labels.from_maps import Maps, relabel_from_maps
 from ccd_fast.labels.relabel import relabel
 from ccd_fast.labels.view_choice import Cams
 from ccd_fast.labels.whole_images import score_whole_images
 from ccd_fast.machine import ALONE, Ranks
 from ccd_fast.recipes import Recipe
-from ccd_fast.recipes.knobs import ViewKnobs
+from ccd_fast.recipes.knobs import RelabelKnobs, ViewKnobs
 from ccd_fast.runs import Stage
 from ccd_fast.student import PixelClassifier, Student, predict
 from ccd_fast.student import engine as student_engine
@@ -24,6 +25,7 @@ from ccd_fast.student.cam import activity_threshold
 from ccd_fast.student.reading import Reading
 from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
 from ccd_fast.teacher.checked_engines import open_checked
+from ccd_fast.teacher.maps import MapTeacher
 from ccd_fast.training.memory import Memory
 from ccd_fast.views import ViewBackend, open_backend
 
@@ -67,6 +69,9 @@ class StandardPasses:
         self.tower = clip.tower if memory is None else None
         self.precision = settings.precision
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
+        self.maps = None
+        if recipe.relabel.teacher == "maps":
+            self.maps = open_maps(clip, engine.runtime, settings, embeddings, recipe.relabel)
         self.engine = {
             "runtime": engine.runtime,
             "key": engine.key,
@@ -113,6 +118,8 @@ class StandardPasses:
         limit = recipe.labels.entropy_limit(len(images.class_names))
         again = (limit, recipe.bias.min_count) if recipe.bias.debias and recipe.bias.again else None
         update = Update(recipe.labels.floor, recipe.weight_of_the_old(epoch), again)
+        if self.maps is not None:
+            return relabel_from_maps(images, self.reading, self.maps, seer, labels, looks, update, stage)
         return relabel(images, self.reading, self.teacher, seer, labels, looks, update, stage, self.cache)
 
     def cells(self, images: ImageSet, labels: PseudoLabels, stage: Stage) -> dict[int, str]:
@@ -123,6 +130,15 @@ class StandardPasses:
         looks = ViewChoice(views, self.recipe.relabel, Cams(0, 1.0), of_all, (self.recipe.seed, 0), None)
         update = Update(knobs.floor, knobs.whole_weight)
         return relabel(images, self.reading, self.teacher, None, labels, looks, update, stage)
+
+
+def open_maps(
+    clip: Clip, runtime: str, settings: engines.EngineSettings, classes: torch.Tensor, knobs: RelabelKnobs
+) -> Maps:
+    """Open the teacher that looks once, on the runtime of the one that looks at crops."""
+    size = clip.tower.image_size if knobs.maps_size == "native" else knobs.maps_size
+    teacher = MapTeacher(clip, size, replace(settings, runtime=runtime), engines.Store(), classes)
+    return Maps(teacher, engines.default_folder() / "maps", knobs.maps_gib)
 
 
 def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int) -> torch.Tensor:
