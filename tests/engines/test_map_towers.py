@@ -131,6 +131,14 @@ def test_other_boxes_have_what_the_head_makes_of_their_features(tower, tmp_path)
     assert apart.max() < 0.9999, "two boxes of a photograph are not one"
 
 
+OFTEN = ("CNN of timm", "ViT")
+"""Families whose export is tried in every run of the tests; all in ``make test-deep``."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "tower", [pytest.param(name, marks=() if name in OFTEN else pytest.mark.deep) for name in FAMILIES], indirect=True
+)
 def test_exported_halves_agree_with_torch(tower, cache):
     pixels, asked = pictures(3, tower.image_size), some_boxes(3)
     _, looks, boxes = halves(tower, tower.image_size, "torch", Store(cache))
