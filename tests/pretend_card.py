@@ -199,6 +199,8 @@ def pretend_card() -> Iterator[None]:
         patch.setattr(cupy_kernels, "available", lambda: True)
         for kernel in ("score", "update", "cam_boxes", "crop_resize"):
             patch.setattr(cupy_kernels, kernel, _by_twin(kernel))
+        host = torch.Generator
+        patch.setattr(torch, "Generator", lambda device=None: host())
         patch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
         patch.setattr(torch.inference_mode, "__enter__", _without_gradients)
         overwrite = torch.__future__.get_overwrite_module_params_on_conversion()

@@ -90,9 +90,9 @@ def label(
         raise UserError("--classes FILE is needed, a text file of class names, one a line; or --run RUN")
     if run is not None and (own := [name for name, value in given.items() if value]):
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
-    Source(dataset, data_root, classes).check()  # before anything large is loaded
     if run is not None:
         refuse_no_run(run)
+    Source(dataset, data_root, classes).check()  # before anything large is loaded
 
     import numpy as np
 

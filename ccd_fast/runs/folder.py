@@ -253,7 +253,8 @@ def _write(target: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = target.with_name(f".{target.name}.tmp")
     try:
-        target.parent.mkdir(exist_ok=True)
+        if (target.parent.parent / "run.json").is_file():
+            target.parent.mkdir(exist_ok=True)  # runs made before have no scores/
         write(temporary)
         temporary.chmod(0o644)  # safetensors keeps its files from everyone else
         with temporary.open("rb+") as handle:

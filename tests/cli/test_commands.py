@@ -43,7 +43,7 @@ def test_every_command_explains_itself_with_an_example(ccd, command):
     ("words", "said"),
     [
         (["trane"], "No such command 'trane'. Did you mean 'train'? (ccd-fast --help)"),
-        (["train", "--owt", "x"], "No such option: --owt (Possible options: --out, --overwrite"),
+        (["train", "--owt", "x"], "No such option: --owt (Possible options: --known, --out, --overwrite"),
         (
             ["train", "--epochs", "3"],
             "no option --epochs: it is a knob of the recipe: --set train.epochs=… (",
@@ -90,8 +90,13 @@ def test_ctrl_c_says_how_to_go_on(ccd, photo_folder, tiny_clip, tmp_path, monkey
     source = ["--data-root", photo_folder, "--classes", photo_folder / "classes.txt", "--teacher", tiny_clip]
     code, _, err = ccd("train", *source, "--out", tmp_path / "my run")
     assert (code, err) == (130, "ccd-fast: interrupted\n")  # before there is a run
-    (tmp_path / "my run").mkdir()
-    (tmp_path / "my run" / "recipe.toml").touch()
+
+    def interrupt_of_a_run(*arguments, **options):
+        (tmp_path / "my run").mkdir()
+        (tmp_path / "my run" / "recipe.toml").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ccd_fast.training.train", interrupt_of_a_run)
     code, _, err = ccd("train", *source, "--out", tmp_path / "my run")
     assert code == 130
     assert f"go on with `ccd-fast train --resume --out '{tmp_path / 'my run'}'`" in err

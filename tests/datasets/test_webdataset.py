@@ -176,16 +176,9 @@ def ccd(monkeypatch, capfd, cache):
 
 
 def scores(file):
-    """Give size and scores by class of each photograph of a COCO file, by its path in its shard, if it is in one."""
-    content = json.loads(file.read_text())
-    found = {
-        i["id"]: (i["file_name"].partition(".tar/")[2] or i["file_name"], i["width"], i["height"])
-        for i in content["images"]
-    }
-    by_image = {image: {} for image in found.values()}
-    for annotation in content["annotations"]:
-        by_image[found[annotation["image_id"]]][annotation["category_id"]] = annotation["score"]
-    return by_image
+    """Give labels and scores by class of each photograph of a table, by its path in its shard, if it is in one."""
+    rows = csv.DictReader(file.open(newline=""))
+    return {(path := row.pop("path")).partition(".tar/")[2] or path: row for row in rows}
 
 
 def test_the_method_on_shards_gives_the_labels_that_it_gives_on_files(photo_folder, tiny_clip, ccd, tmp_path):
@@ -213,11 +206,11 @@ def test_the_method_on_shards_gives_the_labels_that_it_gives_on_files(photo_fold
     code, out, err = ccd("predict", tmp_path / "run", tmp_path / "shards" / "test-0.tar", "--json")
     assert (code, len(out.splitlines())) == (2, 12)
     assert "test-0.tar/test-bad.jpg: not an image" in err
-    asked = ["label", *given, "--teacher", tiny_clip, "--format", "coco", "--out", tmp_path / "shards.json"]
+    asked = ["label", *given, "--teacher", tiny_clip, "--out", tmp_path / "shards.csv"]
     assert ccd(*asked)[0] == 2  # two are unreadable
-    files = ["--data-root", photo_folder, *classes, "--teacher", tiny_clip, "--format", "coco"]
-    assert ccd("label", *files, "--out", tmp_path / "files.json")[0] == 0
-    of_shards, of_files = (scores(tmp_path / name) for name in ("shards.json", "files.json"))
+    files = ["--data-root", photo_folder, *classes, "--teacher", tiny_clip]
+    assert ccd("label", *files, "--out", tmp_path / "files.csv")[0] == 0
+    of_shards, of_files = (scores(tmp_path / name) for name in ("shards.csv", "files.csv"))
     assert len(of_files) == 36
     assert of_shards == of_files
     code, out, _ = ccd("verify", *given)

@@ -204,9 +204,9 @@ def test_boxes_of_the_data_set_stand_by_image(images):
     [
         (None, "no such file"),
         ("path,class,x0,y0,x1\n", "no column 'y1'"),
-        ("path,class,x0,y0,x1,y1\n{path},cat,1,2,x,4\n", "row 2: .* must be numbers"),
+        ("path,class,x0,y0,x1,y1\n{path},cat,1,2,x,4\n", "row 2: x1 is 'x', not a number"),
         ("path,class,x0,y0,x1,y1\n{path},cat,5,2,3,4\n", "row 2: x0 must be below x1"),
-        ("path,class,x0,y0,x1,y1\n{path},cat,nan,2,3,4\n", "row 2: x0 must be below x1"),
+        ("path,class,x0,y0,x1,y1\n{path},cat,nan,2,3,4\n", "row 2: x0 is 'nan', not a number"),
         ("path,class,x0,y0,x1,y1\ngone.jpg,cat,1,2,3,4\n", "none of its paths is a train image"),
     ],
 )

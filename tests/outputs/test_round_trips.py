@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ccd_fast.cli import predict
 from ccd_fast.datasets.folder import read_class_names, unlabelled
 from ccd_fast.datasets.known import read_truth
 from ccd_fast.datasets.listing import find_images
@@ -91,14 +90,8 @@ def test_labels_are_read_back_under_any_names(tmp_path, given_names):
     interface = ElementTree.fromstring(label_files.label_studio_config(class_names))
     assert [choice.get("value") for choice in interface.iter("Choice")] == list(class_names)
 
-    probabilities = {root / path: row.tolist() for path, row in zip(paths, table, strict=True)}
-    predicted = pyarrow.parquet.read_table(io.BytesIO(predict.as_parquet(probabilities, class_names)))
-    assert predicted.column_names == ["path", *columns]
-    lines = predict.as_json_lines(probabilities, class_names).decode().split("\n")
+    lines = label_files.json_lines(labelled, decided).decode().split("\n")
     assert [list(json.loads(line)["probabilities"]) for line in lines if line] == [list(class_names)] * len(paths)
-    header, *body = csv.reader(io.StringIO(predict.as_csv(probabilities, class_names).decode(), newline=""))
-    assert header == ["path", *columns]
-    assert [row[0] for row in body] == [str(root / path) for path in paths]
 
 
 def test_a_photograph_that_could_not_be_read_is_not_read_back_as_one_without_labels(tmp_path):
