@@ -114,8 +114,11 @@ class RunFolder:
         Raises:
             RunError: the disk is full, or the folder cannot be written to.
         """
-        if self.ranks.leads:
-            _write(self.path / name, write)
+        if not self.ranks.leads:
+            return
+        if self.path.is_dir():
+            (self.path / name).parent.mkdir(exist_ok=True)  # runs made before have no scores/
+        _write(self.path / name, write)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
@@ -253,8 +256,6 @@ def _write(target: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = target.with_name(f".{target.name}.tmp")
     try:
-        if (target.parent.parent / "run.json").is_file():
-            target.parent.mkdir(exist_ok=True)  # runs made before have no scores/
         write(temporary)
         temporary.chmod(0o644)  # safetensors keeps its files from everyone else
         with temporary.open("rb+") as handle:

@@ -27,6 +27,8 @@ class Ccd:
         parts.set_aside(images, unreadable)
         told = None if parts.known is None else torch.from_numpy(parts.known)
         if told is not None:
+            has, lacks, of = (int(n) for n in ((told > 0).sum(), (told < 0).sum(), (told != 0).any(dim=1).sum()))
+            parts.stages.say(f"known: {has} labels that are there and {lacks} that are not, on {of} photographs")
             cast(FirstLabels, gathered).count_known(told)  # the published code's are refused with known labels
         labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
         labels.told = told

@@ -83,6 +83,6 @@ class Parts:
         if len(unreadable) / len(images) > allowed:
             raise UserError(
                 f"{images.root}: {len(unreadable)} {of_all} cannot be read, more than views.max_bad_frac = "
-                f"{allowed:g} allows; {where}; mend them, or allow more with --max-bad-frac"
+                f"{allowed:g} allows; {where}; mend them, or allow more with --set views.max_bad_frac=…"
             )
         self.stages.say(f"{len(unreadable)} {of_all} cannot be read: see quarantine.csv")
