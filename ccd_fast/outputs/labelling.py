@@ -85,7 +85,7 @@ def by_teacher(
     device: str = "cpu",
     dataset: str = "folder",
 ) -> Labelled:
-    """Label photographs by the teacher's scores of the whole images, debiased (sections 1 and 2).
+    """Label photographs by the teacher's debiased scores of the whole images, and of a grid's cells (section 2).
 
     Args:
         root: of the data set.
