@@ -3,6 +3,7 @@
 Everything here counts in shares of the photograph's width and height; only the last step knows pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,7 @@ class ViewChoice:
         size: tuple[int, int],
         key: tuple[int, int],
         objects: ObjectBoxes | None,
+        grids: Sequence[int] = (),
     ) -> None:
         """Draw what is random; the knobs have been through :func:`check`.
 
@@ -87,8 +89,10 @@ class ViewChoice:
             size: N images and C classes.
             key: seed and epoch, the key of what is random.
             objects: boxes that people drew, for the choices that need them.
+            grids: cells along a side, of several grids; none is the one of the knobs.
         """
         images, classes = size
+        self._cells = np.concatenate([grid_boxes(side) for side in grids or (views.grid,)])
         self.views, self.relabel, self.cams, self.objects = views, relabel, cams, objects
         self.asks_the_student = views.choice == "cam"
         self.view_size = cams.view_size
@@ -123,8 +127,7 @@ class ViewChoice:
         elif choice == "whole":
             owner, boxes = np.arange(size), np.tile([0.0, 0.0, 1.0, 1.0], (size, 1))
         elif choice == "grid":
-            cells = grid_boxes(self.views.grid)
-            owner, boxes = np.repeat(np.arange(size), len(cells)), np.tile(cells, (size, 1))
+            owner, boxes = np.repeat(np.arange(size), len(self._cells)), np.tile(self._cells, (size, 1))
         elif choice == "random" and self._random is not None:
             drawn = self._random[photographs.rows]
             owner, boxes = np.repeat(np.arange(size), drawn.shape[1]), drawn.reshape(-1, 4)

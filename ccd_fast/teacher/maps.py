@@ -24,7 +24,13 @@ class MapTeacher:
     """
 
     def __init__(
-        self, clip: Clip, view_size: int, settings: EngineSettings, store: Store, classes: torch.Tensor
+        self,
+        clip: Clip,
+        view_size: int,
+        settings: EngineSettings,
+        store: Store,
+        classes: torch.Tensor,
+        temperature: float = 1.0,
     ) -> None:
         """Split the tower and open both halves.
 
@@ -34,13 +40,14 @@ class MapTeacher:
             settings: of the engine; the runtime is named.
             store: where engines are kept.
             classes: (C, D) float32, rows of length 1.
+            temperature: that similarities are divided by.
 
         Raises:
             UserError: the tower has no map.
         """
         tower = map_tower(clip.tower, view_size)
         self.image_size, self.interpolation, self.numbers = view_size, clip.tower.interpolation, tower.numbers
-        self.classes, self.scale = classes.to(settings.device), clip.scale
+        self.classes, self.scale = classes.to(settings.device), clip.scale / temperature
         self._engine = engines.open_engine(tower.looks, settings, store)
         self._boxes = open_boxes(tower, settings, store)
         self._settings = settings

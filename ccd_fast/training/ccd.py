@@ -55,7 +55,7 @@ class Ccd:
     def _look_at_the_cells(self, state: State) -> bool:
         """Draw the first labels towards what the teacher sees in the cells (section 2)."""
         parts, images, labels = self.parts, self.parts.images, state.labels
-        if not parts.recipe.labels.grid or state.updated is not None:
+        if not parts.recipe.labels.grids or state.updated is not None:
             return False
         with parts.stages.stage("cells", len(images), parts.keeper("cells")) as stage:
             unreadable = parts.passes.cells(images, labels, stage)

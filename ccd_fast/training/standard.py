@@ -17,7 +17,7 @@ from ccd_fast.labels.view_choice import Cams
 from ccd_fast.labels.whole_images import score_whole_images
 from ccd_fast.machine import ALONE, Ranks
 from ccd_fast.recipes import Recipe
-from ccd_fast.recipes.knobs import RelabelKnobs, ViewKnobs
+from ccd_fast.recipes.knobs import ViewKnobs
 from ccd_fast.runs import Stage
 from ccd_fast.student import PixelClassifier, Student, predict
 from ccd_fast.student import engine as student_engine
@@ -63,7 +63,8 @@ class StandardPasses:
         self.recipe = recipe
         self.objects = objects
         self.reading = Reading(backend, ranks)
-        self.teacher = Teacher(clip, engine if memory is None else memory.engine(engine), embeddings.to(device))
+        seen = engine if memory is None else memory.engine(engine)
+        self.teacher = Teacher(clip, seen, embeddings.to(device), recipe.teacher.temperature)
         looks = recipe.looks_of_the_student(len(images))
         self.student_runtime = student_engine.choose(recipe.student.runtime, looks, torch.device(device).type)
         self.tower = clip.tower if memory is None else None
@@ -71,7 +72,7 @@ class StandardPasses:
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
         self.maps = None
         if recipe.relabel.teacher == "maps":
-            self.maps = open_maps(clip, engine.runtime, settings, embeddings, recipe.relabel)
+            self.maps = open_maps(clip, engine.runtime, settings, embeddings, recipe)
         self.engine = {
             "runtime": engine.runtime,
             "key": engine.key,
@@ -81,7 +82,7 @@ class StandardPasses:
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
         """Score the whole images; see :func:`ccd_fast.labels.whole_images.score_whole_images`."""
-        limit = self.recipe.labels.entropy_limit(len(images.class_names))
+        limit = self.recipe.entropy_limit(len(images.class_names))
         return score_whole_images(images, self.reading, self.teacher, limit, stage)
 
     def prepare(self, student: Student) -> None:
@@ -115,7 +116,7 @@ class StandardPasses:
         seer = self.at_work(student, size, stage)
         key, of_all = (recipe.seed, epoch), (len(images), len(images.class_names))
         looks = ViewChoice(recipe.views, recipe.relabel, Cams(size, tau), of_all, key, self.objects)
-        limit = recipe.labels.entropy_limit(len(images.class_names))
+        limit = recipe.entropy_limit(len(images.class_names))
         again = (limit, recipe.bias.min_count) if recipe.bias.debias and recipe.bias.again else None
         update = Update(recipe.labels.floor, recipe.weight_of_the_old(epoch), again)
         if self.maps is not None:
@@ -123,21 +124,23 @@ class StandardPasses:
         return relabel(images, self.reading, self.teacher, seer, labels, looks, update, stage, self.cache)
 
     def cells(self, images: ImageSet, labels: PseudoLabels, stage: Stage) -> dict[int, str]:
-        """Draw the first labels towards what the teacher sees in the cells of a grid, as an update does."""
+        """Draw the first labels towards what the teacher sees in the cells of the grids, as an update does."""
         knobs = self.recipe.labels
-        views = self.recipe.views.model_copy(update={"choice": "grid", "grid": knobs.grid})
+        views = self.recipe.views.model_copy(update={"choice": "grid"})
         of_all = (len(images), len(images.class_names))
-        looks = ViewChoice(views, self.recipe.relabel, Cams(0, 1.0), of_all, (self.recipe.seed, 0), None)
+        looks = ViewChoice(views, self.recipe.relabel, Cams(0, 1.0), of_all, (self.recipe.seed, 0), None, knobs.grids)
         update = Update(knobs.floor, knobs.whole_weight)
         return relabel(images, self.reading, self.teacher, None, labels, looks, update, stage)
 
 
 def open_maps(
-    clip: Clip, runtime: str, settings: engines.EngineSettings, classes: torch.Tensor, knobs: RelabelKnobs
+    clip: Clip, runtime: str, settings: engines.EngineSettings, classes: torch.Tensor, recipe: Recipe
 ) -> Maps:
     """Open the teacher that looks once, on the runtime of the one that looks at crops."""
+    knobs = recipe.relabel
     size = clip.tower.image_size if knobs.maps_size == "native" else knobs.maps_size
-    teacher = MapTeacher(clip, size, replace(settings, runtime=runtime), engines.Store(), classes)
+    own = replace(settings, runtime=runtime)
+    teacher = MapTeacher(clip, size, own, engines.Store(), classes, recipe.teacher.temperature)
     return Maps(teacher, engines.default_folder() / "maps", knobs.maps_gib)
 
 

@@ -30,7 +30,7 @@ class NotFiniteError(ArithmeticError):
     """The loss of a step, or a gradient, is not finite; the student is as it was before the step."""
 
 
-def adam(student: Student, knobs: TrainKnobs) -> torch.optim.Adam:
+def adam(student: Student, knobs: TrainKnobs, images: int) -> torch.optim.Adam:
     """Make the optimiser, with a learning rate of its own for the backbone and for the 1x1 convolution.
 
     It is the fused one: on the CPU 2 to 8 times as fast as torch's loop over the weights
@@ -40,7 +40,7 @@ def adam(student: Student, knobs: TrainKnobs) -> torch.optim.Adam:
     student.backbone.requires_grad_(not knobs.freezes_the_backbone)
     groups = [
         {"params": list(student.backbone.parameters()), "lr": knobs.backbone_learning_rate},
-        {"params": list(student.head.parameters()), "lr": knobs.head_learning_rate},
+        {"params": list(student.head.parameters()), "lr": knobs.head_rate(images)},
     ]
     return torch.optim.Adam(groups, fused=True)
 
@@ -132,7 +132,7 @@ class Trainer:
         """Make the optimiser for a student, on the device where the student is.
 
         Of several processes each has a part of every batch: their gradients are averaged before the step.
-        ``image_size`` is the side of the views, in pixels; ``images`` are those of an epoch, for the schedule.
+        ``image_size`` is the side of the views, in pixels; ``images`` are those of an epoch, for rates and schedule.
 
         Raises:
             UserError: the precision, or the compilation, cannot be had there.
@@ -157,7 +157,7 @@ class Trainer:
                 student.backbone = convert_sync_batchnorm(student.backbone)
         self.average = ModelEmaV3(student, knobs.ema, use_warmup=True) if knobs.ema else None
         self.judged: Student = student if self.average is None else self.average.module
-        self.optimizer = adam(student, knobs)
+        self.optimizer = adam(student, knobs, images)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._steps = knobs.epochs * math.ceil(images / knobs.batch_size) if knobs.schedule == "cosine" else 0
         self.taken = 0
