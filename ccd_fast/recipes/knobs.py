@@ -128,9 +128,14 @@ class RelabelKnobs(Section):
         description="the teacher looks at crops, or once at each photograph: boxes are then pooled from its map"
     )
     maps_size: Pixels | Literal["native"] = Field(description="side of the view that maps are of, in pixels")
-    maps_gib: NonNegative = Field(description="most GiB of maps in the cache's folder, kept from run to run")
+    maps_gib: NonNegative = Field(
+        description="most GiB of maps in the cache's folder, kept from run to run; others are computed anew"
+    )
+    student: Literal["pass", "training"] = Field(
+        description="CAMs are those of a pass of the student before the update, or of the training steps as they came"
+    )
     settle: NonNegative = Field(description="updates end once one changes the labels by less than this on average")
-    cache_mib: Natural = Field(description="most MiB for the scores of the last update's crops; 0 keeps none")
+    cache_mib: Natural = Field(description="most MiB for the scores of the last update's crops; 0, and maps, keep none")
     cache_grid: Annotated[int, Ge(0), Le(1024)] = Field(
         description="boxes grow outward to a grid of so many pixels of the view, to move less often; 0 is off"
     )
@@ -290,6 +295,8 @@ class Recipe(Section):
 
     def looks_of_the_student(self, images: int) -> int:
         """Count the views of a run's label updates: one an image and update, and one each time that tau is set."""
+        if self.relabel.student == "training":
+            return 0
         updates = sum(map(self.updates_labels, range(self.train.epochs)))
         thresholds = updates if self.relabel.tau == "every" else min(updates, 1)
         return images * (updates + thresholds)

@@ -59,6 +59,7 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
         ("relabel.settle", recipe.relabel.settle, 0.0),
         ("relabel.average", recipe.relabel.average, "moving"),
         ("relabel.teacher", recipe.relabel.teacher, "crops"),
+        ("relabel.student", recipe.relabel.student, "pass"),
         ("relabel.whole", recipe.relabel.whole, False),
         ("relabel.cache_mib", recipe.relabel.cache_mib, 0),
         ("relabel.cache_grid", recipe.relabel.cache_grid, 0),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from ccd_fast import engines
 from ccd_fast.datasets import ImageSet, ObjectBoxes
 from ccd_fast.labels import CropCache, FirstLabels, PseudoLabels, Update, ViewChoice
 from ccd_fast.labels.from_maps import Maps, relabel_from_maps
+from ccd_fast.labels.map_store import beyond_budget
 from ccd_fast.labels.relabel import relabel
+from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.labels.view_choice import Cams
 from ccd_fast.labels.whole_images import score_whole_images
 from ccd_fast.machine import ALONE, Ranks
@@ -60,6 +63,12 @@ class StandardPasses:
             embeddings,
             partial(first_views, images, clip, backend),
         )
+        self.engine: dict[str, Any] = {
+            "runtime": engine.runtime,
+            "key": engine.key,
+            "batch_size": engine.batch_size,
+            "parity": asdict(parity) if parity else None,
+        }
         self.recipe = recipe
         self.objects = objects
         self.reading = Reading(backend, ranks)
@@ -71,14 +80,13 @@ class StandardPasses:
         self.precision = settings.precision
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
         self.maps = None
+        self.looks = None
         if recipe.relabel.teacher == "maps":
-            self.maps = open_maps(clip, engine.runtime, settings, embeddings, recipe)
-        self.engine = {
-            "runtime": engine.runtime,
-            "key": engine.key,
-            "batch_size": engine.batch_size,
-            "parity": asdict(parity) if parity else None,
-        }
+            self.maps, facts = open_maps(clip, engine.runtime, settings, embeddings, recipe, images, backend)
+            self.looks = self.maps.teacher.tower.looks
+            self.engine["maps"] = facts
+            if line := beyond_budget(len(images), self.maps.teacher.numbers, self.maps.gib):
+                say(line)
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
         """Score the whole images; see :func:`ccd_fast.labels.whole_images.score_whole_images`."""
@@ -109,13 +117,20 @@ class StandardPasses:
         return activity_threshold(seen.probabilities[seen.readable], self.recipe.relabel.k, self.recipe.relabel.min_tau)
 
     def relabel(
-        self, student: Student, images: ImageSet, labels: PseudoLabels, tau: float, epoch: int, stage: Stage
+        self,
+        student: Student,
+        images: ImageSet,
+        labels: PseudoLabels,
+        tau: float,
+        epoch: int,
+        stage: Stage,
+        kept: TrainingBoxes | None = None,
     ) -> dict[int, str]:
         """Update the labels; see :func:`ccd_fast.labels.relabel.relabel`."""
         recipe, size = self.recipe, self.recipe.student.relabel_size
-        seer = self.at_work(student, size, stage)
+        seer = None if kept is not None else self.at_work(student, size, stage)
         key, of_all = (recipe.seed, epoch), (len(images), len(images.class_names))
-        looks = ViewChoice(recipe.views, recipe.relabel, Cams(size, tau), of_all, key, self.objects)
+        looks = ViewChoice(recipe.views, recipe.relabel, Cams(size, tau, kept), of_all, key, self.objects)
         limit = recipe.entropy_limit(len(images.class_names))
         again = (limit, recipe.bias.min_count) if recipe.bias.debias and recipe.bias.again else None
         update = Update(recipe.labels.floor, recipe.weight_of_the_old(epoch), again)
@@ -130,25 +145,43 @@ class StandardPasses:
         of_all = (len(images), len(images.class_names))
         looks = ViewChoice(views, self.recipe.relabel, Cams(0, 1.0), of_all, (self.recipe.seed, 0), None, knobs.grids)
         update = Update(knobs.floor, knobs.whole_weight)
+        if self.maps is not None:
+            return relabel_from_maps(images, self.reading, self.maps, None, labels, looks, update, stage)
         return relabel(images, self.reading, self.teacher, None, labels, looks, update, stage)
 
 
 def open_maps(
-    clip: Clip, runtime: str, settings: engines.EngineSettings, classes: torch.Tensor, recipe: Recipe
-) -> Maps:
-    """Open the teacher that looks once, on the runtime of the one that looks at crops."""
-    knobs = recipe.relabel
+    clip: Clip,
+    runtime: str,
+    settings: engines.EngineSettings,
+    classes: torch.Tensor,
+    recipe: Recipe,
+    images: ImageSet,
+    backend: ViewBackend,
+) -> tuple[Maps, dict[str, Any]]:
+    """Open the teacher that looks once, on the runtime of the one that looks at crops, and compare it with PyTorch.
+
+    Returns:
+        It, and what ``run.json`` says of it.
+
+    Raises:
+        UserError: the tower has no map.
+        RunError: its engines are beyond the limits of their precision.
+    """
+    knobs, store = recipe.relabel, engines.Store()
     size = clip.tower.image_size if knobs.maps_size == "native" else knobs.maps_size
     own = replace(settings, runtime=runtime)
-    teacher = MapTeacher(clip, size, own, engines.Store(), classes, recipe.teacher.temperature)
-    return Maps(teacher, engines.default_folder() / "maps", knobs.maps_gib)
+    teacher = MapTeacher(clip, size, own, store, classes, recipe.teacher.temperature)
+    parity = teacher.parity(partial(first_views, images, clip, backend, size=size), store)
+    facts = {"image_size": size, "numbers": teacher.numbers, "parity": asdict(parity) if parity else None}
+    return Maps(teacher, engines.default_folder() / "maps", knobs.maps_gib), facts
 
 
-def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int) -> torch.Tensor:
-    """Give the teacher's views of the first images that can be read, for the check of its engine."""
+def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int, size: int = 0) -> torch.Tensor:
+    """Give the teacher's views of the first images that can be read, for a check of its engine; 0 is its own size."""
     rows = np.arange(min(count, len(images)))
     photographs = backend.decode(images.files(rows), rows)
-    return backend.whole(photographs, clip.tower.image_size, clip.tower.interpolation)
+    return backend.whole(photographs, size or clip.tower.image_size, clip.tower.interpolation)
 
 
 def view_backend(knobs: ViewKnobs, device: str = "cpu") -> ViewBackend:
