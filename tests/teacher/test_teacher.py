@@ -122,7 +122,7 @@ def test_twins_among_many_classes_are_found_in_blocks(monkeypatch):
     whole = twins.twins(classes, 4.0, 5)
     monkeypatch.setattr(twins, "TWIN_BLOCK", 32)
     monkeypatch.setattr(twins, "TWIN_PAIRS", 3)
-    assert twins(classes, 4.0, 5) == whole
+    assert twins.twins(classes, 4.0, 5) == whole
     assert [(pair.first, pair.second) for pair in whole[1][:2]] == [(7, 290), (149, 150)]
     first, second = torch.triu_indices(300, 300, offset=1)
     odds = torch.exp(4.0 * (classes[first].double() - classes[second].double()).norm(dim=1) / 4)
