@@ -107,7 +107,7 @@ def test_the_speeds_that_are_told_are_measured_ones():
     best = max(row["images_per_second"] for row in engine["rows"] if row["runtime"] == "onnxruntime")
     assert f"sees [{best:.0f} pictures a second]" in README
     rows = {
-        row[0]: row[1] for row in rows_of((ROOT / "docs" / "SCALE.md").read_text(encoding="utf-8"), "| | images/s |")
+        row[0]: row[1] for row in rows_of((ROOT / "docs" / "RUNS.md").read_text(encoding="utf-8"), "| | images/s |")
     }
     decode = next(
         r["per_s"] for r in of_file("cpu-decode.json")["results"] if (r["backend"], r["task"]) == ("dali", "decode")
