@@ -133,9 +133,9 @@ def test_synonyms_nearly_coincide_and_the_classes_of_coco_do_not(shared):
     clip = teacher.load_clip(str(shared / "models" / "mini-clip"))
     names = (shared / "data" / "coco592" / "classes.txt").read_text().split("\n")
     names = [name for name in names if name]
-    assert twins(teacher.class_embeddings(clip, names, ["a photo of the {}"]), clip.scale, 9) == (0, [])
+    assert twins.twins(teacher.class_embeddings(clip, names, ["a photo of the {}"]), clip.scale, 9) == (0, [])
     names += ["television", "bike", "mobile phone"]
-    _, found = twins(teacher.class_embeddings(clip, names, ["a photo of the {}"]), clip.scale, 9)
+    _, found = twins.twins(teacher.class_embeddings(clip, names, ["a photo of the {}"]), clip.scale, 9)
     pairs = {frozenset((names[t.first], names[t.second])) for t in found}
     assert pairs == {frozenset(p) for p in (("tv", "television"), ("bicycle", "bike"), ("cell phone", "mobile phone"))}
 
