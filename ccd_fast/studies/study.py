@@ -119,6 +119,7 @@ def compare(study: Study, names: Sequence[str], frozen: bool = False) -> SeedTab
     full = study.recipe_of(study.seeds[0])
     rows = comparison.variants(full, names, frozen)
     images, test = study.source.load("train"), study.source.load("test")
+    comparison.refuse_without_labels(names, study.source, images)
     told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives, comparison.TOLD_OF_LABELS)
     told += comparison.notes(full, names, frozen)
 

@@ -29,6 +29,7 @@ from ccd_fast.student.reading import Reading
 from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
 from ccd_fast.teacher.checked_engines import open_checked
 from ccd_fast.teacher.maps import MapTeacher
+from ccd_fast.training.kept_views import KeptViews
 from ccd_fast.training.memory import Memory
 from ccd_fast.views import ViewBackend, open_backend
 
@@ -71,6 +72,8 @@ class StandardPasses:
         }
         self.recipe = recipe
         self.objects = objects
+        if memory is not None and torch.device(device).type == "cpu":
+            backend = KeptViews(backend, memory, f"up to {recipe.views.max_megapixels:g} MP")
         self.reading = Reading(backend, ranks)
         seen = engine if memory is None else memory.engine(engine)
         self.teacher = Teacher(clip, seen, embeddings.to(device), recipe.teacher.temperature)

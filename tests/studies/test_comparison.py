@@ -44,7 +44,8 @@ def test_rows_stand_in_their_groups_with_ccd_in_three_of_them(tmp_path):
         ("annotation-free", "CCD"),
     ]
     texts = {row[0]: row[1:] for row in table.texts()}
-    assert texts["CDUL"] == ["2", "50.0 ± 0.0", "49.0 ± 0.0", "51.0 ± 0.0", "25.0 ± 0.0", "2.0 ± 0.0", "8 ± 0", "88.6"]
+    figures = ["50.0 ± 0.0", "–", "–", "49.0 ± 0.0", "51.0 ± 0.0", "25.0 ± 0.0", "2.0 ± 0.0", "8 ± 0", "88.6"]
+    assert texts["CDUL"] == ["2", *figures]
     assert texts["zero-shot teacher"][:2] == ["2", "48.0 ± 0.0"]
     assert texts["CCD, with part of the labels"][-1] == "–"
     markdown = table.as_markdown().splitlines()
@@ -107,6 +108,12 @@ def test_two_systems_are_compared_and_finished_ones_are_kept(photo_folder, tiny_
     again = compare(study, ["an", "asl"], frozen=True)
     assert again.texts() == table.texts()
     assert "2 of 2 trainings are finished already" in said.getvalue()
+    only_test = tmp_path / "test-only.csv"
+    lines = study.source.truth.read_text().splitlines()
+    only_test.write_text("\n".join(line for line in lines if ",train," not in line) + "\n")
+    unlabelled = dataclasses.replace(study, source=dataclasses.replace(study.source, truth=only_test))
+    with pytest.raises(UserError, match=r"bce, llr learn from known labels .*: give --truth FILE, or --systems an$"):
+        compare(unlabelled, ["bce", "llr", "an"], frozen=True)
     without = dataclasses.replace(study, source=dataclasses.replace(study.source, truth=None))
     with pytest.raises(UserError, match="needs known labels"):
         compare(without, ["an"], frozen=True)
