@@ -34,6 +34,10 @@ COLUMNS = (
     Column("seconds an epoch"),
     Column("seconds", digits=0),
 )
+OF_CCD = ("ccd", "ccd-partial", "ccd-one-positive")
+GRID = 32
+"""Pixels of the grid that boxes grow to in a frozen table, where the recipe has none: rows, seeds and epochs then share
+most of their crops, which are all that is left to compute. A map of the usual backbones has cells of as many."""
 TOLD_OF_LABELS = "whose labels measure what is learned from, and are learned from by the groups that say so"
 
 
@@ -53,7 +57,15 @@ def variants(recipe: Recipe, names: Collection[str], frozen: bool = False) -> di
     if frozen and recipe.train.freezes_the_backbone:
         raise UserError("--frozen: train.backbone_learning_rate=0 freezes the backbone already; leave one out")
     more = FROZEN if frozen else ()
-    return {title: (*own, *more) for name, (title, _, own) in ROWS.items() if name in names}
+    of_ccd = (*more, f"relabel.cache_grid={GRID}") if frozen and _grows_boxes(recipe) else more
+    return {
+        title: (*own, *(of_ccd if name in OF_CCD else more)) for name, (title, _, own) in ROWS.items() if name in names
+    }
+
+
+def _grows_boxes(recipe: Recipe) -> bool:
+    """Tell whether a frozen table has boxes grow to its own grid: where the recipe has them anywhere."""
+    return recipe.views.choice == "cam" and not recipe.relabel.cache_grid
 
 
 def refuse_without_labels(names: Collection[str], source: Source, images: ImageSet) -> None:
@@ -137,6 +149,11 @@ def notes(recipe: Recipe, names: Collection[str], frozen: bool) -> list[str]:
             "The student's backbone is frozen, weights and BatchNorm statistics, in every row. Rows remember each "
             "other's features, so that their seconds depend on their order."
         )
+        if told & set(OF_CCD) and _grows_boxes(recipe):
+            found.append(
+                f"CCD's boxes grow to a grid of {GRID} pixels of the view in this frozen table, so that its rows share "
+                "crops; relabel.cache_grid=1 leaves the boxes as they are."
+            )
     return found
 
 

@@ -126,8 +126,11 @@ def compare(study: Study, names: Sequence[str], frozen: bool = False) -> SeedTab
     def table(done: Sequence[Cell]) -> SeedTable:
         return comparison.table(done, study.source.dataset, told)
 
-    plan = study.plan(Memory(half_of_what_is_free()) if frozen else None)
-    return table(cells.run_cells(plan, rows, study.seeds, lambda done: study.write([table(done)], done)))
+    memory = Memory(half_of_what_is_free()) if frozen else None
+    done = cells.run_cells(study.plan(memory), rows, study.seeds, lambda done: study.write([table(done)], done))
+    if memory is not None:
+        study.stages.say(memory.told())
+    return table(done)
 
 
 def reproduce(study: Study) -> SeedTable:

@@ -39,6 +39,7 @@ class Memory:
         used: bytes that are kept.
         asked: rows that were asked for.
         found: how many of them were there.
+        refused: times that a row could not be kept, as the budget was used up.
         views: whole views, (S, S, 3) uint8, by backend, file, side and filter; see
             :class:`ccd_fast.training.kept_views.KeptViews`.
         facts: height and width of each photograph, by backend and file, or why it cannot be read.
@@ -47,7 +48,7 @@ class Memory:
     def __init__(self, budget: int) -> None:
         """Start empty."""
         self.budget = budget
-        self.used = self.asked = self.found = 0
+        self.used = self.asked = self.found = self.refused = 0
         self.views: dict[tuple[str, Path, int, str], torch.Tensor] = {}
         self.facts: dict[tuple[str, Path], list[int] | str] = {}
         self._rows: dict[bytes, torch.Tensor] = {}
@@ -89,10 +90,17 @@ class Memory:
                 self._keep(digests[place], row)
         return torch.stack([row for row in known if row is not None])
 
+    def told(self) -> str:
+        """Say how many rows had not to be computed, and whether there was room for all."""
+        line = f"{self.found:,} of {self.asked:,} views had been seen before; {self.used / 2**30:.1f} GiB kept"
+        full = f"; {self.refused:,} more did not fit into {self.budget / 2**30:.1f} GiB" if self.refused else ""
+        return line + full
+
     def has_room_for(self, row: torch.Tensor) -> bool:
         """Tell whether a row may be kept, and count it as kept if so."""
         has_room = self.used + row.nbytes <= self.budget
         self.used += row.nbytes if has_room else 0
+        self.refused += not has_room
         return has_room
 
     def _keep(self, digest: bytes, row: torch.Tensor) -> None:

@@ -60,6 +60,7 @@ def test_beyond_the_budget_rows_are_computed_again():
         assert torch.equal(memory.rows(rows, b"key", counting(calls)), 2 * rows)
     assert calls == [3, 1]
     assert memory.used == memory.budget
+    assert memory.told().startswith("2 of 6 views had been seen before; 0.0 GiB kept; 2 more did not fit")
 
 
 def test_features_belong_to_the_weights_that_made_them():
