@@ -16,7 +16,7 @@ def report(
     min_positives: options.MinPositives = 0,
     debug: options.Debug = False,
 ) -> None:
-    """Write a page on a run, `report.html` in its folder: labels with examples, results, what updates changed, time.
+    """Write a page on a run, `report.html` in its folder: labels with examples, results, changes, time.
 
     `train` and `demo` write it at their end. The page needs no network, and can be sent as it is: it holds small copies
     of the photographs that it shows.

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from test_docs import rows_of
 
+from ccd_fast.recipes import config
+
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8")
@@ -106,6 +108,9 @@ def test_the_speeds_that_are_told_are_measured_ones():
     engine = of_file("cpu-engine-vit-b-32.json")
     best = max(row["images_per_second"] for row in engine["rows"] if row["runtime"] == "onnxruntime")
     assert f"sees [{best:.0f} pictures a second]" in README
+    looks = 1 + sum(side**2 for side in config.load("folder").labels.grids)
+    assert looks == 14, "fourteen views, says the README"
+    assert f"a hundred photographs take {100 * looks / best:.0f} seconds" in README
     rows = {
         row[0]: row[1] for row in rows_of((ROOT / "docs" / "RUNS.md").read_text(encoding="utf-8"), "| | images/s |")
     }
