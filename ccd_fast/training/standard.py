@@ -23,7 +23,7 @@ from ccd_fast.student import PixelClassifier, Student, predict
 from ccd_fast.student import engine as student_engine
 from ccd_fast.student.cam import activity_threshold
 from ccd_fast.student.reading import Reading
-from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
+from ccd_fast.teacher import Clip, Teacher, anchors, class_embeddings, load_clip
 from ccd_fast.teacher.checked_engines import open_checked
 from ccd_fast.teacher.maps import MapTeacher
 from ccd_fast.training.memory import Memory
@@ -63,8 +63,14 @@ class StandardPasses:
         self.recipe = recipe
         self.objects = objects
         self.reading = Reading(backend, ranks)
+        beside, told = anchors.beside(
+            recipe.labels.anchors_for(len(images.class_names)), clip, images.prompt_names, embeddings, knobs.templates
+        )
+        if told:
+            say(told)
+        beside = None if beside is None else beside.to(device)
         seen = engine if memory is None else memory.engine(engine)
-        self.teacher = Teacher(clip, seen, embeddings.to(device), recipe.teacher.temperature)
+        self.teacher = Teacher(clip, seen, embeddings.to(device), knobs.temperature, beside)
         looks = recipe.looks_of_the_student(len(images))
         self.student_runtime = student_engine.choose(recipe.student.runtime, looks, torch.device(device).type)
         self.tower = clip.tower if memory is None else None
@@ -72,7 +78,7 @@ class StandardPasses:
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
         self.maps = None
         if recipe.relabel.teacher == "maps":
-            self.maps = open_maps(clip, engine.runtime, settings, embeddings, recipe)
+            self.maps = open_maps(clip, engine.runtime, settings, embeddings.to(device), recipe, beside)
         self.engine = {
             "runtime": engine.runtime,
             "key": engine.key,
@@ -82,7 +88,7 @@ class StandardPasses:
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
         """Score the whole images; see :func:`ccd_fast.labels.whole_images.score_whole_images`."""
-        limit = self.recipe.entropy_limit(len(images.class_names))
+        limit = self.recipe.entropy_limit(len(images.class_names) + self.teacher.anchors)
         return score_whole_images(images, self.reading, self.teacher, limit, stage)
 
     def prepare(self, student: Student) -> None:
@@ -134,13 +140,18 @@ class StandardPasses:
 
 
 def open_maps(
-    clip: Clip, runtime: str, settings: engines.EngineSettings, classes: torch.Tensor, recipe: Recipe
+    clip: Clip,
+    runtime: str,
+    settings: engines.EngineSettings,
+    classes: torch.Tensor,
+    recipe: Recipe,
+    beside: torch.Tensor | None,
 ) -> Maps:
     """Open the teacher that looks once, on the runtime of the one that looks at crops."""
     knobs = recipe.relabel
     size = clip.tower.image_size if knobs.maps_size == "native" else knobs.maps_size
     own = replace(settings, runtime=runtime)
-    teacher = MapTeacher(clip, size, own, engines.Store(), classes, recipe.teacher.temperature)
+    teacher = MapTeacher(clip, size, own, engines.Store(), classes, recipe.teacher.temperature, beside)
     return Maps(teacher, engines.default_folder() / "maps", knobs.maps_gib)
 
 
