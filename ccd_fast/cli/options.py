@@ -88,13 +88,15 @@ Version = Annotated[
     bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
-Recipe = Annotated[
-    str,
+BUILT_IN = (
+    "A built-in recipe (folder, demo; voc07, voc12, coco, nus, fast; paper-voc12, paper-voc07, paper-coco, paper-nus, "
+    "paper-voc12-official) or a TOML file"
+)
+Recipe = Annotated[str, typer.Option(metavar="NAME|FILE", autocompletion=completion.recipes, help=f"{BUILT_IN}.")]
+RecipeOfTheData = Annotated[
+    str | None,
     typer.Option(
-        metavar="NAME|FILE",
-        autocompletion=completion.recipes,
-        help="A built-in recipe (folder, demo, paper-voc12, paper-voc07, paper-coco, paper-nus, "
-        "paper-voc12-official) or a TOML file.",
+        metavar="NAME|FILE", autocompletion=completion.recipes, help=f"{BUILT_IN}; by default the data set's own."
     ),
 ]
 Set = Annotated[

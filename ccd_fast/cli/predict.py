@@ -48,8 +48,8 @@ def predict(
         typer.Option(
             min=0,
             max=1,
-            help="Classes from this probability on, and no others; by default the recipe's evaluate.threshold, 0.5 in "
-            "every built-in recipe.",
+            help="Classes from this probability on, and no others; by default the recipe's evaluate.threshold: in "
+            "most, one for each class that the run has chosen.",
         ),
     ] = None,
     ensemble: Annotated[
@@ -131,10 +131,10 @@ def predict(
         looks = teacher_looks.look(model.recipe, images, stages, device)
         table = teacher_looks.together(table, teacher_looks.debiased(run, model.recipe, looks.scores))
         readable, by = readable & looks.readable, f"{by} together with its teacher"
-    labelled = Labelled(images, table, readable, seen.unreadable, by)
-    limit = model.recipe.evaluate.threshold if threshold is None else threshold
-    least = 0.0 if top_k is not None and threshold is None else limit
-    decided = labelling.chosen(labelled, np.full(len(model.class_names), least, dtype=np.float32))
+    limits = model.thresholds(threshold).numpy()
+    labelled = Labelled(images, table, readable, seen.unreadable, by, limits)
+    least = np.zeros_like(limits) if top_k is not None and threshold is None else limits
+    decided = labelling.chosen(labelled, least)
     if top_k is not None:
         decided = decisions.likeliest(labelled, decided, top_k)
     if out is not None and kind is not None:
@@ -148,8 +148,11 @@ def predict(
     if json_:
         typer.echo(as_json_lines(labelled, decided, files), nl=False)
     elif out is None and found:
-        show(found, limit)
+        show(found, dict(zip(model.class_names, limits.tolist(), strict=True)))
     if not json_ and top_k is None:
+        none, there = decisions.none_of_these(labelled, decided), int(labelled.readable.sum())
+        if none:
+            typer.echo(f"{none:,} of {there:,} photographs are none of these: no class reaches its threshold", err=True)
         for line in decisions.remarks(labelled, decided):
             typer.echo(line, err=True)
     if overlays is not None:
@@ -223,13 +226,16 @@ def ranked(labelled: "Labelled", shown: "NDArray[np.bool_]", files: Sequence[Pat
     return found
 
 
-def show(predictions: dict[Path, Ranked], threshold: float) -> None:
-    """Print a table; classes from the threshold on are bold."""
+def show(predictions: dict[Path, Ranked], thresholds: dict[str, float]) -> None:
+    """Print a table; classes from their threshold on are bold."""
+    one = set(thresholds.values())
     table = Table()
     table.add_column("photograph", overflow="fold")
-    table.add_column(f"classes (bold: probability >= {threshold:g})")
+    table.add_column(
+        f"classes (bold: {f'probability >= {one.pop():g}' if len(one) == 1 else 'likely enough for the class'})"
+    )
     for file, pairs in predictions.items():
-        words = Text(", ").join(Text(f"{printable(n)} {p:.2f}", "bold" if p >= threshold else "") for n, p in pairs)
+        words = Text(", ").join(Text(f"{printable(n)} {p:.2f}", "bold" if p >= thresholds[n] else "") for n, p in pairs)
         table.add_row(Text(printable(str(file))), words or Text("–"))
     screen.show(table)
 

@@ -1,7 +1,7 @@
 """Labels without a training: the teacher's own, or those that it gives where a trained student sends it."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,15 +16,14 @@ from ccd_fast.datasets.folder import read_class_names
 from ccd_fast.datasets.tables import read_table
 from ccd_fast.errors import RunError, UserError, nearest
 from ccd_fast.labels import PseudoLabels, debiased_labels
+from ccd_fast.labels.limits import by_class
 from ccd_fast.outputs import trained
 from ccd_fast.prompts import names_of
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
+from ccd_fast.runs.folder import OF_LABELS
 from ccd_fast.teacher import twins_warning
 from ccd_fast.training.passes import Passes, least_seconds, open_passes
-
-LIKELY = 0.5
-"""A photograph has the classes whose label is at least this, where nobody says otherwise."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,6 +36,7 @@ class Labelled:
         readable: (N,) bool.
         unreadable: row to reason.
         by: who gave them: "teacher ViT-B-32/…".
+        limits: (C,) float32, from which number on a photograph has a class, where nobody says otherwise.
     """
 
     images: ImageSet
@@ -44,6 +44,7 @@ class Labelled:
     readable: torch.Tensor
     unreadable: dict[int, str]
     by: str
+    limits: NDArray[np.float32]
 
     def __repr__(self) -> str:
         """Say in a line what this is."""
@@ -53,7 +54,7 @@ class Labelled:
         )
 
     def __getitem__(self, path: str) -> dict[str, float]:
-        """Give the labels of a photograph that are at least :data:`LIKELY`, likeliest first.
+        """Give the labels of a photograph that reach their class's limit, likeliest first.
 
         Raises:
             KeyError: there is no such path among :attr:`images`.
@@ -62,7 +63,7 @@ class Labelled:
             raise KeyError(path)
         row = self.table[self.images.paths.index(path)]
         order = row.argsort(descending=True, stable=True).tolist()
-        return {self.images.class_names[c]: round(float(row[c]), 3) for c in order if row[c] >= LIKELY}
+        return {self.images.class_names[c]: round(float(row[c]), 3) for c in order if row[c] >= self.limits[c]}
 
 
 def class_names(classes: Path | None, run: Path | None) -> tuple[str, ...]:
@@ -104,7 +105,26 @@ def by_teacher(
     passes = open_passes(recipe, images, None, device, stages.say)
     stages.least = least_seconds(passes, len(images), recipe.student, device)
     labels, unreadable = first_labels(passes, images, recipe, stages, None)
-    return Labelled(images, labels.table, labels.readable, unreadable, f"teacher {recipe.teacher.model}")
+    return _labelled(images, labels, unreadable, recipe, None)
+
+
+def _labelled(
+    images: ImageSet,
+    labels: PseudoLabels,
+    unreadable: dict[int, str],
+    recipe: Recipe,
+    kept: Mapping[str, float] | None,
+) -> Labelled:
+    """Give labels with the recipe's limit, that of the run, or those which these photographs suggest."""
+    own = recipe.evaluate.threshold
+    if own != "auto":
+        limits = torch.full((len(images.class_names),), own)
+    elif kept is not None:
+        limits = torch.tensor([kept[name] for name in images.class_names])
+    else:
+        limits = by_class(labels.table[labels.readable])
+    by = f"teacher {recipe.teacher.model}"
+    return Labelled(images, labels.table, labels.readable, unreadable, by, limits.numpy())
 
 
 def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: str = "folder") -> Labelled:
@@ -142,7 +162,7 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
     labels, unreadable = first_labels(passes, images, recipe, stages, bias)
     with stages.stage("relabel", len(images)) as stage:
         unreadable |= passes.relabel(model.student, images, labels, tau, recipe.train.warmup_epochs, stage)
-    return Labelled(images, labels.table, labels.readable, unreadable, f"teacher {recipe.teacher.model}")
+    return _labelled(images, labels, unreadable, recipe, trained.kept_thresholds(run, "best", OF_LABELS))
 
 
 def first_labels(
@@ -195,13 +215,13 @@ def limit_for(labelled: Labelled, labels_per_image: float) -> float:
     return float(torch.topk(table.flatten(), wanted).values[-1])
 
 
-def read_limits(file: Path, class_names: tuple[str, ...], default: float) -> NDArray[np.float32]:
-    """Read limits by class from a CSV with the columns ``class`` and ``threshold``; others get the default.
+def read_limits(file: Path, class_names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Read limits by class from a CSV with the columns ``class`` and ``threshold``; others are NaN.
 
     Raises:
         UserError: the file cannot be read, names an unknown class or one twice, or a limit is not in 0 … 1.
     """
-    limits = np.full(len(class_names), default, dtype=np.float32)
+    limits = np.full(len(class_names), np.nan, dtype=np.float32)
     seen: set[str] = set()
     for row in read_table(file, "--thresholds", ("class", "threshold")).rows:
         name = unicodedata.normalize("NFC", row.text("class"))

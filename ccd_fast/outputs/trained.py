@@ -1,9 +1,11 @@
 """A trained student, read back from the folder of its run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import timm
+import torch
 from torch import nn
 
 from ccd_fast import machine, systems
@@ -12,6 +14,7 @@ from ccd_fast.engines import Store
 from ccd_fast.errors import UserError
 from ccd_fast.recipes import Recipe, config
 from ccd_fast.runs import RunFolder
+from ccd_fast.runs.folder import OF_STUDENT, THRESHOLDS
 from ccd_fast.student import PixelClassifier, Student
 from ccd_fast.student import engine as student_engine
 
@@ -25,12 +28,30 @@ class Trained:
         recipe: of the run.
         class_names: C names.
         source: the data set that the run used.
+        kept: the thresholds by class that the run has chosen for this checkpoint; None where it has chosen none.
     """
 
     student: Student
     recipe: Recipe
     class_names: tuple[str, ...]
     source: Source
+    kept: Mapping[str, float] | None = None
+
+    def thresholds(self, given: float | None = None) -> torch.Tensor:
+        """Give the probability from which on each class is predicted, (C,) float32.
+
+        Args:
+            given: one for all classes, in place of the recipe's.
+
+        Raises:
+            UserError: the recipe wants them chosen by the run, and it has not.
+        """
+        own = self.recipe.evaluate.threshold if given is None else given
+        if own != "auto":
+            return torch.full((len(self.class_names),), float(own))
+        if self.kept is None or any(name not in self.kept for name in self.class_names):
+            raise UserError("the run has no thresholds of its own (thresholds.json): give one with --threshold")
+        return torch.tensor([self.kept[name] for name in self.class_names])
 
 
 def load(run: Path, checkpoint: str = "best") -> Trained:
@@ -57,7 +78,26 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
         student.load_state_dict(state)  # mean and std are part of it
     except RuntimeError as error:
         raise UserError(f"{run}: the checkpoint {checkpoint!r} does not fit its recipe or classes") from error
-    return Trained(student.eval(), recipe, class_names, source)
+    return Trained(student.eval(), recipe, class_names, source, kept_thresholds(run, checkpoint, OF_STUDENT))
+
+
+def kept_thresholds(run: Path, checkpoint: str, of: str) -> Mapping[str, float] | None:
+    """Read the thresholds that a run has chosen; None where it has chosen none.
+
+    Args:
+        run: its folder.
+        checkpoint: ``"best"`` or ``"last"``.
+        of: :data:`~ccd_fast.runs.folder.OF_STUDENT` or ``OF_LABELS``.
+
+    Raises:
+        UserError: the file is not what a run wrote.
+    """
+    if not (run / THRESHOLDS).is_file():
+        return None
+    found = RunFolder(run).read_json(THRESHOLDS).get(checkpoint, {}).get(of)
+    if found is not None and not all(isinstance(limit, float | int) for limit in found.values()):
+        raise UserError(f"{run / THRESHOLDS}: not what a run of ccd-fast wrote")
+    return found  # type: ignore[no-any-return]
 
 
 def at_work(trained: Trained, pictures: int, device: str = "cpu") -> PixelClassifier:
