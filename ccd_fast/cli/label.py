@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import completion, options, screen
+from ccd_fast.cli import completion, on_ray, options, screen
 from ccd_fast.errors import printable
 
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ def label(
     set_: options.Set = None,
     device: options.Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    on: on_ray.On = None,
+    incremental: on_ray.Incremental = False,
+    actors: on_ray.Actors = None,
+    cpus_per_actor: on_ray.CpusPerActor = 1.0,
+    gpus_per_actor: on_ray.GpusPerActor = None,
+    keep_top: on_ray.KeepTop = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -85,8 +91,12 @@ def label(
     from ccd_fast.errors import UserError
     from ccd_fast.runs.free import refuse_no_run
 
-    kind = format_of(out, format_, overwrite)
-    refuse_elsewhere(kind, out, data_root)
+    on_ray.refuse_without(on, incremental=incremental, actors=actors, gpus_per_actor=gpus_per_actor, keep_top=keep_top)
+    if on is None:
+        kind = format_of(out, format_, overwrite)
+        refuse_elsewhere(kind, out, data_root)
+    else:
+        on_ray.refuse_with(on, format=format_, labels_per_image=labels_per_image)
     if labels_per_image is not None and (thresholds is not None or threshold is not None):
         name = "--threshold" if thresholds is None else "--thresholds"
         raise UserError(f"--labels-per-image sets the threshold itself: give it or {name}")
@@ -97,7 +107,8 @@ def label(
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
     if run is not None:
         refuse_no_run(run)
-    Source(dataset, data_root, classes).check()  # before anything large is loaded
+    if on is None:
+        Source(dataset, data_root, classes).check()  # before anything large is loaded
 
     import numpy as np
 
@@ -109,6 +120,13 @@ def label(
 
     names = library.class_names(classes, run)
     fixed = _limits(names, threshold, thresholds, labels_per_image)
+    if on is not None:
+        asked = on_ray.Asked(
+            on, incremental, overwrite, actors, cpus_per_actor, gpus_per_actor, device, keep_top, as_json
+        )
+        knobs_given = options.overrides(set_, teacher, None, None, templates)
+        on_ray.label(asked, data_root, dataset, out, classes, run, fixed, recipe, knobs_given)
+        return
     machine.keep_freed_memory()
     place = options.where(device)
     stages = Stages(Console(stderr=True), opening=options.opening())

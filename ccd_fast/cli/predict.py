@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import options, screen
+from ccd_fast.cli import on_ray, options, screen
 from ccd_fast.errors import printable
 
 if TYPE_CHECKING:
@@ -74,6 +74,12 @@ def predict(
     json_: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a photograph, with every class, instead of a table.")
     ] = False,
+    on: on_ray.On = None,
+    incremental: on_ray.Incremental = False,
+    actors: on_ray.Actors = None,
+    cpus_per_actor: on_ray.CpusPerActor = 1.0,
+    gpus_per_actor: on_ray.GpusPerActor = None,
+    keep_top: on_ray.KeepTop = None,
     device: options.Device = "auto",
     debug: options.Debug = False,
 ) -> None:
@@ -90,10 +96,19 @@ def predict(
     from ccd_fast.errors import UserError
     from ccd_fast.runs.free import refuse_no_run
 
+    on_ray.refuse_without(on, incremental=incremental, actors=actors, gpus_per_actor=gpus_per_actor, keep_top=keep_top)
     if format_ is not None and out is None:
         raise UserError("--format is of --out: give --out FILE")
-    kind = None if out is None else format_of(out, format_, overwrite)
+    if on is not None:
+        on_ray.refuse_with(on, format=format_, ensemble=ensemble, overlays=overlays)
+    kind = None if out is None or on is not None else format_of(out, format_, overwrite)
     refuse_no_run(run)  # before anything large is loaded
+    if on is not None:
+        asked = on_ray.Asked(
+            on, incremental, overwrite, actors, cpus_per_actor, gpus_per_actor, device, keep_top, json_
+        )
+        on_ray.predict(asked, run, paths, checkpoint, out, top_k, threshold)
+        return
 
     import numpy as np
     import torch

@@ -1,0 +1,66 @@
+"""``--on ray``: two actors on this machine give the labels of one process; what cannot be is refused in a line."""
+
+import json
+import os
+
+import pytest
+from cluster.sharded_world import of_bytes, rows, write_shards
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+@pytest.fixture(scope="module")
+def shards(photo_folder, tmp_path_factory):
+    return write_shards(photo_folder / "images", tmp_path_factory.mktemp("shards"), 4)
+
+
+@pytest.fixture
+def asked(shards, photo_folder, tiny_clip):
+    named = {"--data-root": shards, "--classes": photo_folder / "classes.txt", "--teacher": tiny_clip}
+    words = [word for pair in named.items() for word in pair]
+    return ["label", *words, "--dataset", "webdataset", "--set", "teacher.batch_size=8", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def cluster(cache):
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ccd_fast[ray]'")
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # it would write a token into the user's home
+    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=2**27, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def test_two_actors_give_the_labels_of_one_process_to_the_bit(ccd, asked, cluster, tmp_path):
+    assert ccd(*asked, "--out", tmp_path / "one.parquet")[0] == 2  # one photograph cannot be read
+    code, out, err = ccd(*asked, "--out", tmp_path / "many", "--on", "ray", "--json")
+    assert code == 2, err
+    assert "4 shards, 2 actors of 1 cores and 0 GPUs" in err
+    assert rows(tmp_path / "many") == of_bytes((tmp_path / "one.parquet").read_bytes())
+    found = json.loads(out)
+    assert (found["shards"], found["photographs"], found["unreadable"]) == (4, 37, 1)
+    code, _, err = ccd(*asked, "--out", tmp_path / "many", "--on", "ray", "--incremental")
+    assert "scores: 4 of 4 shards are done already" in err and "labels: 4 of 4 shards are done already" in err
+    assert ccd(*asked, "--out", tmp_path / "many", "--on", "ray")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--incremental"], "--incremental: with --on ray only"),
+        (["--actors", "2", "--keep-top", "3"], "--actors, --keep-top: with --on ray only"),
+        (["--on", "ray", "--format", "coco"], "--format: not with --on ray"),
+        (["--on", "ray", "--labels-per-image", "2"], "--labels-per-image: not with --on ray"),
+        (["--on", "dask"], "--on dask: it is ray, or ray://HOST:PORT"),
+        (["--on", "ray", "--dataset", "voc12"], "--dataset voc12: over shards it is one of"),
+        (["--on", "ray", "--data-root", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_what_cannot_be_over_shards_is_refused_in_a_line(ccd, asked, tmp_path, words, said):
+    code, _, err = ccd(*asked, "--out", tmp_path / "out", *words)
+    assert code == 2 and said in err and len(err.splitlines()) == 1
+
+
+def test_without_ray_the_line_says_what_to_install(ccd, asked, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    code, _, err = ccd(*asked, "--out", tmp_path / "out", "--on", "ray")
+    assert code == 2 and "pip install 'ccd_fast[ray]'" in err
