@@ -73,11 +73,9 @@ def one(rows: int, classes: int, work: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     sums = [record["bias_sums"] for record in output.records(job.out, "scores", {shard.name for shard in parts})]
     assert found["photographs"] == rows and all(each == sums[0] for each in sums)
-    size = sum(file.stat().st_size for file in (work / "out" / "scores").rglob("*.parquet"))
-    tables = {"score_bytes_per_photograph": size // rows}
     peaks = {"after_one_shard_mib": peaks[0], "peak_mib": peak()}
     rates = {name: each["images_per_second"] for name, each in found["passes"].items()}
-    return {"rows": rows, "classes": classes, **peaks, **tables, "seconds": round(seconds, 1), "per_second": rates}
+    return {"rows": rows, "classes": classes, **peaks, "seconds": round(seconds, 1), "per_second": rates}
 
 
 def peak() -> float:

@@ -1,12 +1,13 @@
 """Ray: a pool of actors, each with its engine, to which Ray Data hands shard after shard.
 
-Nothing is scheduled here. Ray Data gives a free actor the next shard, and starts another actor where one has ended. The
-shards of an actor that ended are handed out again, a few times: each writes its table whole, so that it does not matter
-who came last.
+Nothing is scheduled here. Ray Data gives a free actor the next shard; Ray starts an actor that has ended again, on
+another machine where its own is gone. What such an actor had is handed out again once the others are done, a few times:
+each writes its table whole, so that it does not matter who came last.
 """
 
 import json
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,15 +110,18 @@ def _round(pool: Pool, shards: Sequence[Shard], step: Step) -> Iterator[dict[str
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     actors = max(1, min(pool.actors or 1, len(shards)))
     rows = [{"shard": shard.as_json()} for shard in shards]
-    data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        Worker,
-        fn_constructor_args=(step,),
-        compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors, max_tasks_in_flight_per_actor=1),
-        num_cpus=pool.cpus,
-        num_gpus=pool.gpus or None,
-        max_restarts=0,
-        max_task_retries=0,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # max_task_retries has no other place yet
+        data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+            Worker,
+            fn_constructor_args=(step,),
+            compute=ActorPoolStrategy(
+                min_size=1, max_size=actors, initial_size=actors, max_tasks_in_flight_per_actor=1
+            ),
+            num_cpus=pool.cpus,
+            num_gpus=pool.gpus or None,
+            max_task_retries=0,  # a shard does not wait for its actor, which may wait for a place: the next round has it
+        )
     try:
         for row in data.iter_rows():
             yield json.loads(row["report"])

@@ -63,6 +63,7 @@ def cluster(cache, monkeypatch):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # it would write a token into the user's home
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # a machine that has other work
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 2**27})
     nodes = [made.add_node(num_cpus=1, object_store_memory=2**27) for _ in range(2)]
     ray.init(address=made.address, log_to_driver=False)

@@ -2,9 +2,13 @@
 
 import json
 import os
+from collections import Counter
 
 import pytest
 from cluster.sharded_world import of_bytes, rows, write_shards
+
+from ccd_fast.cluster import pool
+from ccd_fast.cluster.shards import Shard
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -25,6 +29,7 @@ def asked(shards, photo_folder, tiny_clip):
 def cluster(cache):
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ccd_fast[ray]'")
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # it would write a token into the user's home
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a machine that has other work
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=2**27, log_to_driver=False)
     yield
     ray.shutdown()
@@ -41,6 +46,21 @@ def test_two_actors_give_the_labels_of_one_process_to_the_bit(ccd, asked, cluste
     code, _, err = ccd(*asked, "--out", tmp_path / "many", "--on", "ray", "--incremental")
     assert "scores: 4 of 4 shards are done already" in err and "labels: 4 of 4 shards are done already" in err
     assert ccd(*asked, "--out", tmp_path / "many", "--on", "ray")[0] == 2
+
+
+def test_a_shard_is_handed_out_again_a_few_times_and_then_left(monkeypatch):
+    shards, deadly, tried = [Shard(f"{n}", "tar") for n in range(5)], {"1": 1, "3": 99}, Counter()
+
+    def some_die(of_pool, left, step):
+        for shard in left:
+            tried[shard.name] += 1
+            if tried[shard.name] > deadly.get(shard.name, 0):
+                yield {"shard": shard.name, "record": {}}
+
+    monkeypatch.setattr(pool, "_round", some_die)
+    heard = [report["shard"] for report in pool.over(pool.Pool(), shards, None)]
+    assert heard == ["0", "2", "4", "1"]
+    assert tried == {"0": 1, "1": 2, "2": 1, "3": pool.ROUNDS, "4": 1}
 
 
 @pytest.mark.parametrize(
