@@ -7,6 +7,7 @@ each writes its table whole, so that it does not matter who came last.
 
 import json
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ def connect(pool: Pool) -> Pool:
     if pool.address != LOCAL and not pool.address.startswith("ray://"):
         raise UserError(f"--on {pool.address}: it is ray, or ray://HOST:PORT")
     if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here reports to nobody
         try:
             ray.init(
                 address=None if pool.address == LOCAL else pool.address,
@@ -120,7 +122,7 @@ def _round(pool: Pool, shards: Sequence[Shard], step: Step) -> Iterator[dict[str
             ),
             num_cpus=pool.cpus,
             num_gpus=pool.gpus or None,
-            max_task_retries=0,  # a shard does not wait for its actor, which may wait for a place: the next round has it
+            max_task_retries=0,  # a shard does not wait for its actor, which may wait for a place
         )
     try:
         for row in data.iter_rows():

@@ -62,6 +62,7 @@ def cluster(cache, monkeypatch):
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ccd_fast[ray]'")
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # it would write a token into the user's home
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # a machine that has other work
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 2**27})

@@ -28,6 +28,7 @@ def asked(shards, photo_folder, tiny_clip):
 @pytest.fixture(scope="module")
 def cluster(cache):
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ccd_fast[ray]'")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # it would write a token into the user's home
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a machine that has other work
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=2**27, log_to_driver=False)
