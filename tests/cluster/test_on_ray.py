@@ -31,7 +31,7 @@ def cluster(cache):
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # it would write a token into the user's home
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a machine that has other work
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=2**27, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=2**27, log_to_driver=False)
     yield
     ray.shutdown()
 
