@@ -54,7 +54,11 @@ def one(rows: int, classes: int, work: Path) -> dict[str, Any]:
     """Label so many rows, and tell of the memory that it took."""
     torch.set_num_threads(1)
     write_shards(work / "shards", rows // PICTURES)
-    knobs = [f"teacher.model='''{tiny_clip.install(default_folder())}'''", "labels.grid=0", "labels.max_entropy=100.0"]
+    knobs = [
+        f"teacher.model='''{tiny_clip.install(default_folder())}'''",
+        "labels.grids=[]",
+        "labels.max_entropy=100.0",
+    ]
     recipe = config.load("demo", [*knobs, "student.weights=none"])
     job = Job(Place(str(work / "shards")), Place(str(work / "out")), tuple(f"class {c}" for c in range(classes)), "cpu")
     parts, peaks = find(job.source, "webdataset"), list[float]()
