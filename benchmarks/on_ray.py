@@ -56,7 +56,7 @@ def main() -> None:
     work = Path(tempfile.mkdtemp(prefix="ccd-fast-on-ray-"))
     shards = write_shards(work, scenes)
     teacher = f"teacher.model='''{tiny_clip.install(default_folder())}'''"
-    recipe = config.load("demo", [teacher, "labels.grid=2", "student.weights=none"])
+    recipe = config.load("demo", [teacher, "labels.grids=[2]", "student.weights=none"])
 
     torch.set_num_threads(ACTORS)
     records: list[dict[str, Any]] = []

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
     from ccd_fast.cluster.passes import Run
     from ccd_fast.cluster.steps import Job, Verdict
-
-HALF = 0.5
-"""From which label on a class is given where nothing else is known."""
+    from ccd_fast.recipes import Recipe
 
 On = Annotated[
     str | None,
@@ -135,7 +133,7 @@ def label(
         plan = {"what": "label", "run": None}
     if knobs.compat == "official":
         raise UserError("compat = 'official': one process on the CPU only, without --on")
-    verdict = Verdict(_settled(limits, run, knobs.evaluate.threshold), top=asked.keep_top)
+    verdict = Verdict(_settled(limits, knobs, prompts, run), top=asked.keep_top)
     plan["recipe"] = knobs.model_dump()
     job, going = _begin(asked, Place(address(data_root)), Place(address(out)), prompts, dataset, plan, verdict)
     if run is not None:
@@ -145,25 +143,31 @@ def label(
     _show(found, job, asked)
 
 
-def _settled(limits: "NDArray[np.float32]", run: Path | None, own: float | str) -> "NDArray[np.float32]":
-    """Settle the limits that are not given, NaN: the recipe's, or those that the run has chosen, or a half."""
+def _settled(
+    limits: "NDArray[np.float32]", recipe: "Recipe", prompts: tuple[str, ...], run: Path | None
+) -> "NDArray[np.float32]":
+    """Fill limits that were not given with the recipe's, or with those that the run has chosen.
+
+    Raises:
+        UserError: they are to be found over all photographs at once.
+    """
     import numpy as np
 
     from ccd_fast.outputs import trained
+    from ccd_fast.prompts import names_of
     from ccd_fast.runs.folder import OF_LABELS
 
     if not np.isnan(limits).any():
         return limits
-    kept = trained.kept_thresholds(run, "best", OF_LABELS) if run is not None and own == "auto" else None
-    if kept is not None and run is not None:
-        others = np.array([kept[name] for name in trained.class_names_of(run)], dtype=np.float32)
-    else:
-        others = np.full_like(limits, HALF if own == "auto" else own)
-        if own == "auto":
-            _say(
-                f"classes are given from {HALF:g} on: limits by class are found from all labels together, which no "
-                "machine of several has; --threshold or --thresholds sets others"
-            )
+    own = recipe.evaluate.threshold
+    kept = None if run is None else trained.kept_thresholds(run, "best", OF_LABELS)
+    if own == "auto" and kept is None:
+        raise UserError(
+            "--on: give --threshold, or --thresholds for every class: without one, thresholds are found over all "
+            "photographs at once; label some thousands without --on to see what they are"
+        )
+    names = [names_of(prompt_name)[0] for prompt_name in prompts]
+    others = np.array([own if own != "auto" else (kept or {})[name] for name in names], dtype=np.float32)
     return np.where(np.isnan(limits), others, limits)
 
 

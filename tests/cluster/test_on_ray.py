@@ -11,6 +11,7 @@ from ccd_fast.cluster import pool
 from ccd_fast.cluster.shards import Shard
 
 pytestmark = pytest.mark.usefixtures("cache")
+HALF = ("--threshold", "0.5")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def shards(photo_folder, tmp_path_factory):
 def asked(shards, photo_folder, tiny_clip):
     named = {"--data-root": shards, "--classes": photo_folder / "classes.txt", "--teacher": tiny_clip}
     words = [word for pair in named.items() for word in pair]
-    return ["label", *words, "--dataset", "webdataset", "--set", "teacher.batch_size=8", "--device", "cpu"]
+    return ["label", *words, "--dataset", "webdataset", "--set", "teacher.batch_size=8", "--device", "cpu", *HALF]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def cluster(cache):
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # it would write a token into the user's home
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a machine that has other work
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=2**27, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=2**27, log_to_driver=False)
     yield
     ray.shutdown()
 
@@ -79,6 +80,11 @@ def test_a_shard_is_handed_out_again_a_few_times_and_then_left(monkeypatch):
 def test_what_cannot_be_over_shards_is_refused_in_a_line(ccd, asked, tmp_path, words, said):
     code, _, err = ccd(*asked, "--out", tmp_path / "out", *words)
     assert code == 2 and said in err and len(err.splitlines()) == 1
+
+
+def test_thresholds_of_all_photographs_at_once_are_asked_for(ccd, asked, tmp_path):
+    code, _, err = ccd(*asked[: -len(HALF)], "--out", tmp_path / "out", "--on", "ray")
+    assert code == 2 and "give --threshold, or --thresholds for every class" in err
 
 
 def test_without_ray_the_line_says_what_to_install(ccd, asked, tmp_path, monkeypatch):

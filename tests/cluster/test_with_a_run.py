@@ -59,7 +59,7 @@ def test_a_student_predicts_over_shards_as_in_one_process(run, shards, tmp_path)
     stage = Stage("predict", len(images), lambda _: None)
     student = trained.at_work(model, len(images))
     seen = predict(student, images.files_of_all(), Reading(backend), model.recipe.student.image_size, stage)
-    whole = Labelled(images, seen.probabilities, seen.readable, seen.unreadable, "")
+    whole = Labelled(images, seen.probabilities, seen.readable, seen.unreadable, "", HALF)
     decided = decisions.likeliest(whole, labelling.chosen(whole, HALF * 0), 2)
     assert rows(tmp_path) == of_bytes(label_files.parquet(whole, decided))
 
