@@ -141,7 +141,10 @@ class Score:
             here.keys, gathered.scores, best.table if has_cells else None, gathered.readable, looked, unreadable
         )
         table_files.write_scores(self.job.out, shard.name, seen)
-        sums = {"bias_sums": gathered.bias_sums.tolist(), "bias_counts": gathered.bias_counts.tolist()}
+        sums = {
+            "bias_sums": gathered.bias_sums[:classes].tolist(),
+            "bias_counts": gathered.bias_counts[:classes].tolist(),
+        }
         return {"photographs": len(images), "unreadable": len(unreadable), **sums}
 
 
