@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -63,6 +62,7 @@ def label(
     device: options.Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     as_json: options.Json = False,
+    verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> None:
     """Label photographs without training anything: the teacher scores them, its bias is divided out.
@@ -75,13 +75,13 @@ def label(
 
     Example: `ccd-fast label --data-root photos --classes classes.txt --out labels.csv`
     """
-    from ccd_fast.cli.label_formats import format_of, refuse_elsewhere
+    from ccd_fast.cli.label_formats import format_of, refuse_elsewhere, refuse_taken
     from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
+    from ccd_fast.recipes import config
     from ccd_fast.runs.free import refuse_no_run
 
-    kind = format_of(out, format_, overwrite)
-    refuse_elsewhere(kind, out, data_root)
+    kind = format_of(out, format_)
     if labels_per_image is not None and (thresholds is not None or threshold is not None):
         name = "--threshold" if thresholds is None else "--thresholds"
         raise UserError(f"--labels-per-image sets the threshold itself: give it or {name}")
@@ -90,28 +90,34 @@ def label(
         raise UserError("--classes FILE is needed, a text file of class names, one a line; or --run RUN")
     if run is not None and (own := [name for name, value in given.items() if value]):
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
-    if run is not None:
-        refuse_no_run(run)
-    Source(dataset, data_root, classes).check()  # before anything large is loaded
+    changed = options.overrides(set_, teacher, None, None, templates)
+    options.refuse_at_once(  # before anything large is loaded
+        device,
+        lambda: refuse_taken(kind, out, overwrite),
+        lambda: refuse_elsewhere(kind, out, data_root),
+        lambda: None if run is None else refuse_no_run(run),
+        Source(dataset, data_root, classes).check,
+        lambda: options.refuse_teacher(
+            (config.load(recipe, changed) if run is None else config.of_run(run)).teacher.model
+        ),
+    )
 
     import numpy as np
 
     from ccd_fast import machine
     from ccd_fast.outputs import decisions, label_files
     from ccd_fast.outputs import labelling as library
-    from ccd_fast.recipes import config
-    from ccd_fast.runs import Stages
 
     names = library.class_names(classes, run)
     fixed = _limits(names, library.LIKELY if threshold is None else threshold, thresholds, labels_per_image)
     machine.keep_freed_memory()
     place = options.where(device)
-    stages = Stages(Console(stderr=True), opening=options.opening())
+    stages = options.stages()
     if run is not None:
         labelled = library.by_run(data_root, run, stages, place, dataset)
     else:
         assert classes is not None  # seen to above
-        knobs = config.load(recipe, options.overrides(set_, teacher, None, None, templates))
+        knobs = config.load(recipe, changed)
         labelled = library.by_teacher(data_root, classes, knobs, stages, place, dataset)
     limits = fixed if labels_per_image is None else np.full_like(fixed, library.limit_for(labelled, labels_per_image))
     label_files.refuse_shards(kind, labelled.images)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -64,7 +63,9 @@ def predict(
         ),
     ] = None,
     format_: options.LabelFormat = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file of --out, and pictures in the folder of --overlays.")
+    ] = False,
     overlays: Annotated[
         Path | None,
         typer.Option(
@@ -75,6 +76,7 @@ def predict(
         bool, typer.Option("--json", help="Print a JSON object a photograph, with every class, instead of a table.")
     ] = False,
     device: options.Device = "auto",
+    verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> None:
     """Label photographs with a trained student.
@@ -86,14 +88,20 @@ def predict(
 
     Example: `ccd-fast predict runs/photos holiday/ cat.jpg --top-k 5`
     """
-    from ccd_fast.cli.label_formats import format_of, refuse_elsewhere
+    from ccd_fast.cli.label_formats import format_of, refuse_elsewhere, refuse_taken
     from ccd_fast.errors import UserError
     from ccd_fast.runs.free import refuse_no_run
+    from ccd_fast.runs.writing import refuse_foreign_folder
 
     if format_ is not None and out is None:
         raise UserError("--format is of --out: give --out FILE")
-    kind = None if out is None else format_of(out, format_, overwrite)
-    refuse_no_run(run)  # before anything large is loaded
+    kind = None if out is None else format_of(out, format_)
+    options.refuse_at_once(  # before anything large is loaded
+        device,
+        lambda: refuse_no_run(run),
+        lambda: None if out is None or kind is None else refuse_taken(kind, out, overwrite),
+        lambda: None if overlays is None else refuse_foreign_folder("--overlays", overlays, overwrite),
+    )
 
     import numpy as np
     import torch
@@ -101,7 +109,6 @@ def predict(
     from ccd_fast import machine
     from ccd_fast.datasets.listing import is_writable
     from ccd_fast.outputs import Labelled, decisions, label_files, labelling, teacher_looks, trained
-    from ccd_fast.runs import Stages
     from ccd_fast.student import Reading
     from ccd_fast.student import predict as run_student
     from ccd_fast.views import open_backend
@@ -120,7 +127,7 @@ def predict(
     if out is not None and kind is not None:
         refuse_elsewhere(kind, out, root)
     images = teacher_looks.images_at(model, run, root, [Path(os.path.relpath(file, root)).as_posix() for file in files])
-    stages = Stages(Console(stderr=True), opening=options.opening())
+    stages = options.stages()
     with stages.stage("predict", len(files)) as stage:
         student = trained.at_work(model, len(files), device)
         seen = run_student(student, files, Reading(backend), model.recipe.student.image_size, stage)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torchmetrics.functional.classification import multilabel_average_precision
 
 from ccd_fast.datasets import ImageSet
 
@@ -66,6 +65,8 @@ def average_precision(scores: torch.Tensor, truth: torch.Tensor, absent_ap: floa
     Returns:
         (C,) float32, C at least 2.
     """
+    from torchmetrics.functional.classification import multilabel_average_precision  # it loads torchvision
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of classes without positives, which are named in the result
         values = multilabel_average_precision(scores, truth.long(), num_labels=truth.shape[1], average=None)

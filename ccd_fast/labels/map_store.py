@@ -6,6 +6,7 @@ row is whole where its sum agrees; any other is computed again.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from ccd_fast.datasets import ImageSet
-from ccd_fast.errors import UserError
+from ccd_fast.errors import RunError, UserError
 from ccd_fast.views import read_bytes
 
 GIB = 2**30
@@ -44,6 +45,7 @@ class MapStore:
 
         Raises:
             UserError: the maps do not fit into the budget.
+            RunError: they do not fit onto the disk.
         """
         words = -(-(HEAD + 2 * numbers) // 8)
         size = images * words * 8
@@ -70,9 +72,17 @@ class MapStore:
     def _create(self, size: int, images: int, identity: Mapping[str, Any]) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)  # what a kill may have left: a folder without its facts
         self.folder.mkdir()
-        for name, length in ((MAPS, size), (SUMS, images * 8)):
-            with (self.folder / name).open("wb") as file:
-                file.truncate(length)
+        try:
+            _reserve(self.folder / MAPS, size)
+            _reserve(self.folder / SUMS, images * 8)
+        except OSError as error:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            free = shutil.disk_usage(self.folder.parent).free
+            raise RunError(
+                f"{self.folder}: cannot be made: {error.strerror or error}: the maps need {size / GIB:.2g} GiB, and "
+                f"{free / GIB:.2g} are free; make room, set CCD_CACHE to a folder where there is some, or use "
+                "relabel.teacher = 'crops'"
+            ) from error
         (self.folder / FACTS).write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
 
     def _sum(self, rows: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -123,6 +133,14 @@ def digest_of(images: ImageSet) -> str:
 def _content(file: Path) -> bytes:
     content = read_bytes(file)
     return b"" if isinstance(content, str) else content.tobytes()
+
+
+def _reserve(file: Path, length: int) -> None:
+    """Make a file of zeros whose room on the disk is its own: what is mapped into memory cannot say that it is full."""
+    with file.open("wb") as handle:
+        handle.truncate(length)
+        if length and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle.fileno(), 0, length)
 
 
 def _mapped(file: Path, shape: Sequence[int]) -> "np.memmap[Any, np.dtype[np.uint64]]":

@@ -16,7 +16,6 @@ from ccd_fast.datasets.folder import read_class_names
 from ccd_fast.datasets.tables import read_table
 from ccd_fast.errors import RunError, UserError, nearest
 from ccd_fast.labels import PseudoLabels, debiased_labels
-from ccd_fast.outputs import trained
 from ccd_fast.prompts import names_of
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
@@ -102,7 +101,8 @@ def by_teacher(
     names = read_class_names(Path(classes)) if isinstance(classes, str | PathLike) else tuple(classes)
     images = everything(dataset, root, names)
     passes = open_passes(recipe, images, None, device, stages.say)
-    stages.least = least_seconds(passes, len(images), recipe.student, device)
+    if stages.verbose:
+        stages.least = least_seconds(passes, len(images), recipe.student, device)
     labels, unreadable = first_labels(passes, images, recipe, stages, None)
     return Labelled(images, labels.table, labels.readable, unreadable, f"teacher {recipe.teacher.model}")
 
@@ -123,6 +123,8 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
         UserError: the folder is not a run that has ended, or what it was made with cannot be had.
         RunError: the run never updated its labels, so that nothing says where to look.
     """
+    from ccd_fast.outputs import trained
+
     stages.on_gpu = machine.check_device(device).type == "cuda"
     model = trained.load(run)
     folder = RunFolder(run)
@@ -137,7 +139,8 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
     images = everything(dataset, root, described.get("prompt_names", described["class_names"]))
     passes = open_passes(recipe, images, object_boxes.of(images), device, stages.say)
     passes.prepare(model.student)
-    stages.least = least_seconds(passes, len(images), recipe.student, device, model.student)
+    if stages.verbose:
+        stages.least = least_seconds(passes, len(images), recipe.student, device, model.student)
     bias = PseudoLabels(**folder.load_state()["labels"]).bias
     labels, unreadable = first_labels(passes, images, recipe, stages, bias)
     with stages.stage("relabel", len(images)) as stage:

@@ -1,9 +1,9 @@
 """A trained student, read back from the folder of its run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import timm
 from torch import nn
 
 from ccd_fast import machine, systems
@@ -43,6 +43,8 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
     Raises:
         UserError: the folder is not a run, or has no such checkpoint.
     """
+    import timm
+
     source, recipe = origin(run)
     folder = RunFolder(run)
     state = folder.load_student(checkpoint)
@@ -84,8 +86,8 @@ def device_of(run: Path) -> str:
     return device.removesuffix(":0")
 
 
-def origin(run: Path) -> tuple[Source, Recipe]:
-    """Read what a run was started with: its data set and its recipe.
+def origin(run: Path, overrides: Sequence[str] = ()) -> tuple[Source, Recipe]:
+    """Read what a run was started with: its data set and its recipe, with overrides of :func:`config.load`.
 
     Raises:
         UserError: the folder is not a run.
@@ -98,7 +100,7 @@ def origin(run: Path) -> tuple[Source, Recipe]:
         source = Source(str(description["dataset"]), paths.pop("root") or Path(), **paths)
     except (KeyError, TypeError) as error:
         raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: {error}") from error
-    return source, config.of_run(run)
+    return source, config.of_run(run, overrides)
 
 
 def class_names_of(run: Path) -> tuple[str, ...]:

@@ -86,6 +86,11 @@ class RunFolder:
         """Give the summary of a finished run; None if there is none."""
         return self.read_json(SUMMARY) if (self.path / SUMMARY).is_file() else None
 
+    def remove_summary(self) -> None:
+        """Forget that the run has ended: it goes on."""
+        if self.ranks.leads:
+            (self.path / SUMMARY).unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Remove the run, if there is one; ``run.json`` last, so that what a killed removal leaves is still a run."""
         for entry in sorted(self.path.glob("*"), key=lambda entry: entry.name == "run.json"):
@@ -150,6 +155,11 @@ class RunFolder:
         self.write_text("metrics.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in self._records))
         if self.log is not None and self.ranks.leads:
             self.log(self._records)
+
+    @property
+    def records(self) -> Sequence[Mapping[str, Any]]:
+        """Give the lines of ``metrics.jsonl`` so far."""
+        return self._records
 
     def stage_totals(self) -> dict[str, dict[str, float]]:
         """Add up the records of each stage: images, crops, seconds."""

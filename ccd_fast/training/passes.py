@@ -6,10 +6,8 @@ from typing import Any, Protocol
 
 import torch
 
-from ccd_fast.compat.passes import PublishedPasses
-from ccd_fast.compat.views import PublishedViews
 from ccd_fast.datasets import ImageSet, ObjectBoxes
-from ccd_fast.engines import EmbedPixels, ImageTower, Precision, ceilings
+from ccd_fast.engines import EmbedPixels, ImageTower, Precision
 from ccd_fast.errors import UserError
 from ccd_fast.labels import PseudoLabels, view_choice
 from ccd_fast.machine import ALONE, Ranks
@@ -126,6 +124,8 @@ def open_passes(
     if recipe.compat == "official":
         if ranks.size > 1 or device != "cpu":
             raise UserError("compat = 'official': one process on the CPU only, as its views depend on their order")
+        from ccd_fast.compat.passes import PublishedPasses
+
         published = PublishedPasses(recipe, images)
         say(
             f"compat = 'official': teacher {recipe.teacher.model}, "
@@ -164,6 +164,8 @@ def least_seconds(
     """
     if passes.tower is None or images < LASTS:
         return {}
+    from ccd_fast.engines import ceilings
+
     tower = EmbedPixels(passes.tower)
     whole = {"teacher": ceilings.least_seconds(tower, passes.tower.image_size, passes.precision, device)}
     found = dict.fromkeys(("first labels", "whole images", "zero-shot on the test images", "cells", "relabel"), whole)
@@ -185,5 +187,8 @@ def evaluation_conditions(recipe: Recipe, device: str = "cpu") -> tuple[ViewBack
     if recipe.compat == "official":
         if device != "cpu":
             raise UserError("compat = 'official': on the CPU only; use --device cpu")
+        from ccd_fast.compat.passes import PublishedPasses
+        from ccd_fast.compat.views import PublishedViews
+
         return PublishedViews(), PublishedPasses.absent_ap
     return view_backend(recipe.views, device), math.nan

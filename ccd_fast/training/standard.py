@@ -4,14 +4,15 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ccd_fast import engines
 from ccd_fast.datasets import ImageSet, ObjectBoxes
+from ccd_fast.engines import cache
 from ccd_fast.labels import CropCache, FirstLabels, PseudoLabels, Update, ViewChoice
-from ccd_fast.labels.from_maps import Maps, relabel_from_maps
 from ccd_fast.labels.relabel import relabel
 from ccd_fast.labels.view_choice import Cams
 from ccd_fast.labels.whole_images import score_whole_images
@@ -23,11 +24,13 @@ from ccd_fast.student import PixelClassifier, Student, predict
 from ccd_fast.student import engine as student_engine
 from ccd_fast.student.cam import activity_threshold
 from ccd_fast.student.reading import Reading
-from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
+from ccd_fast.teacher import Clip, Teacher, kept
 from ccd_fast.teacher.checked_engines import open_checked
-from ccd_fast.teacher.maps import MapTeacher
 from ccd_fast.training.memory import Memory
 from ccd_fast.views import ViewBackend, open_backend
+
+if TYPE_CHECKING:
+    from ccd_fast.labels.from_maps import Maps
 
 
 class StandardPasses:
@@ -47,8 +50,8 @@ class StandardPasses:
     ) -> None:
         """Load the teacher and open its engine, building it where it is missing."""
         knobs = recipe.teacher
-        clip = load_clip(knobs.model, knobs.image_size, say)
-        embeddings = class_embeddings(clip, images.prompt_names, knobs.templates, device)
+        clip = kept.load_clip(knobs.model, knobs.image_size, say)
+        embeddings = kept.class_embeddings(clip, images.prompt_names, knobs.templates, device)
         backend = view_backend(recipe.views, device)
         say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
         views = engines.batch_size(knobs.batch_size, knobs.runtime, device, clip.tower.image_size)
@@ -69,7 +72,7 @@ class StandardPasses:
         self.tower = clip.tower if memory is None else None
         self.precision = settings.precision
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
-        self.maps = None
+        self.maps: Maps | None = None
         if recipe.relabel.teacher == "maps":
             self.maps = open_maps(clip, engine.runtime, settings, embeddings, recipe.relabel)
         self.engine = {
@@ -119,6 +122,8 @@ class StandardPasses:
         again = (limit, recipe.bias.min_count) if recipe.bias.debias and recipe.bias.again else None
         update = Update(recipe.labels.floor, recipe.weight_of_the_old(epoch), again)
         if self.maps is not None:
+            from ccd_fast.labels.from_maps import relabel_from_maps
+
             return relabel_from_maps(images, self.reading, self.maps, seer, labels, looks, update, stage)
         return relabel(images, self.reading, self.teacher, seer, labels, looks, update, stage, self.cache)
 
@@ -134,11 +139,14 @@ class StandardPasses:
 
 def open_maps(
     clip: Clip, runtime: str, settings: engines.EngineSettings, classes: torch.Tensor, knobs: RelabelKnobs
-) -> Maps:
+) -> "Maps":
     """Open the teacher that looks once, on the runtime of the one that looks at crops."""
+    from ccd_fast.labels.from_maps import Maps
+    from ccd_fast.teacher.maps import MapTeacher
+
     size = clip.tower.image_size if knobs.maps_size == "native" else knobs.maps_size
     teacher = MapTeacher(clip, size, replace(settings, runtime=runtime), engines.Store(), classes)
-    return Maps(teacher, engines.default_folder() / "maps", knobs.maps_gib)
+    return Maps(teacher, cache.writable(engines.default_folder() / "maps"), knobs.maps_gib)
 
 
 def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int) -> torch.Tensor:
