@@ -115,7 +115,7 @@ def predict(
 
     device = options.where(device)
     machine.keep_freed_memory()
-    model = trained.load(run, checkpoint)
+    model = trained.load_late(run, checkpoint)
     files, gone = find(paths, sys.stdin)
     for path in gone:
         options.warn(f"{path}: no such file" if is_writable(path) else f"{path}: its name is not UTF-8: rename it")

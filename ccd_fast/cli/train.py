@@ -142,6 +142,8 @@ def train(
     )
     ranks.leave()
     if processes.leads:
+        if device == "cpu":
+            _keep_engine(out)
         if json_:
             typer.echo(json.dumps(summary, indent=1))
         else:
@@ -149,6 +151,17 @@ def train(
         write_or_say(out, json_)
         if not json_:
             tell_what_next(out, source.truth is not None)
+
+
+def _keep_engine(run: Path) -> None:
+    """Keep an engine for a quick start of `predict`; a run that has ended does not fail for it."""
+    from ccd_fast.errors import RunError, UserError
+    from ccd_fast.outputs import trained
+
+    try:
+        trained.keep_engine(run)
+    except (RunError, UserError) as error:
+        options.warn(f"predict will start slowly: {error}")
 
 
 def tell_what_next(out: Path, has_truth: bool) -> None:

@@ -40,9 +40,14 @@ def key(tower: ImageTower, precision: Precision = "fp32") -> str:
 def build(tower: ImageTower, precision: Precision, store: Store) -> Path:
     """Export the tower into the store, unless it is there; give the path of the ONNX file."""
     facts = identity(tower, precision)
-    module = EmbedPixels(tower, precision)
-    need = sum(tensor.nbytes for tensor in module.state_dict().values())
-    return store.get(facts, lambda folder: export(module, tower.image_size, ["embeddings"], folder / FILE), need) / FILE
+
+    def write(folder: Path) -> None:
+        export(EmbedPixels(tower, precision), tower.image_size, ["embeddings"], folder / FILE)
+
+    def need() -> int:
+        return sum(tensor.nbytes for tensor in tower.module.state_dict().values())
+
+    return store.get(facts, write, need) / FILE
 
 
 def export(module: nn.Module, image_size: int, outputs: Sequence[str], file: Path, keep_weights: bool = False) -> None:

@@ -78,7 +78,7 @@ class Store:
         """Give the bytes that an engine takes."""
         return sum(file.stat().st_size for file in self.path(key).iterdir())
 
-    def get(self, identity: Mapping[str, Any], write: Callable[[Path], object], need: int = 0) -> Path:
+    def get(self, identity: Mapping[str, Any], write: Callable[[Path], object], need: Callable[[], int] = int) -> Path:
         """Give the folder of an engine, building it first if it is not there.
 
         Processes that want the same engine at once wait for the first, which builds it.
@@ -86,7 +86,7 @@ class Store:
         Args:
             identity: everything that the engine depends on.
             write: writes the engine's files into the folder that it is given.
-            need: bytes that the files take, about; for the message where the disk is full.
+            need: gives the bytes that the files take, about, for the message where the disk is full.
 
         Raises:
             UserError: the store is not the user's own, or what is there is not what its key says.
@@ -141,19 +141,24 @@ class Store:
             tell(self.folder, error)
 
     def _build(
-        self, folder: Path, key: str, identity: Mapping[str, Any], write: Callable[[Path], object], need: int
+        self,
+        folder: Path,
+        key: str,
+        identity: Mapping[str, Any],
+        write: Callable[[Path], object],
+        need: Callable[[], int],
     ) -> None:
         """Build in a temporary folder and move it into place, whole or not at all."""
         try:
             with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as temporary:
                 self._build_in(Path(temporary) / key, folder / key, identity, write)
         except OSError as error:
-            free = shutil.disk_usage(folder).free
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) and free > need:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
+            wanted, free = (size / 2**20 for size in (need(), shutil.disk_usage(folder).free))
             raise RunError(
-                f"{folder}: the disk is full: an engine needs about {need / 2**20:.0f} MiB, and {free / 2**20:.0f} are "
-                "free; make room, or set CCD_CACHE to a folder where there is some"
+                f"{folder}: the disk is full: an engine needs about {wanted:.0f} MiB, and {free:.0f} are free; make "
+                "room, or set CCD_CACHE to a folder where there is some"
             ) from error
 
     def _build_in(self, fresh: Path, place: Path, identity: Mapping[str, Any], write: Callable[[Path], object]) -> None:

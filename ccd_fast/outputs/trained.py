@@ -1,7 +1,8 @@
 """A trained student, read back from the folder of its run."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 from torch import nn
@@ -12,7 +13,7 @@ from ccd_fast.engines import Store
 from ccd_fast.errors import UserError
 from ccd_fast.recipes import Recipe, config
 from ccd_fast.runs import RunFolder
-from ccd_fast.student import PixelClassifier, Student
+from ccd_fast.student import PixelClassifier, Student, kept_engine
 from ccd_fast.student import engine as student_engine
 
 
@@ -21,16 +22,23 @@ class Trained:
     """A student, with what it was trained on.
 
     Attributes:
-        student: in evaluation mode.
         recipe: of the run.
         class_names: C names.
         source: the data set that the run used.
+        read: reads the student.
+        kept: gives the engine that was kept of it, if there is one.
     """
 
-    student: Student
     recipe: Recipe
     class_names: tuple[str, ...]
     source: Source
+    read: Callable[[], Student] = field(repr=False)
+    kept: Callable[[], PixelClassifier | None] = field(default=lambda: None, repr=False)
+
+    @cached_property
+    def student(self) -> Student:
+        """Give the student, in evaluation mode; it is read when it is first asked for."""
+        return self.read()
 
 
 def load(run: Path, checkpoint: str = "best") -> Trained:
@@ -43,9 +51,26 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
     Raises:
         UserError: the folder is not a run, or has no such checkpoint.
     """
-    import timm
-
     source, recipe = origin(run)
+    student = _student(run, checkpoint, recipe)
+    return Trained(recipe, class_names_of(run), source, lambda: student)
+
+
+def load_late(run: Path, checkpoint: str = "best") -> Trained:
+    """Read what a student was trained on, and the student itself only where its kept engine does not do.
+
+    Raises:
+        UserError: the folder is not a run, or has no such checkpoint.
+    """
+    source, recipe = origin(run)
+    RunFolder(run).refuse_no_student(checkpoint)
+    late = partial(kept_engine.open_kept, run, checkpoint, Store())
+    return Trained(recipe, class_names_of(run), source, lambda: _student(run, checkpoint, recipe), late)
+
+
+def _student(run: Path, checkpoint: str, recipe: Recipe) -> Student:
+    import timm  # which loads torchvision and PyTorch's compiler
+
     folder = RunFolder(run)
     state = folder.load_student(checkpoint)
     class_names = class_names_of(run)
@@ -59,7 +84,7 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
         student.load_state_dict(state)  # mean and std are part of it
     except RuntimeError as error:
         raise UserError(f"{run}: the checkpoint {checkpoint!r} does not fit its recipe or classes") from error
-    return Trained(student.eval(), recipe, class_names, source)
+    return student.eval()
 
 
 def at_work(trained: Trained, pictures: int, device: str = "cpu") -> PixelClassifier:
@@ -75,6 +100,8 @@ def at_work(trained: Trained, pictures: int, device: str = "cpu") -> PixelClassi
     """
     knobs = trained.recipe.student
     place = machine.check_device(device)
+    if place.type == "cpu" and knobs.runtime != "torch" and (engine := trained.kept()) is not None:
+        return engine
     trained.student.to(place)
     runtime = student_engine.choose(knobs.runtime, pictures, place.type)
     return student_engine.open_student(trained.student, runtime, knobs.image_size, Store())
@@ -113,3 +140,18 @@ def class_names_of(run: Path) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: no class_names")
     return tuple(names)
+
+
+def keep_engine(run: Path, checkpoint: str = "best") -> None:
+    """Keep an engine of a trained student, by which `predict` begins at once; where ONNX Runtime runs it.
+
+    Raises:
+        UserError: it cannot be exported.
+        RunError: the engine does not give what the student gives.
+    """
+    model = load(run, checkpoint)
+    knobs = model.recipe.student
+    if knobs.runtime == "torch" or student_engine.choose("auto", student_engine.PAYS_FROM) == "torch":
+        return
+    folder = RunFolder(run)
+    kept_engine.keep(model.student, run, checkpoint, knobs.image_size, Store(), folder.write_json)

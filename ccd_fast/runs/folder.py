@@ -194,15 +194,24 @@ class RunFolder:
         Raises:
             UserError: there is no such checkpoint.
         """
+        file = self.refuse_no_student(name)
+        try:
+            return safetensors.torch.load_file(file)
+        except SafetensorError as error:
+            raise UserError(f"{file}: cannot be read: {error}") from error
+
+    def refuse_no_student(self, name: str) -> Path:
+        """Give the file of :meth:`save_student`.
+
+        Raises:
+            UserError: there is no such checkpoint.
+        """
         file = self.path / "checkpoints" / f"{name}.safetensors"
         if not file.is_file():
             have = sorted(f.stem for f in file.parent.glob("*.safetensors"))
             mend = "" if self.summary() else f": the run has not ended; go on with --resume --out {self.path}"
             raise UserError(f"{self.path}: no checkpoint {name!r}; it has {', '.join(have) or 'none yet'}{mend}")
-        try:
-            return safetensors.torch.load_file(file)
-        except SafetensorError as error:
-            raise UserError(f"{file}: cannot be read: {error}") from error
+        return file
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write all that a resumed run needs, in one file."""

@@ -109,14 +109,23 @@ class StudentEngine:
 
     def __init__(self, student: Student, image_size: int, store: Store) -> None:
         """Export the graph if the store lacks it, put the weights in, and compare with eager PyTorch."""
-        self.classes = student.classes
         file = graph(student, image_size, store)
-        model = with_weights(file, student.state_dict())
-        self.session = onnx_runtime.open_session(model, "cpu", torch.get_num_threads())
+        self._open(with_weights(file, student.state_dict()), student.classes)
         pixels = noise(CHECKED, image_size)
         refuse_beyond_limit(
             dict(zip(OUTPUTS, self(pixels), strict=True)), eager(student, pixels), "the student's engine, after a refit"
         )
+
+    @classmethod
+    def compared_before(cls, model: bytes, classes: int) -> "StudentEngine":
+        """Open a whole model of C classes that was compared with eager PyTorch when it was kept."""
+        engine = cls.__new__(cls)
+        engine._open(model, classes)
+        return engine
+
+    def _open(self, model: bytes, classes: int) -> None:
+        self.classes = classes
+        self.session = onnx_runtime.open_session(model, "cpu", torch.get_num_threads())
 
     def eval(self) -> "StudentEngine":
         """Give itself: an engine is always in evaluation mode."""
