@@ -49,11 +49,15 @@ def compare(
     """
     from ccd_fast.datasets import Source
     from ccd_fast.recipes import config
+    from ccd_fast.runs.free import refuse_no_study
 
     source = Source(dataset, data_root, classes, truth)
     overrides = options.overrides(set_, teacher, student, student_weights, templates)
     options.refuse_at_once(
-        device, source.check, lambda: options.refuse_teacher(config.load(recipe, overrides).teacher.model)
+        device,
+        lambda: refuse_no_study(out),
+        source.check,
+        lambda: options.refuse_teacher(config.load(recipe, overrides).teacher.model),
     )
 
     from ccd_fast import machine, studies

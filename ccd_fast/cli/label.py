@@ -73,6 +73,9 @@ def label(
     labels; `imagefolder` the metadata.jsonl of Hugging Face's image folders, inside the folder; `ultralytics` a folder
     of photographs by their likeliest label; `fiftyone` a folder that FiftyOne loads.
 
+    A photograph that cannot be read gets a line on standard error and one in a list beside the file, .unreadable.csv;
+    the others are labelled, and the exit code is then 2.
+
     Example: `ccd-fast label --data-root photos --classes classes.txt --out labels.csv`
     """
     from ccd_fast.cli.label_formats import format_of, refuse_elsewhere, refuse_taken

@@ -83,6 +83,18 @@ def refuse_at_once(device: str, *checks: Callable[[], object]) -> None:
     refuse_all_at_once(*checks, lambda: device_names.refuse_at_once(device))
 
 
+def refuse_taken(out: Path | None, overwrite: bool) -> None:
+    """Refuse a file of figures that is there already, before they are measured.
+
+    Raises:
+        UserError: it is there, or its place cannot be written to.
+    """
+    from ccd_fast.runs.writing import refuse_existing
+
+    if out is not None:
+        refuse_existing("--out", [out], overwrite)
+
+
 def refuse_teacher(name: str) -> None:
     """Refuse a teacher that is unknown, or can neither be found here nor fetched.
 
@@ -216,6 +228,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 Device = Annotated[
     str, typer.Option(help="Where to run: auto (the first GPU that works, or the CPU), cpu, cuda, cuda:N.")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out.")]
 Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, with machine and versions.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train --out` wrote it.")]
 Checkpoint = Annotated[

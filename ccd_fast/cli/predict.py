@@ -231,12 +231,14 @@ def ranked(labelled: "Labelled", shown: "NDArray[np.bool_]", files: Sequence[Pat
 
 
 def show(predictions: dict[Path, Ranked], threshold: float) -> None:
-    """Print a table; classes from the threshold on are bold."""
+    """Print a table; classes from the threshold on are bold and have a star, which a file or a pipe shows too."""
     table = Table()
     table.add_column("photograph", overflow="fold")
-    table.add_column(f"classes (bold: probability >= {threshold:g})")
+    table.add_column(f"classes (*: probability >= {threshold:g})")
     for file, pairs in predictions.items():
-        words = Text(", ").join(Text(f"{printable(n)} {p:.2f}", "bold" if p >= threshold else "") for n, p in pairs)
+        words = Text(", ").join(
+            Text(f"{printable(n)} {p:.2f}{'*' * (p >= threshold)}", "bold" if p >= threshold else "") for n, p in pairs
+        )
         table.add_row(Text(printable(str(file))), words or Text("–"))
     screen.show(table)
 

@@ -38,7 +38,10 @@ def reproduce(
 
     Example: `ccd-fast reproduce voc12 --data-root ~/data --dry-run`
     """
-    options.refuse_at_once(device)
+    from ccd_fast.runs.free import refuse_no_study
+
+    out = out or Path("runs") / f"reproduce-{dataset}"
+    options.refuse_at_once(device, lambda: refuse_no_study(out))
 
     from ccd_fast import machine, studies
     from ccd_fast.cli import tables
@@ -53,7 +56,7 @@ def reproduce(
         recipe=RECIPES[dataset],
         overrides=options.overrides(set_, teacher, student, student_weights),
         seeds=options.seeds(seeds, set_),
-        out=out or Path("runs") / f"reproduce-{dataset}",
+        out=out,
         stages=options.stages(),
         device=place,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),

@@ -1,6 +1,7 @@
 """The cache on disk: where it is, and what is done where it cannot be written to."""
 
 import atexit
+import hashlib
 import os
 import shutil
 import socket
@@ -38,15 +39,17 @@ def writable(folder: Path) -> Path:
             return folder
     except OSError as error:
         tell(folder, error)
-        instead = _instead() / folder.name
+        instead = _in_place_of(folder)
         instead.mkdir(exist_ok=True)
         return instead
 
 
 def instead_of(folder: Path) -> Path | None:
     """Give what :func:`writable` gave in place of a folder of the cache, if it did."""
-    found = _instead() / folder.name if _instead.cache_info().currsize else folder
-    return found if found != folder and found.is_dir() else None
+    if not _instead.cache_info().currsize:
+        return None
+    found = _in_place_of(folder)
+    return found if found.is_dir() else None
 
 
 def tell(folder: Path, error: OSError) -> None:
@@ -83,6 +86,10 @@ def held(lock: Path, what: str) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         own.release()
+
+
+def _in_place_of(folder: Path) -> Path:
+    return _instead() / f"{folder.name}-{hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:8]}"
 
 
 @lru_cache

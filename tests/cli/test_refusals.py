@@ -56,6 +56,8 @@ CASES = (
     (f"compare {DATA} --out {{empty}}/tables --teacher no/such", "unknown"),
     ("demo --out {taken} --device gpu", "no such device"),
     ("predict {empty} x.jpg --overlays {taken}", "already holds something"),
+    ("bench kernels --out {taken}/f.csv", "already exists; replace it with --overwrite"),
+    (f"compare {DATA} --out {{taken}}", "holds no tables of ccd-fast"),
 )
 
 
