@@ -19,7 +19,7 @@ sys.argv = ["ccd-fast", *sys.argv[1:]]
 try:
     main()
 finally:
-    large = ("timm", "torchvision", "open_clip", "torch._dynamo", "onnx", "onnxscript", "torchmetrics")
+    large = ("timm", "torchvision", "open_clip", "torch._dynamo", "onnx", "onnxscript")
     print("loaded", *(name for name in large if name in sys.modules), file=sys.stderr)
 """
 
