@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Processes that share the tests; each takes up to 4 GB.
 WORKERS ?= 2
 
-.PHONY: setup quick test test-faults test-deep card-trial lint format demo wheel clean
+.PHONY: setup quick test test-faults test-deep card-trial lint format demo docs wheel clean
 
 setup: .venv/.ready
 
@@ -46,6 +46,16 @@ format: setup
 
 demo: setup
 	$(BIN)/ccd-fast demo --overwrite
+
+# The documents as a site, build/site/index.html; every link and anchor is checked.
+docs: .venv/.docs
+	rm -rf build/docs && mkdir -p build/docs
+	cp -r README.md CONTRIBUTING.md CHANGELOG.md LICENSE docs benchmarks build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.venv/.docs: .venv/.ready
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[docs]'
+	touch $@
 
 wheel: setup
 	$(BIN)/python -m build --wheel --outdir dist .

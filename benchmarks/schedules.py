@@ -68,7 +68,7 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
 """Each row with what it changes; all update at every epoch after the warm-up unless they say otherwise."""
 BEFORE = (
     "teacher.templates=['a photo of the {}']",
-    "labels.grid=0",
+    "labels.grids=[]",
     "labels.max_entropy=2.0",
     "train.choose=label-free",
 )
@@ -78,13 +78,13 @@ GAINS: dict[str, tuple[str, ...]] = {
     ONCE_BEFORE: BEFORE,
     "its last epoch": (*BEFORE, "train.choose=last"),
     "seven prompts": (*BEFORE, SEVEN),
-    "a grid of 2x2 in the first labels": (*BEFORE, "labels.grid=2"),
-    "a grid of 3x3": (*BEFORE, "labels.grid=3"),
+    "a grid of 2x2 in the first labels": (*BEFORE, "labels.grids=[2]"),
+    "a grid of 3x3": (*BEFORE, "labels.grids=[3]"),
     "the moving average of the weights": (*BEFORE, "train.choose=last", "train.ema=0.998"),
     "the recipe as it is": (),
     "without label updates": ("relabel.epochs=0",),
-    "a grid of 3x3, six epochs of a cosine, moving average": ("labels.grid=3", *SLOWLY),
-    "the same, without label updates": ("labels.grid=3", *SLOWLY, "relabel.epochs=0"),
+    "a grid of 3x3, six epochs of a cosine, moving average": ("labels.grids=[3]", *SLOWLY),
+    "the same, without label updates": ("labels.grids=[3]", *SLOWLY, "relabel.epochs=0"),
 }
 """What a change of the recipe gains alone, and together with others."""
 TABLES = {"schedules": (SCHEDULES, ONCE), "gains": (GAINS, ONCE_BEFORE)}

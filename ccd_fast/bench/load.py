@@ -15,6 +15,7 @@ from ccd_fast.engines import EngineSettings, Precision, Store
 from ccd_fast.errors import UserError
 from ccd_fast.labels import CropCache, PseudoLabels, Update, ViewChoice
 from ccd_fast.labels.relabel import relabel
+from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.labels.view_choice import Cams
 from ccd_fast.recipes import Recipe, config
 from ccd_fast.runs import Stage
@@ -77,10 +78,10 @@ class Load:
         counts, marks = torch.ones(size[1], dtype=torch.int64), torch.ones(size[0], dtype=torch.bool)
         return PseudoLabels(table, torch.full((size[1],), 0.5), counts, marks, marks)
 
-    def looks(self) -> ViewChoice:
-        """Give what chooses the crops."""
+    def looks(self, kept: TrainingBoxes | None = None) -> ViewChoice:
+        """Give what chooses the crops: the student's CAMs, or boxes that were kept."""
         recipe, size = self.recipe, (len(self.images), len(self.images.class_names))
-        cams = Cams(recipe.student.image_size, self.tau)
+        cams = Cams(recipe.student.image_size, self.tau, kept)
         return ViewChoice(recipe.views, recipe.relabel, cams, size, (recipe.seed, EPOCH), None)
 
     def weighing(self) -> Update:

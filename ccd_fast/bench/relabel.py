@@ -5,13 +5,15 @@ down slows both sides of it.
 """
 
 import statistics
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ccd_fast.bench import bare, measure
+from ccd_fast.bench import bare, maps, measure
 from ccd_fast.bench.engine import operations
 from ccd_fast.bench.load import Load, open_load
 from ccd_fast.bench.measure import Timing, ratio
@@ -136,12 +138,13 @@ def total(timings: list[Timing]) -> Timing:
     return Timing(tuple(sum(seconds) for seconds in zip(*(t.seconds for t in timings), strict=True)))
 
 
-def measure_relabel(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any]:
-    """Measure the pass, with and without a cache that knows its boxes, its engine, and its stages.
+def measure_relabel(load: Load, repeats: int = measure.REPEATS, maps_size: int | None = None) -> dict[str, Any]:
+    """Measure the pass, with and without a cache that knows its boxes, from maps, its engine, and its stages.
 
     Args:
         load: what is measured; decoded photographs and crops of all its images are held in memory.
         repeats: rounds that count.
+        maps_size: side of the view that maps are of, in pixels; by default the teacher's own.
 
     Returns:
         What was measured, JSON-ready.
@@ -149,11 +152,12 @@ def measure_relabel(load: Load, repeats: int = measure.REPEATS) -> dict[str, Any
     Raises:
         RuntimeError: on a CPU, the pass with the cache gave another table.
     """
-    with on_stream_for("bench", torch.device(load.device)):  # DALI is not to work on the default stream
-        return _measured(load, repeats)
+    # DALI is not to work on the default stream
+    with on_stream_for("bench", torch.device(load.device)), tempfile.TemporaryDirectory() as folder:
+        return _measured(load, repeats, maps.open_passes(load, maps_size, Path(folder)))
 
 
-def _measured(load: Load, repeats: int) -> dict[str, Any]:
+def _measured(load: Load, repeats: int, from_maps: maps.MapPasses | str) -> dict[str, Any]:
     alone, cache, few = Alone(load), CropCache(2**62), load.first(max(len(load.images) // SHORT, 1))
     table, counted = load.update(cache)
     again, hits = load.update(cache)
@@ -170,6 +174,8 @@ def _measured(load: Load, repeats: int) -> dict[str, Any]:
         **{f"stage {name}": call for name, call in alone.calls().items()},
         **{f"bare {name}": call for name, call in alone.bare_calls().items()},
     }
+    if not isinstance(from_maps, str):
+        calls |= maps.calls(from_maps)
     ceiling = measure.matmul_rate(load.device, DTYPES[load.settings.precision], repeats)
     timings = measure.in_turn(calls, repeats, device=load.device)
     whole, crops = timings[RELABEL_PASS], len(alone.pixels)
@@ -224,6 +230,7 @@ def _measured(load: Load, repeats: int) -> dict[str, Any]:
             "table_apart": apart,
             "times_as_fast": ratio(whole, timings[UNMOVED]),
         },
+        "maps": {"why_not": from_maps} if isinstance(from_maps, str) else maps.record(from_maps, whole, timings),
         "stages": stages,
         "sum_of_stages_s": summed.median,
         "pass_over_sum": ratio(whole, summed),

@@ -5,11 +5,13 @@ that every relabel pass asks for the same crops.
 """
 
 import statistics
+import tempfile
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
-from ccd_fast.bench import measure
+from ccd_fast.bench import maps, measure
 from ccd_fast.bench.load import EPOCH, Load
 from ccd_fast.bench.measure import Timing, ratio
 from ccd_fast.bench.relabel import RELABEL_PASS
@@ -113,7 +115,12 @@ def measure_training(load: Load, recipe: Recipe, repeats: int = measure.REPEATS)
     precision = epochs.trainer.precision
     ceiling = measure.matmul_rate(load.device, DTYPES[precision], repeats)
     calls: dict[str, Callable[[], object]] = {name: lambda name=name: epochs.run(name) for name in VIEWS}  # type: ignore[misc]
-    timings = measure.in_turn({**calls, RELABEL_PASS: load.update}, repeats, device=load.device)
+    calls[RELABEL_PASS] = load.update
+    with tempfile.TemporaryDirectory() as folder:
+        from_maps = maps.open_passes(load, None, Path(folder))
+        if not isinstance(from_maps, str):
+            calls |= {maps.LATER: from_maps.later, maps.UNASKED: from_maps.unasked}
+        timings = measure.in_turn(calls, repeats, device=load.device)
     crops = load.update()[1].crops
     work = operations(load.student, load.recipe.student.image_size)
     relabelled = timings[RELABEL_PASS]
@@ -137,4 +144,9 @@ def measure_training(load: Load, recipe: Recipe, repeats: int = measure.REPEATS)
             "engine": load.teacher.engine.runtime,
         },
         "relabel_over_epoch": ratio(relabelled, timings[CONSISTENT]),
+        "maps_over_epoch": {
+            key: ratio(timings[name], timings[CONSISTENT])
+            for key, name in (("later", maps.LATER), ("boxes_of_training", maps.UNASKED))
+            if name in timings
+        },
     }

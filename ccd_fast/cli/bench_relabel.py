@@ -36,6 +36,9 @@ def relabel(
     ] = "auto",
     device: options.Device = "auto",
     views: Annotated[str, typer.Option(help="auto, dali or pillow.")] = "auto",
+    maps_size: Annotated[
+        int | None, typer.Option(min=16, help="Side of the view that maps are of; by default the teacher's own.")
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
     out: options.Out = None,
     overwrite: options.Overwrite = False,
@@ -44,7 +47,8 @@ def relabel(
 ) -> None:
     """Measure a whole relabel pass: photographs, CAM, boxes, crops, teacher, labels.
 
-    Beside it, in turn: the engine alone on the same crops, each stage alone, and the bare library call of each.
+    Beside it, in turn: a pass from maps (relabel.teacher = "maps"), the first and a later one; the engine alone on the
+    same crops, each stage alone, and the bare library call of each.
 
     Example: `ccd-fast bench relabel --data-root photos --teacher ViT-B-32/random`
     """
@@ -70,7 +74,7 @@ def relabel(
         *(device, runtime, precision),  # type: ignore[arg-type]
     )
     options.tell_where()
-    result = measure_relabel(load, repeats)
+    result = measure_relabel(load, repeats, maps_size)
     if not json_:
         show(result)
     options.give({"benchmark": "relabel", **result}, out, json_)
@@ -106,6 +110,7 @@ def show(result: dict[str, Any]) -> None:
         f"pass over the sum of its stages alone: {result['pass_over_sum']:.2f}",
         f"boxes unmoved, all scores in the cache: {unmoved['images_per_s']:.1f} images/s, "
         f"{unmoved['times_as_fast']:.2f} times as fast",
+        _from_maps(result["maps"]),
     ):
         console.print(line, markup=False, soft_wrap=True)
 
@@ -120,3 +125,23 @@ def _steadily(result: dict[str, Any]) -> list[str]:
         f"without what begins and ends a pass: {steady['images_per_s']:.1f} images/s, {steady['crops_per_s']:.1f} "
         f"distinct crops/s, {near:.0%} of the engine alone"
     ]
+
+
+def _from_maps(maps: dict[str, Any]) -> str:
+    """Say what passes from maps take, or why there are none."""
+    if "why_not" in maps:
+        return f"maps: none: {maps['why_not']}"
+    all_in_all = maps["times_as_fast_over_all_updates"]
+    passes = (
+        f"{name} {maps[key]['images_per_s']:.1f} images/s, {maps[key]['times_as_fast']:.2f} times as fast as crops"
+        for name, key in (
+            ("first pass", "first"),
+            ("a later one", "later"),
+            ("one with boxes of the training steps", "boxes_of_training"),
+        )
+    )
+    return (
+        f"maps of a view of {maps['image_size']} pixels, {maps['bytes_per_image'] / 1024:.0f} KiB an image: "
+        f"{'; '.join(passes)}; {maps['updates']} passes in all {all_in_all['later']:.2f} times, with boxes of the "
+        f"training steps {all_in_all['boxes_of_training']:.2f}"
+    )

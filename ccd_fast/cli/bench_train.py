@@ -94,5 +94,16 @@ def show(result: dict[str, Any]) -> None:
         f"relabel pass ({relabel['teacher']} on {relabel['engine']}): {relabel['images_per_s']:.1f} images/s, "
         f"{relabel['crops'] / result['images']:.1f} crops an image; it takes {result['relabel_over_epoch']:.2f} times "
         "as long as an epoch with consistency",
+        *_from_maps(result["maps_over_epoch"]),
     ):
         console.print(line, markup=False, soft_wrap=True)
+
+
+def _from_maps(over: dict[str, float]) -> list[str]:
+    """Say what passes from maps take, where the teacher has maps."""
+    if not over:
+        return []
+    return [
+        f"from maps that are there it takes {over['later']:.3f} times as long, with boxes of the training steps "
+        f"{over['boxes_of_training']:.3f}"
+    ]

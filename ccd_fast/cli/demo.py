@@ -19,7 +19,10 @@ def demo(
         Path, typer.Option(help="Folder of the run; must not exist, or see --resume and --overwrite.")
     ] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and of the run.")] = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="The full method only, without leaving parts out.")] = False,
+    parts: Annotated[
+        bool,
+        typer.Option("--parts", help="Also leave out one part of the method after the other: four more trainings."),
+    ] = False,
     scenes: Annotated[
         int,
         typer.Option(
@@ -36,11 +39,11 @@ def demo(
 ) -> None:
     """Run the whole method on a world that the package draws itself: nothing is downloaded.
 
-    Draws the scenes (once), lets the tiny CLIP that comes with the package label them, trains a tiny student; then
-    leaves out one part of the method after the other, and prints what each is worth. A toy: its figures say that the
-    method works, not how well it does on photographs.
+    Draws the scenes (once), lets the tiny CLIP that comes with the package label them, trains a tiny student, and
+    writes a page on it; with --parts it also leaves out one part of the method after the other, and prints what each
+    is worth. A toy: its figures say that the method works, not how well it does on photographs.
 
-    Example: `ccd-fast demo --quick`
+    Example: `ccd-fast demo`
     """
     from ccd_fast.runs.free import refuse_occupied
 
@@ -74,7 +77,7 @@ def demo(
         shared=shared,
     )
     options.goes_on_with("the same command and --resume in place of --overwrite: what is finished is kept")
-    done = cells.run_cells(plan, {FULL: ()} if quick else COMPONENTS, [seed])
+    done = cells.run_cells(plan, COMPONENTS if parts else {FULL: ()}, [seed])
     told = [f"Demo world, seed {seed}; the student starts from the weights of the package."]
     told += [f"Changed in the recipe of every row: {', '.join(set_)}."] if set_ else []
     table = ablation.components(done, notes=told)
@@ -89,3 +92,15 @@ def demo(
         tables.show([table])
         show_localisation(found)
     write_or_say(out, json_)
+    if not json_:
+        typer.echo("\n".join(_what_next(out, source.root)))
+
+
+def _what_next(out: Path, scenes: Path) -> tuple[str, str, str]:
+    """Say where to go from here, in three lines."""
+    run, some = shlex.quote(str(out)), shlex.quote(str(scenes / "images" / "test"))
+    return (
+        f"look:   open {run}/report.html in a browser: the labels with examples, and what the updates changed",
+        f"try:    ccd-fast predict {run} {some} --out predictions.csv",
+        "yours:  ccd-fast label --data-root FOLDER --classes FILE --out labels.csv (README, Your own photographs)",
+    )

@@ -37,7 +37,7 @@ def evaluate(
     views: Annotated[
         bool,
         typer.Option(
-            "--views", help="The teacher with the views of `label` too (labels.grid): it looks at every cell, now."
+            "--views", help="The teacher with the views of `label` too (labels.grids): it looks at every cell, now."
         ),
     ] = False,
     alone: Annotated[

@@ -11,12 +11,12 @@ from ccd_fast.cli import options
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run that has ended.")],
     pictures: Annotated[
-        int, typer.Option(min=0, help="Photographs to show at most, those whose labels changed most.")
+        int, typer.Option(min=0, help="Photographs whose labels changed most, so many at most; 0: no pictures at all.")
     ] = 24,
     min_positives: options.MinPositives = 0,
     debug: options.Debug = False,
 ) -> None:
-    """Write a page on a run, `report.html` in its folder: results, bias, classes, corrected labels, time.
+    """Write a page on a run, `report.html` in its folder: labels with examples, results, changes, time.
 
     `train` and `demo` write it at their end. The page needs no network, and can be sent as it is: it holds small copies
     of the photographs that it shows.

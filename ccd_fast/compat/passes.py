@@ -11,6 +11,7 @@ from ccd_fast.compat.views import PublishedViews
 from ccd_fast.datasets import ImageSet
 from ccd_fast.engines import ImageTower, Precision
 from ccd_fast.labels import PseudoLabels, Update, debiased_labels, update_labels
+from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.recipes import Recipe
 from ccd_fast.recipes.official import margin_pixels, start_of_search
 from ccd_fast.runs import Stage
@@ -58,6 +59,7 @@ class PublishedPasses:
     absent_ap = quirks.ABSENT_CLASS_AP
     student_runtime: Literal["torch", "onnxruntime"] = "torch"
     tower: ImageTower | None = None
+    looks: ImageTower | None = None
     precision: Precision = "fp32"
 
     def __init__(self, recipe: Recipe, images: ImageSet) -> None:
@@ -134,6 +136,7 @@ class PublishedPasses:
         tau: float,
         epoch: int,  # noqa: ARG002 - nothing here is random
         stage: Stage,
+        kept: TrainingBoxes | None = None,  # noqa: ARG002 - the recipe cannot ask for it
     ) -> dict[int, str]:
         """Update the labels of all images from crops of the normalised view."""
         student.eval()

@@ -31,11 +31,12 @@ class BoxRuntime:
 
     Attributes:
         runtime: ``"onnxruntime"`` or ``"torch"``.
+        key: of its file in the engine store; empty where it has none.
     """
 
-    def __init__(self, runtime: str, run: Run) -> None:
+    def __init__(self, runtime: str, run: Run, key: str = "") -> None:
         """Take what maps (B, numbers) and (BOXES, 5) float32 to (BOXES, E)."""
-        self.runtime = runtime
+        self.runtime, self.key = runtime, key
         self._run = run
 
     @torch.inference_mode()
@@ -55,13 +56,14 @@ class BoxRuntime:
 def open_boxes(tower: MapTower, settings: EngineSettings, store: Store) -> BoxRuntime:
     """Open the second half of a tower for the runtime that its first half is on."""
     if settings.runtime == "onnxruntime" and settings.device == "cpu":
-        session = open_session(build(tower, store), "cpu", settings.threads)
+        file = build(tower, store)
+        session = open_session(file, "cpu", settings.threads)
 
         def run(maps: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
             inputs = {"maps": maps.numpy(), "boxes": boxes.numpy()}
             return torch.from_numpy(session.run(["embeddings"], inputs)[0])
 
-        return BoxRuntime("onnxruntime", run)
+        return BoxRuntime("onnxruntime", run, file.parent.name)
     module = tower.boxes if settings.device == "cpu" else deepcopy(tower.boxes).to(settings.device)
 
     def exactly(maps: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:

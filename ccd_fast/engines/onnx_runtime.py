@@ -34,6 +34,13 @@ def installed() -> bool:
     return importlib.util.find_spec("onnxruntime") is not None
 
 
+def version() -> str:
+    """Give its version, whichever of its packages is installed."""
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
 def problem(device: str, precision: str) -> str:
     """Say why this runtime cannot run here, or nothing."""
     extra = "cuda" if device.startswith("cuda") else "cpu"

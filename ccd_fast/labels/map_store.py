@@ -17,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from ccd_fast.datasets import ImageSet
-from ccd_fast.errors import RunError, UserError
+from ccd_fast.errors import UserError
 from ccd_fast.views import read_bytes
 
 GIB = 2**30
@@ -26,11 +26,36 @@ HEAD = 8
 MAPS, SUMS, FACTS = "maps.bin", "sums.bin", "maps.json"
 
 
+def rows_within(images: int, numbers: int, gib: float) -> int:
+    """Count the photographs, of so many, whose maps fit into a budget."""
+    return min(images, int(gib * GIB) // (8 * _words(numbers)))
+
+
+def beyond_budget(images: int, numbers: int, gib: float) -> str:
+    """Say what is done about maps that do not fit into the budget; nothing where all do."""
+    left_out = images - rows_within(images, numbers, gib)
+    if not left_out:
+        return ""
+    size = images * 8 * _words(numbers) / GIB
+    return (
+        f"warning: the teacher's maps take {images} photographs x {numbers} numbers x 2 bytes = {size:.2g} GiB, more "
+        f"than relabel.maps_gib = {gib:g}: those of {left_out} photographs are computed again at every update; raise "
+        "it, lower relabel.maps_size, or use relabel.teacher = 'crops'"
+    )
+
+
+def _words(numbers: int) -> int:
+    return -(-(HEAD + 2 * numbers) // 8)
+
+
 class MapStore:
     """Maps by image row, float16, with the size of the photograph.
 
+    Where the budget is too small for all, those that are kept are spread evenly over the photographs, so that each of
+    several processes has its part of the work that is left; the others are never there.
+
     Attributes:
-        folder: of this data set and engine.
+        folder: of this data set, engine and number of kept maps.
     """
 
     def __init__(self, cache: Path, identity: Mapping[str, Any], images: int, numbers: int, gib: float) -> None:
@@ -44,46 +69,49 @@ class MapStore:
             gib: most GiB of all stores.
 
         Raises:
-            UserError: the maps do not fit into the budget.
-            RunError: they do not fit onto the disk.
+            UserError: the disk has not the space that the budget allows.
         """
-        words = -(-(HEAD + 2 * numbers) // 8)
-        size = images * words * 8
-        if size > gib * GIB:
-            raise UserError(
-                f"the teacher's maps take {images} photographs x {numbers} numbers x 2 bytes = {size / GIB:.2g} GiB, "
-                f"more than relabel.maps_gib = {gib:g}: raise it, lower relabel.maps_size, "
-                "or use relabel.teacher = 'crops'"
-            )
-        self.numbers = numbers
+        kept, words = rows_within(images, numbers, gib), _words(numbers)
+        self.numbers, self._images, self._kept = numbers, images, kept
+        identity = {**identity, "kept": kept}
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:20]
         self.folder = cache / key
+        drawn = np.random.default_rng(0).integers(0, 2**63, words, dtype=np.uint64)
+        self._weights = drawn * np.uint64(2) + np.uint64(1)
+        if not kept:
+            self._rows: NDArray[np.uint64] = np.empty((0, words), np.uint64)
+            self._sums: NDArray[np.uint64] = np.empty(0, np.uint64)
+            return
+        size = kept * words * 8
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / ".lock"):
             if not (self.folder / FACTS).is_file():
                 _make_room(cache, self.folder, gib * GIB - size)
-                self._create(size, images, identity)
+                self._create(size, kept, identity)
             (self.folder / FACTS).touch()
-        self._rows = _mapped(self.folder / MAPS, (images, words))
-        self._sums = _mapped(self.folder / SUMS, (images,))
-        drawn = np.random.default_rng(0).integers(0, 2**63, words, dtype=np.uint64)
-        self._weights = drawn * np.uint64(2) + np.uint64(1)
+        self._rows = _mapped(self.folder / MAPS, (kept, words))
+        self._sums = _mapped(self.folder / SUMS, (kept,))
 
-    def _create(self, size: int, images: int, identity: Mapping[str, Any]) -> None:
+    def _create(self, size: int, kept: int, identity: Mapping[str, Any]) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)  # what a kill may have left: a folder without its facts
         self.folder.mkdir()
         try:
-            _reserve(self.folder / MAPS, size)
-            _reserve(self.folder / SUMS, images * 8)
+            for name, length in ((MAPS, size), (SUMS, kept * 8)):
+                with (self.folder / name).open("wb") as file:
+                    _reserve(file.fileno(), length)
+                    file.truncate(length)
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
-            free = shutil.disk_usage(self.folder.parent).free
-            raise RunError(
-                f"{self.folder}: cannot be made: {error.strerror or error}: the maps need {size / GIB:.2g} GiB, and "
-                f"{free / GIB:.2g} are free; make room, set CCD_CACHE to a folder where there is some, or use "
-                "relabel.teacher = 'crops'"
+            raise UserError(
+                f"the teacher's maps: {size / GIB:.2g} GiB cannot be had in {self.folder.parent}: {error.strerror}: "
+                "free some, set CCD_CACHE to another disk, or lower relabel.maps_gib"
             ) from error
         (self.folder / FACTS).write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+
+    def _places(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Give the places of rows in the file, and which of them have one."""
+        places = rows * self._kept // max(self._images, 1)
+        return places, (rows + 1) * self._kept // max(self._images, 1) > places
 
     def _sum(self, rows: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """Sum a row's words with odd weights, modulo 2^64, so that no word changes unseen; never 0, which is absent."""
@@ -98,15 +126,19 @@ class MapStore:
         Returns:
             Which of them are there, whole, (B,) bool; of those, (K, 2) int64 sizes and (K, numbers) float16 maps.
         """
-        words = np.asarray(self._rows[rows])
-        whole = self._sums[rows] == self._sum(words)
-        found = words[whole].view(np.uint8).reshape(int(whole.sum()), words.shape[1] * 8)
+        places, whole = self._places(rows)
+        words = np.asarray(self._rows[places[whole]])
+        sound = self._sums[places[whole]] == self._sum(words)
+        whole[whole] = sound
+        found = words[sound].view(np.uint8).reshape(int(sound.sum()), words.shape[1] * 8)
         sizes = np.ascontiguousarray(found[:, :HEAD]).view(np.int32).astype(np.int64)
         maps = np.ascontiguousarray(found[:, HEAD : HEAD + 2 * self.numbers]).view(np.float16)
         return whole, sizes, maps
 
     def write(self, rows: NDArray[np.int64], sizes: NDArray[np.int64], maps: NDArray[np.float16]) -> None:
-        """Keep rows, (B,), with their sizes, (B, 2), and maps, (B, numbers)."""
+        """Keep rows, (B,), with their sizes, (B, 2), and maps, (B, numbers), as far as the budget goes."""
+        places, within = self._places(rows)
+        rows, sizes, maps = places[within], sizes[within], maps[within]
         if not len(rows):
             return
         content = np.zeros((len(rows), self._rows.shape[1] * 8), dtype=np.uint8)
@@ -118,8 +150,14 @@ class MapStore:
 
     def flush(self) -> None:
         """Bring what was written to the disk."""
-        self._rows.flush()
-        self._sums.flush()
+        for mapped in (self._rows, self._sums):
+            if isinstance(mapped, np.memmap):
+                mapped.flush()
+
+    @property
+    def bytes(self) -> int:
+        """Give the bytes on disk."""
+        return int(self._rows.nbytes + self._sums.nbytes)
 
 
 def digest_of(images: ImageSet) -> str:
@@ -135,15 +173,13 @@ def _content(file: Path) -> bytes:
     return b"" if isinstance(content, str) else content.tobytes()
 
 
-def _reserve(file: Path, length: int) -> None:
-    """Make a file of zeros whose room on the disk is its own: what is mapped into memory cannot say that it is full."""
-    with file.open("wb") as handle:
-        handle.truncate(length)
-        if length and hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(handle.fileno(), 0, length)
+def _reserve(file: int, length: int) -> None:
+    """Take the space now: a mapped file that finds none later ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, length)
 
 
-def _mapped(file: Path, shape: Sequence[int]) -> "np.memmap[Any, np.dtype[np.uint64]]":
+def _mapped(file: Path, shape: Sequence[int]) -> NDArray[np.uint64]:
     return np.memmap(file, dtype=np.uint64, mode="r+", shape=tuple(shape))
 
 

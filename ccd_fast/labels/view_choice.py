@@ -3,6 +3,7 @@
 Everything here counts in shares of the photograph's width and height; only the last step knows pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ccd_fast import randomness
 from ccd_fast.datasets import ObjectBoxes
 from ccd_fast.errors import UserError
+from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.randomness import Purpose
 from ccd_fast.recipes.knobs import RelabelKnobs, ViewKnobs
 from ccd_fast.student.cam import boxes_of_active_classes
@@ -55,10 +57,12 @@ class Cams:
     Attributes:
         view_size: side of the view, in pixels.
         tau: a class is active where its probability is at or above this.
+        kept: boxes that training steps found, where the student is not asked again.
     """
 
     view_size: int
     tau: float
+    kept: TrainingBoxes | None = None
 
 
 class ViewChoice:
@@ -77,6 +81,7 @@ class ViewChoice:
         size: tuple[int, int],
         key: tuple[int, int],
         objects: ObjectBoxes | None,
+        grids: Sequence[int] = (),
     ) -> None:
         """Draw what is random; the knobs have been through :func:`check`.
 
@@ -87,10 +92,12 @@ class ViewChoice:
             size: N images and C classes.
             key: seed and epoch, the key of what is random.
             objects: boxes that people drew, for the choices that need them.
+            grids: cells along a side, of several grids; none is the one of the knobs.
         """
         images, classes = size
+        self._cells = np.concatenate([grid_boxes(side) for side in grids or (views.grid,)])
         self.views, self.relabel, self.cams, self.objects = views, relabel, cams, objects
-        self.asks_the_student = views.choice == "cam"
+        self.asks_the_student = views.choice == "cam" and cams.kept is None
         self.view_size = cams.view_size
         self._random: Boxes | None = None
         self._shifts: Boxes | None = None
@@ -119,12 +126,11 @@ class ViewChoice:
         size = len(photographs)
         choice = self.views.choice
         if choice == "cam":
-            owner, boxes = self._at_cams(seen)
+            owner, boxes = self._at_cams(photographs, seen)
         elif choice == "whole":
             owner, boxes = np.arange(size), np.tile([0.0, 0.0, 1.0, 1.0], (size, 1))
         elif choice == "grid":
-            cells = grid_boxes(self.views.grid)
-            owner, boxes = np.repeat(np.arange(size), len(cells)), np.tile(cells, (size, 1))
+            owner, boxes = np.repeat(np.arange(size), len(self._cells)), np.tile(self._cells, (size, 1))
         elif choice == "random" and self._random is not None:
             drawn = self._random[photographs.rows]
             owner, boxes = np.repeat(np.arange(size), drawn.shape[1]), drawn.reshape(-1, 4)
@@ -148,11 +154,16 @@ class ViewChoice:
         order = np.argsort(owners, kind="stable")
         return owners[order], np.concatenate([boxes, whole])[order]
 
-    def _at_cams(self, seen: tuple[torch.Tensor, torch.Tensor] | None) -> tuple[Owners, Boxes]:
+    def _at_cams(
+        self, photographs: Photographs, seen: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> tuple[Owners, Boxes]:
         """Box the hot region of each active class."""
+        knobs, size = self.relabel, self.view_size
+        if self.cams.kept is not None:
+            owner, boxes = self.cams.kept.of(photographs.rows, self.cams.tau)
+            return owner, snapped(boxes, knobs.cache_grid, size) / size
         if seen is None:
             raise ValueError("the student was not asked")
-        knobs, size = self.relabel, self.view_size
         found = boxes_of_active_classes(*seen, self.cams.tau, size, knobs.cam_threshold, knobs.margin)
         return found.owner, snapped(found.boxes, knobs.cache_grid, size) / size
 

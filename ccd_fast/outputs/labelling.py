@@ -171,7 +171,7 @@ def first_labels(
 
 def _cells(passes: Passes, images: ImageSet, recipe: Recipe, labels: PseudoLabels, stages: Stages) -> dict[int, str]:
     """Look at the cells of a grid too, where the recipe asks for it."""
-    if not recipe.labels.grid:
+    if not recipe.labels.grids:
         return {}
     with stages.stage("cells", len(images)) as stage:
         return passes.cells(images, labels, stage)

@@ -60,8 +60,8 @@ def labels_with_views(run: Path, recipe: Recipe, images: ImageSet, stages: Stage
     Raises:
         UserError: the teacher cannot be had, or the recipe has no views but the whole image.
     """
-    if not recipe.labels.grid:
-        raise UserError(f"--views: the recipe of {run} looks at whole images only (labels.grid = 0)")
+    if not recipe.labels.grids:
+        raise UserError(f"--views: the recipe of {run} looks at whole images only (labels.grids = [])")
     passes = open_passes(_whole(recipe), images, None, device, stages.say)
     labels, _ = labelling.first_labels(passes, images, recipe, stages, _bias(run))
     return labels.table

@@ -97,7 +97,7 @@ def _beside(
         some = teacher_looks.images_at(model, run, images.root, paths)
         looks = teacher_looks.look(model.recipe, some, stages, device)
         found = {TEACHER: looks.scores, **found}
-    if FIRST_SAID not in found or model.recipe.labels.grid:  # else they are just that
+    if FIRST_SAID not in found or model.recipe.labels.grids:  # else they are just that
         labels = teacher_looks.debiased(run, model.recipe, found[TEACHER])
         found = {TEACHER: found[TEACHER], DEBIASED: labels, **found}
     if asked.views:

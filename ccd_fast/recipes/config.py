@@ -198,7 +198,7 @@ def allows(where: Sequence[str]) -> str:
             choices = ", ".join(repr(c) for c in get_args(kind))
             parts.append(f"one of {choices}" if len(get_args(kind)) > 1 else choices)
             continue
-        text = words.get(kind, "a list of strings" if get_origin(kind) is list else "a table")
+        text = words.get(kind, "a list of strings" if kind == list[str] else "a list of whole numbers")
         signs = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
         bounds = [f"{sign} {getattr(m, name):g}" for m in limits for name, sign in signs if hasattr(m, name)]
         parts.append(" ".join([text, " and ".join(bounds)]).strip())

@@ -35,6 +35,9 @@ class TeacherKnobs(Section):
         min_length=1,
     )
     image_size: Pixels | Literal["native"] = Field(description="side of the teacher's square input, in pixels")
+    temperature: Positive = Field(
+        description="scores are the softmax of the similarities over this; 1 is CLIP's own, above it they are softer"
+    )
     runtime: Literal["auto", "tensorrt", "onnxruntime", "torch", "torch-compiled"] = Field(
         description="what runs the image tower"
     )
@@ -79,22 +82,24 @@ class LabelKnobs(Section):
     """First pseudo-labels (section 2)."""
 
     max_entropy: NonNegative | Literal["auto"] = Field(
-        description="an image is confident up to this entropy, in nats; auto is 2, and follows ln C beyond 20 classes"
+        description="an image is confident up to this entropy, in nats; auto is 2, with ln C and the temperature"
     )
     floor: Annotated[float, Ge(0), Lt(1)] = Field(description="label smoothing from below (epsilon)")
-    grid: Annotated[int, Ge(0), Le(16)] = Field(
-        description="the teacher also looks at the cells of a grid of so many a side; 0 is the whole image alone"
+    grids: list[Annotated[int, Ge(2), Le(16)]] = Field(
+        description="the teacher also looks at the cells of grids of so many a side; [] is the whole image alone"
     )
     whole_weight: Share = Field(description="weight of the whole image beside the cells' maximum")
 
-    def entropy_limit(self, classes: int) -> float:
+    def entropy_limit(self, classes: int, temperature: float = 1.0) -> float:
         """Give the limit in nats for C classes: at 2,000 of them nothing would be confident at the paper's 2 nats.
 
-        ``auto`` is the share of the evenly spread scores' ln C that 2 nats are of VOC's 20 classes.
+        ``auto`` is the share of the evenly spread scores' ln C that 2 nats are of VOC's 20 classes. What an entropy
+        lacks of ln C falls with the square of the temperature, and so does what the limit lacks.
         """
         if self.max_entropy != "auto":
             return self.max_entropy
-        return 2.0 * max(1.0, math.log(classes) / math.log(20))
+        most = math.log(classes)
+        return most - (most - 2.0 * max(1.0, most / math.log(20))) / temperature**2
 
 
 class BiasKnobs(Section):
@@ -123,9 +128,14 @@ class RelabelKnobs(Section):
         description="the teacher looks at crops, or once at each photograph: boxes are then pooled from its map"
     )
     maps_size: Pixels | Literal["native"] = Field(description="side of the view that maps are of, in pixels")
-    maps_gib: NonNegative = Field(description="most GiB of maps in the cache's folder, kept from run to run")
+    maps_gib: NonNegative = Field(
+        description="most GiB of maps in the cache's folder, kept from run to run; others are computed anew"
+    )
+    student: Literal["pass", "training"] = Field(
+        description="CAMs are those of a pass of the student before the update, or of the training steps as they came"
+    )
     settle: NonNegative = Field(description="updates end once one changes the labels by less than this on average")
-    cache_mib: Natural = Field(description="most MiB for the scores of the last update's crops; 0 keeps none")
+    cache_mib: Natural = Field(description="most MiB for the scores of the last update's crops; 0, and maps, keep none")
     cache_grid: Annotated[int, Ge(0), Le(1024)] = Field(
         description="boxes grow outward to a grid of so many pixels of the view, to move less often; 0 is off"
     )
@@ -167,7 +177,9 @@ class TrainKnobs(Section):
     warmup_epochs: Count = Field(description="epochs before the first label update")
     batch_size: Count = Field(description="images in a step")
     backbone_learning_rate: NonNegative = Field(description="Adam's learning rate for the backbone; 0 freezes it")
-    head_learning_rate: Positive = Field(description="Adam's learning rate for the 1x1 convolution")
+    head_learning_rate: Positive | Literal["auto"] = Field(
+        description="Adam's learning rate for the 1x1 convolution; auto is 1.5 over the run's steps, 1e-4 to 1e-2"
+    )
     schedule: Literal["constant", "cosine"] = Field(
         description="cosine: rates rise over the first twentieth of the steps and then fall to 0 along a cosine"
     )
@@ -180,6 +192,17 @@ class TrainKnobs(Section):
     compile: bool = Field(description="take the steps through torch.compile, which costs its time at the first ones")
     save_minutes: NonNegative = Field(description="minutes between checkpoints inside a pass; 0 is at its end only")
     choose: Literal["label-free", "last"] = Field(description="which epoch becomes checkpoints/best")
+
+    def head_rate(self, images: int) -> float:
+        """Give the learning rate of the 1x1 convolution in a run over so many images.
+
+        Adam moves a weight by about its rate at each step, whatever the gradient's size, so that rate times steps is
+        how far the weights get.
+        """
+        if self.head_learning_rate != "auto":
+            return self.head_learning_rate
+        steps = self.epochs * math.ceil(images / self.batch_size)
+        return min(max(1.5 / max(steps, 1), 1e-4), 1e-2)
 
     @property
     def freezes_the_backbone(self) -> bool:
@@ -245,6 +268,10 @@ class Recipe(Section):
         """Tell whether it is of the paper's own method."""
         return self.system.name == "ccd"
 
+    def entropy_limit(self, classes: int) -> float:
+        """Give the entropy, in nats, up to which an image with C classes is confident."""
+        return self.labels.entropy_limit(classes, self.teacher.temperature)
+
     def updates_labels(self, epoch: int) -> bool:
         """Tell whether an epoch starts with a label update: ``relabel.epochs`` follow the warm-up (section 4)."""
         warmup, updates = self.train.warmup_epochs, self.relabel.epochs
@@ -268,6 +295,8 @@ class Recipe(Section):
 
     def looks_of_the_student(self, images: int) -> int:
         """Count the views of a run's label updates: one an image and update, and one each time that tau is set."""
+        if self.relabel.student == "training":
+            return 0
         updates = sum(map(self.updates_labels, range(self.train.epochs)))
         thresholds = updates if self.relabel.tau == "every" else min(updates, 1)
         return images * (updates + thresholds)

@@ -13,7 +13,7 @@ from ccd_fast.studies.seed_table import SeedTable
 
 FILE = "compare.html"
 SHOWN = 3
-"""Columns of the chart, the first ones: the epoch that is chosen, the last one, the best."""
+"""Columns of the chart, the first ones that are no intervals: the epoch that is chosen, the last one, the best."""
 
 
 def write(out: Path, table: SeedTable) -> Path:
@@ -25,11 +25,14 @@ def write(out: Path, table: SeedTable) -> Path:
 def render(table: SeedTable) -> str:
     """Make the page; figures in percent are the table's means over the seeds."""
     titles = [column.title for column in table.columns]
-    wanted = [*range(SHOWN), *(place for place, column in enumerate(table.columns) if column.published)]
+    places = {kind: [p for p, column in enumerate(table.columns) if column.ends == kind] for kind in ("", "interval")}
+    own, published = ([p for p in places[""] if table.columns[p].published == by] for by in (False, True))
+    wanted = [*own[:SHOWN], *published]
     found: dict[str, list[Bar]] = {}
     for group, (name, cells) in zip(table.groups, table.rows, strict=True):
         means = {titles[place]: statistics.mean(cells[place]) / 100 if cells[place] else None for place in wanted}
-        found.setdefault(group, []).append(Bar(name, means))
+        sure = [table.columns[place].text(cells[place]) for place in places["interval"] if cells[place]]
+        found.setdefault(group, []).append(Bar(name, means, "; ".join(sure)))
     pages = resources.files("ccd_fast.report")
     source, of_a_run = (pages.joinpath(name).read_text(encoding="utf-8") for name in ("compare.html", "page.html"))
     style = Markup(of_a_run.split("<style>")[1].split("</style>")[0])  # pages of one kind look alike

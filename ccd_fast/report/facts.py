@@ -33,7 +33,8 @@ class Facts:
         headline: metrics of teacher, labels and student; empty where no truth is known.
         said: what the headline amounts to, and what it rests on; sentences.
         epochs: how many there were.
-        curves: by epoch.
+        curves: by epoch, against the known labels; empty where there are none.
+        agreement: by epoch, how well the student has learned the labels that are certain.
         bias: by class, the teacher's mean top score, and the mean label that became of it.
         by_class: average precision of the teacher and of the student on the test images.
         knobs: where the recipe differs from the built-in one that is nearest to it.
@@ -53,6 +54,7 @@ class Facts:
     said: list[str]
     epochs: int
     curves: list[Curve]
+    agreement: list[Curve]
     bias: list[Bar]
     by_class: list[Bar]
     knobs: dict[str, object]
@@ -93,6 +95,7 @@ def read(run: Path, min_positives: int = 0) -> Facts:
         said=said,
         epochs=summary["epochs"],
         curves=_curves(epochs, summary["metrics"]),
+        agreement=_agreement(epochs),
         bias=_bias(folder),
         by_class=_by_class(headline),
         knobs=knobs,
@@ -116,21 +119,25 @@ def _machine(described: dict[str, Any]) -> dict[str, str]:
 
 
 def _curves(epochs: list[dict[str, Any]], metrics: dict[str, Any]) -> list[Curve]:
-    """Gather what is told of each epoch: the student, its labels, and its agreement with them."""
+    """Gather what the known labels say of each epoch: of the student, and of the pseudo-labels."""
     found = []
     test = [(e["epoch"], e["test"]["mean_average_precision"]) for e in epochs if e.get("test")]
     first = metrics.get(FIRST, {}).get("mean_average_precision")
     labels = [(e["epoch"], e.get("pseudo_label_map", first)) for e in epochs]
-    agreement = [(e["epoch"], e["agreement"]) for e in epochs if e["agreement"] is not None]
     if test:
         found.append(Curve("student, test mAP", test))
     if first is not None:
         found.append(Curve("pseudo-labels, training mAP", [(e, v) for e, v in labels if v is not None]))
-    found.append(Curve("student against the pseudo-labels (mAP where y = 1)", agreement))
     teacher = metrics.get(f"{TEACHER}, test", {}).get("mean_average_precision")
     if teacher is not None and epochs:
         found.append(Curve("zero-shot teacher, test mAP", [(e["epoch"], teacher) for e in epochs], dashed=True))
     return [curve for curve in found if curve.points]
+
+
+def _agreement(epochs: list[dict[str, Any]]) -> list[Curve]:
+    """Gather the agreement of the student with the labels that are 1, where there were any."""
+    points = [(e["epoch"], e["agreement"]) for e in epochs if e["agreement"] is not None]
+    return [Curve("the student, measured by its own labels", points)] if points else []
 
 
 def _bias(folder: RunFolder) -> list[Bar]:

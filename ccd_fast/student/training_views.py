@@ -11,6 +11,12 @@ from ccd_fast.student.reading import STUDENT_FILTER
 from ccd_fast.views import Photographs, ViewBackend, flipped, jitter_factors
 
 
+def flips(seed: int, epoch: int, images: int) -> NDArray[np.bool_]:
+    """Draw which views are mirrored, (N, 2) bool: the first and the second one of each image."""
+    mirrored: NDArray[np.bool_] = randomness.uniform(seed, epoch, Purpose.FLIP, images, 2) < 0.5
+    return mirrored
+
+
 class TrainingViews:
     """The views of one epoch: each image's flips and jitter are keyed by seed, epoch and row.
 
@@ -27,7 +33,7 @@ class TrainingViews:
         self.backend = backend
         self.size = size
         self.order = randomness.order(seed, epoch, images)
-        self.flips = randomness.uniform(seed, epoch, Purpose.FLIP, images, 2) < 0.5
+        self.flips = flips(seed, epoch, images)
         draws = randomness.uniform(seed, epoch, Purpose.JITTER, images, 4)
         self.factors = jitter_factors(draws, jitter.color_jitter, jitter.hue_jitter)
 

@@ -111,19 +111,28 @@ def percent(shares: Iterable[float]) -> Figures:
 
 def zero_shot_figures(cells: Sequence[Cell]) -> tuple[Figures, ...]:
     """Give the figures of :data:`COLUMNS` of the teacher that labelled."""
-    sure = _interval(cells, f"{TEACHER}, test")[1:]
+    sure = interval_of(cells, f"{TEACHER}, test")[1:]
     return _columns([cell.teacher for cell in cells], sure, (), [], [cell.teacher_seconds for cell in cells])
 
 
 def figures_of(cells: Sequence[Cell]) -> tuple[Figures, ...]:
     """Give the figures of :data:`COLUMNS` of the students of a row."""
     labels = [cell.labels for cell in cells if cell.labels is not None]
-    sure, above = _interval(cells, CHOSEN)[1:], _interval(cells, CHOSEN, f"{TEACHER}, test")
+    sure, above = interval_of(cells, CHOSEN)[1:], interval_of(cells, CHOSEN, f"{TEACHER}, test")
     return _columns([cell.test for cell in cells], sure, above, labels, [cell.seconds for cell in cells])
 
 
-def _interval(cells: Sequence[Cell], name: str, less: str = "") -> Figures:
-    """Give the mean of a row, or how much it is above another figure of the same runs, and the ends of its interval."""
+def interval_of(cells: Sequence[Cell], name: str, less: str = "") -> Figures:
+    """Give the mean of a row, or how much it is above another figure of the same runs, and the ends of its interval.
+
+    Args:
+        cells: of the row.
+        name: what was measured, by its name in the summary.
+        less: what to compare with, likewise; nothing for the figure itself.
+
+    Returns:
+        In percent; nothing where a run has kept no scores.
+    """
     runs = [cell.folder for cell in cells]
     found = sureness.interval(runs, name, runs if less else [], less, cells[0].min_positives)
     return () if found is None else percent((found.value, found.low, found.high))

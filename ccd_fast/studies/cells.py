@@ -12,7 +12,7 @@ from ccd_fast import machine
 from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
 from ccd_fast.evaluation import Metrics
-from ccd_fast.labels import view_choice
+from ccd_fast.labels import training_boxes, view_choice
 from ccd_fast.machine import ALONE
 from ccd_fast.outputs import trained
 from ccd_fast.recipes import Recipe
@@ -259,6 +259,7 @@ def check(plan: Plan, variants: Variants, seeds: Sequence[int]) -> None:
         for row, overrides in variants.items():
             recipe = plan.recipe(seed, overrides)
             view_choice.check(recipe.views, recipe.relabel, objects)
+            training_boxes.check(recipe)
             supervision.known(source, recipe, images, ALONE)
             _refuse_another_run(RunFolder(plan.folder(row, seed)), source, recipe, images, test)
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Sequence
 
+from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
 from ccd_fast.recipes import Recipe
 from ccd_fast.studies import paper
-from ccd_fast.studies.ablation import PAPER, ZERO_SHOT, of_row, percent
+from ccd_fast.studies.ablation import PAPER, ZERO_SHOT, interval_of, of_row, percent
 from ccd_fast.studies.cells import Cell
 from ccd_fast.studies.seed_table import Column, Figures, SeedTable
 from ccd_fast.studies.variants import FROZEN
 from ccd_fast.systems import SYSTEMS
+from ccd_fast.training import CHOSEN, TEACHER
 
 GROUPS = ("all labels", "part of the labels", "one positive an image", "annotation-free")
 ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -24,12 +26,18 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 """Each row: its title, its group, and what it changes in the recipe."""
 COLUMNS = (
     Column("test mAP, %"),
+    Column("95% interval", ends="interval"),
+    Column("above the teacher", ends="difference"),
     Column("at the last epoch"),
     Column("at the best epoch by the test labels"),
     Column("labels learned from, train mAP, %"),
     Column("seconds an epoch"),
     Column("seconds", digits=0),
 )
+OF_CCD = ("ccd", "ccd-partial", "ccd-one-positive")
+GRID = 32
+"""Pixels of the grid that boxes grow to in a frozen table, where the recipe has none: rows, seeds and epochs then share
+most of their crops, which are all that is left to compute. A map of the usual backbones has cells of as many."""
 TOLD_OF_LABELS = "whose labels measure what is learned from, and are learned from by the groups that say so"
 
 
@@ -49,7 +57,30 @@ def variants(recipe: Recipe, names: Collection[str], frozen: bool = False) -> di
     if frozen and recipe.train.freezes_the_backbone:
         raise UserError("--frozen: train.backbone_learning_rate=0 freezes the backbone already; leave one out")
     more = FROZEN if frozen else ()
-    return {title: (*own, *more) for name, (title, _, own) in ROWS.items() if name in names}
+    of_ccd = (*more, f"relabel.cache_grid={GRID}") if frozen and _grows_boxes(recipe) else more
+    return {
+        title: (*own, *(of_ccd if name in OF_CCD else more)) for name, (title, _, own) in ROWS.items() if name in names
+    }
+
+
+def _grows_boxes(recipe: Recipe) -> bool:
+    """Tell whether a frozen table has boxes grow to its own grid: where the recipe has them anywhere."""
+    return recipe.views.choice == "cam" and not recipe.relabel.cache_grid
+
+
+def refuse_without_labels(names: Collection[str], source: Source, images: ImageSet) -> None:
+    """Refuse rows that learn from labels, where there are none of the training images.
+
+    Raises:
+        UserError: it names the rows that can be had.
+    """
+    learn = [name for name in ROWS if name in names and ROWS[name][1] != "annotation-free"]
+    if learn and (images.truth is None or not images.known.any()):
+        free = [name for name in names if name not in learn] or [n for n in ROWS if ROWS[n][1] == "annotation-free"]
+        raise UserError(
+            f"{source.root}: {', '.join(learn)} learn from known labels of the training images, and there are none: "
+            f"give --truth FILE, or --systems {','.join(free)}"
+        )
 
 
 def table(cells: Sequence[Cell], dataset: str = "", told: Sequence[str] = ()) -> SeedTable:
@@ -68,7 +99,8 @@ def table(cells: Sequence[Cell], dataset: str = "", told: Sequence[str] = ()) ->
             one = of_row(cells, cells[0].row)  # the same teacher labelled for all
             teacher = percent(cell.teacher.mean_average_precision for cell in one)
             seconds = tuple(cell.teacher_seconds for cell in one)
-            rows.append((ZERO_SHOT, (teacher, (), (), (), (), seconds, *([()] if known else []))))
+            sure = interval_of(one, f"{TEACHER}, test")[1:]
+            rows.append((ZERO_SHOT, (teacher, sure, (), (), (), (), (), seconds, *([()] if known else []))))
             groups.append(group)
         for name, (title, of_group, _) in ROWS.items():
             own = of_row(cells, title) if of_group == group else []
@@ -86,6 +118,8 @@ def _figures(own: Sequence[Cell]) -> tuple[Figures, ...]:
     labels = [cell.labels for cell in own if cell.labels is not None]
     return (
         percent(cell.test.mean_average_precision for cell in own),
+        interval_of(own, CHOSEN)[1:],
+        interval_of(own, CHOSEN, f"{TEACHER}, test"),
         percent(cell.last.mean_average_precision for cell in own),
         percent(cell.oracle.mean_average_precision for cell in own),
         percent(metrics.mean_average_precision for metrics in labels),
@@ -115,6 +149,11 @@ def notes(recipe: Recipe, names: Collection[str], frozen: bool) -> list[str]:
             "The student's backbone is frozen, weights and BatchNorm statistics, in every row. Rows remember each "
             "other's features, so that their seconds depend on their order."
         )
+        if told & set(OF_CCD) and _grows_boxes(recipe):
+            found.append(
+                f"CCD's boxes grow to a grid of {GRID} pixels of the view in this frozen table, so that its rows share "
+                "crops; relabel.cache_grid=1 leaves the boxes as they are."
+            )
     return found
 
 

@@ -119,14 +119,18 @@ def compare(study: Study, names: Sequence[str], frozen: bool = False) -> SeedTab
     full = study.recipe_of(study.seeds[0])
     rows = comparison.variants(full, names, frozen)
     images, test = study.source.load("train"), study.source.load("test")
+    comparison.refuse_without_labels(names, study.source, images)
     told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives, comparison.TOLD_OF_LABELS)
     told += comparison.notes(full, names, frozen)
 
     def table(done: Sequence[Cell]) -> SeedTable:
         return comparison.table(done, study.source.dataset, told)
 
-    plan = study.plan(Memory(half_of_what_is_free()) if frozen else None)
-    return table(cells.run_cells(plan, rows, study.seeds, lambda done: study.write([table(done)], done)))
+    memory = Memory(half_of_what_is_free()) if frozen else None
+    done = cells.run_cells(study.plan(memory), rows, study.seeds, lambda done: study.write([table(done)], done))
+    if memory is not None:
+        study.stages.say(memory.told())
+    return table(done)
 
 
 def reproduce(study: Study) -> SeedTable:

@@ -14,6 +14,8 @@ FULL = "update, debias and consistency"
 IN_FULL = f"{FULL}, trained in full"
 WITHOUT_DEBIAS = "update and consistency"
 NO_DEBIAS, NO_CONSISTENCY = "bias.debias=false", "consistency.mu=0"
+CONSISTENCY = "consistency.mu=1.0"
+"""The paper's, where a recipe does without."""
 COMPONENTS: dict[str, tuple[str, ...]] = {
     FULL: (),
     "no update": ("relabel.epochs=0", NO_DEBIAS, NO_CONSISTENCY),
@@ -68,6 +70,8 @@ def variants(
         found |= {VIEWS[choice]: _looking(recipe, choice) for choice in choices}
     if frozen:
         found = {FULL: FROZEN, IN_FULL: (), **{row: (*own, *FROZEN) for row, own in found.items() if row != FULL}}
+    if not recipe.consistency.mu:  # a recipe may do without what the tables are to show
+        found = {row: (CONSISTENCY, *own) for row, own in found.items()}
     return found
 
 
@@ -89,7 +93,6 @@ def _looking(recipe: Recipe, choice: str) -> tuple[str, ...]:
 def _refuse_less_than_the_full_method(recipe: Recipe) -> None:
     lacking = {
         "bias.debias=true": recipe.bias.debias,
-        "consistency.mu above 0": recipe.consistency.mu > 0,
         "relabel.epochs above 0": recipe.relabel.epochs != 0,
         "train.epochs above train.warmup_epochs": recipe.train.epochs > recipe.train.warmup_epochs,
         "views.choice=cam": recipe.views.choice == "cam",

@@ -14,6 +14,8 @@ from ccd_fast.student import engine as student_engine
 
 LATER = ("choice", "grid", "per_class", "jitter")
 """Knobs of the views that the warm-up does not ask for."""
+LOOKS = ("teacher", "maps_size", "maps_gib")
+"""Knobs of the label update that the look at the cells of a grid, before the warm-up, asks for too."""
 
 
 def of(recipe: Recipe, images: int) -> Recipe | None:
@@ -29,12 +31,14 @@ def of(recipe: Recipe, images: int) -> Recipe | None:
     if not recipe.is_ccd or not 0 < recipe.train.warmup_epochs < recipe.train.epochs:
         return None
     neutral = config.load("paper-voc12", [])
+    keeps_boxes = recipe.relabel.student == "training"  # already in the warm-up
+    looks = {knob: getattr(recipe.relabel, knob) for knob in LOOKS}
     runtime = student_engine.choose(recipe.student.runtime, recipe.looks_of_the_student(images))
     return recipe.model_copy(
         update={
             "student": recipe.student.model_copy(update={"runtime": runtime}),
             "bias": recipe.bias.model_copy(update={"again": neutral.bias.again}),
-            "relabel": neutral.relabel,
+            "relabel": recipe.relabel if keeps_boxes else neutral.relabel.model_copy(update=looks),
             "consistency": neutral.consistency,
             "views": recipe.views.model_copy(update={knob: getattr(neutral.views, knob) for knob in LATER}),
         }

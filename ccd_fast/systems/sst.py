@@ -62,7 +62,12 @@ def co_occurrence_loss(pair_logits: torch.Tensor, known: torch.Tensor) -> torch.
     Args:
         pair_logits: s, (B, P).
         known: (B, C) in {-1, 0, 1}.
+
+    Returns:
+        A scalar; 0 where there is one class and so no pair.
     """
+    if not pair_logits.numel():
+        return pair_logits.sum()
     first, second = pairs(known.shape[1])
     both = (known[:, first] == 1) & (known[:, second] == 1)
     return asymmetric(pair_logits, torch.where(both, 1, -1), negative_focus=PAIR_FOCUS).mean()

@@ -1,6 +1,6 @@
 """Engines that were compared with open_clip before anything relies on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -66,24 +66,55 @@ def open_checked(
     settings = replace(settings, runtime=engine.runtime)
     if settings.runtime == "torch" and settings.precision == "fp32":
         return engine, None
+
+    def measured() -> Parity | None:
+        views = pixels(IMAGES).cpu()  # where open_clip's own model is
+        if not len(views):
+            return None
+        ours = engine.embed(views.to(settings.device)).cpu()
+        return compare(ours, reference_embeddings(clip, views), classes, clip.scale)
+
+    return engine, noted_parity(f"engine of {clip.name}", settings, store, [engine.key], measured, anew)
+
+
+def noted_parity(
+    what: str,
+    settings: EngineSettings,
+    store: Store,
+    keys: Sequence[str],
+    measured: Callable[[], Parity | None],
+    anew: bool = False,
+) -> Parity | None:
+    """Give the parity that an engine's manifest holds, or measure it and note it there.
+
+    Args:
+        what: was compared, for the message.
+        settings: how the engine runs.
+        store: where it is kept.
+        keys: of all its files; the manifest of the first one is that which holds the parity.
+        measured: compares; gives None where there is not a picture to compare.
+        anew: measure it even if it is there.
+
+    Raises:
+        RunError: the engine is beyond the limits of its precision; it is removed from the store.
+    """
     way = f"{settings.runtime} {settings.device.split(':')[0]}"
-    kept = kept_parity(store, engine.key)
+    kept, is_kept = kept_parity(store, keys[0]), engines.RUNTIMES[settings.runtime].build is not None
     if way in kept and not anew:
-        return engine, kept[way]
-    views = pixels(IMAGES).cpu()  # where open_clip's own model is
-    if not len(views):
-        return engine, None
-    ours = engine.embed(views.to(settings.device)).cpu()
-    parity = compare(ours, reference_embeddings(clip, views), classes, clip.scale)
+        return kept[way]
+    parity = measured()
+    if parity is None:
+        return None
     if problem := beyond_limits(parity, settings.precision):
         removed = ""
-        if engines.RUNTIMES[settings.runtime].build is not None:
-            store.remove(engine.key)
+        if is_kept:
+            for key in keys:
+                store.remove(key)
             removed = "; it was removed from the store"
-        raise RunError(f"engine of {clip.name}, {settings.precision} by {settings.runtime}: {problem}{removed}")
-    if engines.RUNTIMES[settings.runtime].build is not None:
-        store.note(engine.key, parity={name: asdict(p) for name, p in {**kept, way: parity}.items()})
-    return engine, parity
+        raise RunError(f"{what}, {settings.precision} by {settings.runtime}: {problem}{removed}")
+    if is_kept:
+        store.note(keys[0], parity={name: asdict(p) for name, p in {**kept, way: parity}.items()})
+    return parity
 
 
 def build_checked(

@@ -50,23 +50,28 @@ class Clip:
 class Teacher:
     """Scores views: an engine for the pixels, and one embedding a class."""
 
-    def __init__(self, clip: Clip, engine: ImageEngine, classes: torch.Tensor) -> None:
-        """Join an engine of a CLIP's image tower with class embeddings, (C, D) float32 of length 1."""
+    def __init__(self, clip: Clip, engine: ImageEngine, classes: torch.Tensor, temperature: float = 1.0) -> None:
+        """Join an engine of a CLIP's image tower with class embeddings, (C, D) float32 of length 1.
+
+        The similarities are divided by the temperature.
+        """
         self.engine = engine
         self.classes = classes
         self.scale = clip.scale
+        self.temperature = temperature
         self.image_size = engine.image_size
         self.batch_size = engine.batch_size
         self.interpolation = clip.tower.interpolation
 
     def similarities(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Compute s_c = scale <e, t_c> for views, (M, S, S, 3) uint8: (M, C) float32.
+        """Compute s_c = scale / temperature <e, t_c> for views, (M, S, S, 3) uint8: (M, C) float32.
 
         Their softmax over the classes are the scores p. A row does not depend on its neighbours: a matrix product
         may add up in another order where it has another number of rows, so it too sees one number only.
         """
         embeddings = self.engine.embed(pixels)
-        return in_fixed_batches(embeddings, self.batch_size, lambda batch: self.scale * (batch @ self.classes.T))
+        scale = self.scale / self.temperature
+        return in_fixed_batches(embeddings, self.batch_size, lambda batch: scale * (batch @ self.classes.T))
 
 
 def load_clip(name: str, image_size: int | str = "native", say: Callable[[str], None] | None = None) -> Clip:

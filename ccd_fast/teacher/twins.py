@@ -1,4 +1,4 @@
-"""Classes that a teacher can hardly tell apart, found by blocks: memory grows with their number, not its square."""
+"""Classes that nearly coincide for the teacher: synonyms, or names that want to be told apart."""
 
 import math
 from collections.abc import Sequence

@@ -2,12 +2,15 @@
 
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from ccd_fast.labels import FirstLabels, on_disk
 from ccd_fast.labels.bias import bias_by_class
+from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.runs.folder import BIAS
 from ccd_fast.student.losses import CcdLoss, confidence_weights
+from ccd_fast.student.training_views import flips
 from ccd_fast.training.measures import FIRST, TEACHER, UPDATED, measure, measure_zero_shot
 from ccd_fast.training.state import CELLS, Parts, State
 
@@ -18,6 +21,8 @@ class Ccd:
     def __init__(self, parts: Parts) -> None:
         """Take what the run works with."""
         self.parts = parts
+        self.boxes: TrainingBoxes | None = None
+        self._flipped = np.empty(0, dtype=bool)
 
     def first_labels(self) -> State:
         """Score the whole images, and make the first pseudo-labels of them (sections 1 and 2)."""
@@ -55,7 +60,7 @@ class Ccd:
     def _look_at_the_cells(self, state: State) -> bool:
         """Draw the first labels towards what the teacher sees in the cells (section 2)."""
         parts, images, labels = self.parts, self.parts.images, state.labels
-        if not parts.recipe.labels.grid or state.updated is not None:
+        if not parts.recipe.labels.grids or state.updated is not None:
             return False
         with parts.stages.stage("cells", len(images), parts.keeper("cells")) as stage:
             unreadable = parts.passes.cells(images, labels, stage)
@@ -73,11 +78,10 @@ class Ccd:
         if state.tau is None and knobs.average == "anchored":
             labels.anchor()
         if state.tau is None or knobs.tau == "every":
-            with parts.stages.stage("activity threshold", len(images), epoch=epoch) as stage:
-                state.tau = parts.passes.activity_threshold(parts.student, images, epoch, stage)
+            state.tau = self._activity_threshold(epoch)
         before = labels.table.clone()
         with parts.stages.stage("relabel", len(images), parts.keeper(f"relabel {epoch}"), epoch=epoch) as stage:
-            unreadable = parts.passes.relabel(parts.student, images, labels, state.tau, epoch, stage)
+            unreadable = parts.passes.relabel(parts.student, images, labels, state.tau, epoch, stage, self.boxes)
         parts.folder.add_to_quarantine(images.paths, unreadable)
         on_disk.save(parts.folder, epoch, images, labels)
         changed = float((labels.table - before)[labels.readable].abs().mean())
@@ -88,8 +92,17 @@ class Ccd:
         state.updated = epoch
         return True
 
+    def _activity_threshold(self, epoch: int) -> float:
+        """Set tau, from the training steps where they are what is looked at (section 4)."""
+        if self.boxes is not None and self.boxes.tau is not None:
+            return self.boxes.tau
+        parts = self.parts
+        with parts.stages.stage("activity threshold", len(parts.images), epoch=epoch) as stage:
+            return parts.passes.activity_threshold(parts.student, parts.images, epoch, stage)
+
     def loss(self, state: State, epoch: int) -> CcdLoss:
         """Give the BCE on the pseudo-labels, with the consistency loss after the warm-up (sections 3 and 5)."""
+        self._begin_to_keep_boxes(state, epoch)
         knobs, labels = self.parts.recipe.consistency, state.labels
         if not self.parts.recipe.is_consistent(epoch):
             return CcdLoss(labels.table)
@@ -103,15 +116,35 @@ class Ccd:
         """Give the pseudo-labels that are 1."""
         return state.labels.table == 1
 
-    def after_step(self, rows: torch.Tensor, logits: torch.Tensor) -> None:
-        """Do nothing: the labels are as they were before the epoch."""
+    def _begin_to_keep_boxes(self, state: State, epoch: int) -> None:
+        """Begin an epoch without boxes of the training steps, where the update after it asks for them."""
+        parts, recipe, images = self.parts, self.parts.recipe, self.parts.images
+        follows = epoch + 1 < recipe.train.epochs and recipe.updates_labels(epoch + 1) and not state.settled
+        keeps = parts.trainer.keeps_maps = recipe.relabel.student == "training" and follows
+        self._flipped = flips(recipe.seed, epoch, len(images))[:, 0]
+        of_none = TrainingBoxes.none(len(images), len(images.class_names), recipe.relabel.k)
+        self.boxes = of_none if keeps else None
 
-    def after_epoch(self, state: State, epoch: int, predicted: torch.Tensor) -> None:
-        """Do nothing: the labels are updated before an epoch."""
+    def after_step(self, rows: torch.Tensor, logits: torch.Tensor) -> None:
+        """Keep the boxes of the step's CAMs, where the next update asks for them."""
+        maps, knobs = self.parts.trainer.maps, self.parts.recipe.relabel
+        if self.boxes is None or maps is None:
+            return
+        find = (knobs.min_tau, knobs.cam_threshold, knobs.margin)
+        size = self.parts.recipe.student.image_size
+        self.boxes.add(rows, (logits.to(maps.device), maps), self._flipped[rows.numpy()], size, find)
+
+    def after_epoch(self, state: State, epoch: int, predicted: torch.Tensor) -> None:  # noqa: ARG002
+        """Set tau for the boxes of the training steps; labels are updated before an epoch."""
+        knobs = self.parts.recipe.relabel
+        if self.boxes is not None:
+            ranks = self.parts.folder.ranks
+            self.boxes.finish(predicted[self.rows(state)], knobs.k, knobs.min_tau, ranks)
 
     def kept(self) -> dict[str, Any]:
-        """Give nothing: all that changes is in the run's state."""
-        return {}
+        """Give the boxes of the training steps, where there are any; all else that changes is in the run's state."""
+        return {} if self.boxes is None else self.boxes.state()
 
     def go_on(self, kept: dict[str, Any]) -> None:
-        """Take nothing."""
+        """Take what :meth:`kept` gave."""
+        self.boxes = TrainingBoxes(**kept) if kept else None

@@ -95,7 +95,7 @@ class Compared:
             rejection=recipe.system.rejection,
             epochs=recipe.train.epochs,
             steps=math.ceil(len(parts.images) / recipe.train.batch_size),
-            learning_rate=recipe.train.head_learning_rate,
+            learning_rate=recipe.train.head_rate(len(parts.images)),
             seed=recipe.seed,
         )
         self.system = self.described.make(self.seen, parts.trainer.student.head)

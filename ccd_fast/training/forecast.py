@@ -69,16 +69,16 @@ class Forecast:
         yield Planned("first labels", BEFORE, self.images, {"teacher": 1})
         if self.test:
             yield Planned("zero-shot on the test images", BEFORE, self.test, {"teacher": 1})
-        if recipe.is_ccd and recipe.labels.grid:
-            yield Planned("cells", BEFORE, self.images, {"teacher": recipe.labels.grid**2})
-        has_tau = False
+        if recipe.is_ccd and recipe.labels.grids:
+            yield Planned("cells", BEFORE, self.images, {"teacher": sum(side**2 for side in recipe.labels.grids)})
+        looks, has_tau = recipe.relabel.student == "pass", False
         for epoch in range(recipe.train.epochs):
             if recipe.updates_labels(epoch):
-                if not has_tau or recipe.relabel.tau == "every":
+                if looks and (not has_tau or recipe.relabel.tau == "every"):
                     yield Planned("activity threshold", epoch, self.images, {"student": 1})
                 has_tau = True
-                crops = recipe.relabel.k + 1
-                yield Planned("relabel", epoch, self.images, {"student": 1, "teacher": crops})
+                views = {"teacher": recipe.relabel.k + 1.0} | ({"student": 1.0} if looks else {})
+                yield Planned("relabel", epoch, self.images, views)
             yield Planned("train", epoch, self.images, {"training": self._views_of(epoch)})
             if self.test:
                 yield Planned("evaluate", epoch, self.test, {"student": 1})

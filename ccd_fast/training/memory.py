@@ -8,6 +8,7 @@ themselves are the key, so that nothing has to know where a view comes from.
 import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,8 +23,12 @@ BATCH_SIZE = 16
 
 
 def half_of_what_is_free() -> int:
-    """Give half the bytes of main memory that nothing uses."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    """Give half the bytes of main memory that can be had: what caches of files hold can be, where Linux tells."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")) // 2
 
 
 class Memory:
@@ -34,12 +39,18 @@ class Memory:
         used: bytes that are kept.
         asked: rows that were asked for.
         found: how many of them were there.
+        refused: times that a row could not be kept, as the budget was used up.
+        views: whole views, (S, S, 3) uint8, by backend, file, side and filter; see
+            :class:`ccd_fast.training.kept_views.KeptViews`.
+        facts: height and width of each photograph, by backend and file, or why it cannot be read.
     """
 
     def __init__(self, budget: int) -> None:
         """Start empty."""
         self.budget = budget
-        self.used = self.asked = self.found = 0
+        self.used = self.asked = self.found = self.refused = 0
+        self.views: dict[tuple[str, Path, int, str], torch.Tensor] = {}
+        self.facts: dict[tuple[str, Path], list[int] | str] = {}
         self._rows: dict[bytes, torch.Tensor] = {}
 
     def attend(self, student: Student) -> None:
@@ -79,10 +90,22 @@ class Memory:
                 self._keep(digests[place], row)
         return torch.stack([row for row in known if row is not None])
 
+    def told(self) -> str:
+        """Say how many rows had not to be computed, and whether there was room for all."""
+        line = f"{self.found:,} of {self.asked:,} views had been seen before; {self.used / 2**30:.1f} GiB kept"
+        full = f"; {self.refused:,} more did not fit into {self.budget / 2**30:.1f} GiB" if self.refused else ""
+        return line + full
+
+    def has_room_for(self, row: torch.Tensor) -> bool:
+        """Tell whether a row may be kept, and count it as kept if so."""
+        has_room = self.used + row.nbytes <= self.budget
+        self.used += row.nbytes if has_room else 0
+        self.refused += not has_room
+        return has_room
+
     def _keep(self, digest: bytes, row: torch.Tensor) -> None:
-        if digest not in self._rows and self.used + row.nbytes <= self.budget:
+        if digest not in self._rows and self.has_room_for(row):
             self._rows[digest] = row.clone()
-            self.used += row.nbytes
 
 
 class RememberingEngine:

@@ -9,7 +9,8 @@ import torch
 from ccd_fast.datasets import ImageSet, ObjectBoxes
 from ccd_fast.engines import EmbedPixels, ImageTower, Precision
 from ccd_fast.errors import UserError
-from ccd_fast.labels import PseudoLabels, view_choice
+from ccd_fast.labels import PseudoLabels, training_boxes, view_choice
+from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.machine import ALONE, Ranks
 from ccd_fast.recipes import Recipe
 from ccd_fast.recipes.knobs import StudentKnobs
@@ -54,6 +55,7 @@ class Passes(Protocol):
         engine: what the teacher runs on, for ``run.json``.
         student_runtime: what the student runs on outside training, for ``run.json``.
         tower: the image tower of the teacher; None where not every view goes through it.
+        looks: the first half of the tower where the teacher looks once; None where it looks at crops.
         precision: of the tower's arithmetic.
         absent_ap: average precision of a class without positives; NaN leaves it out of the mean.
     """
@@ -67,6 +69,7 @@ class Passes(Protocol):
     engine: dict[str, Any]
     student_runtime: Runtime
     tower: ImageTower | None
+    looks: ImageTower | None
     precision: Precision
     absent_ap: float
 
@@ -91,9 +94,19 @@ class Passes(Protocol):
         ...
 
     def relabel(
-        self, student: Student, images: ImageSet, labels: PseudoLabels, tau: float, epoch: int, stage: Stage
+        self,
+        student: Student,
+        images: ImageSet,
+        labels: PseudoLabels,
+        tau: float,
+        epoch: int,
+        stage: Stage,
+        kept: TrainingBoxes | None = None,
     ) -> dict[int, str]:
-        """Update the labels in place; gives the unreadable rows with the reason (section 4)."""
+        """Update the labels in place; gives the unreadable rows with the reason (section 4).
+
+        Where boxes were kept from training, the student is not asked.
+        """
         ...
 
 
@@ -121,6 +134,7 @@ def open_passes(
         UserError: something that the recipe asks for cannot be had.
     """
     view_choice.check(recipe.views, recipe.relabel, objects)
+    training_boxes.check(recipe)
     if recipe.compat == "official":
         if ranks.size > 1 or device != "cpu":
             raise UserError("compat = 'official': one process on the CPU only, as its views depend on their order")
@@ -166,14 +180,18 @@ def least_seconds(
         return {}
     from ccd_fast.engines import ceilings
 
-    tower = EmbedPixels(passes.tower)
-    whole = {"teacher": ceilings.least_seconds(tower, passes.tower.image_size, passes.precision, device)}
-    found = dict.fromkeys(("first labels", "whole images", "zero-shot on the test images", "cells", "relabel"), whole)
+    def of_tower(tower: ImageTower) -> float:
+        return ceilings.least_seconds(EmbedPixels(tower), tower.image_size, passes.precision, device)
+
+    whole = {"teacher": of_tower(passes.tower)}
+    again = whole if passes.looks is None else {"maps": of_tower(passes.looks)}
+    found = dict.fromkeys(("first labels", "whole images", "zero-shot on the test images"), whole)
+    found |= {"cells": again, "relabel": again}
     if student is not None:
-        size, again = knobs.image_size, knobs.relabel_size
-        of_a_look = {side: ceilings.least_seconds(student, side, "fp32", device) for side in {size, again}}
-        found |= {"activity threshold": {"student": of_a_look[again]}, "evaluate": {"student": of_a_look[size]}}
-        found["relabel"] = {**whole, "student": of_a_look[again]}
+        size, larger = knobs.image_size, knobs.relabel_size
+        of_a_look = {side: ceilings.least_seconds(student, side, "fp32", device) for side in {size, larger}}
+        found |= {"activity threshold": {"student": of_a_look[larger]}, "evaluate": {"student": of_a_look[size]}}
+        found["relabel"] = {**again, "student": of_a_look[larger]}
         found["train"] = {"training": ceilings.least_seconds(student, size, training, device, training=True)}
     return found
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,11 +14,12 @@ from ccd_fast.datasets import ImageSet, ObjectBoxes
 from ccd_fast.engines import cache
 from ccd_fast.labels import CropCache, FirstLabels, PseudoLabels, Update, ViewChoice
 from ccd_fast.labels.relabel import relabel
+from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.labels.view_choice import Cams
 from ccd_fast.labels.whole_images import score_whole_images
 from ccd_fast.machine import ALONE, Ranks
 from ccd_fast.recipes import Recipe
-from ccd_fast.recipes.knobs import RelabelKnobs, ViewKnobs
+from ccd_fast.recipes.knobs import ViewKnobs
 from ccd_fast.runs import Stage
 from ccd_fast.student import PixelClassifier, Student, predict
 from ccd_fast.student import engine as student_engine
@@ -26,6 +27,7 @@ from ccd_fast.student.cam import activity_threshold
 from ccd_fast.student.reading import Reading
 from ccd_fast.teacher import Clip, Teacher, kept
 from ccd_fast.teacher.checked_engines import open_checked
+from ccd_fast.training.kept_views import KeptViews
 from ccd_fast.training.memory import Memory
 from ccd_fast.views import ViewBackend, open_backend
 
@@ -63,28 +65,38 @@ class StandardPasses:
             embeddings,
             partial(first_views, images, clip, backend),
         )
+        self.engine: dict[str, Any] = {
+            "runtime": engine.runtime,
+            "key": engine.key,
+            "batch_size": engine.batch_size,
+            "parity": asdict(parity) if parity else None,
+        }
         self.recipe = recipe
         self.objects = objects
+        if memory is not None and torch.device(device).type == "cpu":
+            backend = KeptViews(backend, memory, f"up to {recipe.views.max_megapixels:g} MP")
         self.reading = Reading(backend, ranks)
-        self.teacher = Teacher(clip, engine if memory is None else memory.engine(engine), embeddings.to(device))
+        seen = engine if memory is None else memory.engine(engine)
+        self.teacher = Teacher(clip, seen, embeddings.to(device), recipe.teacher.temperature)
         looks = recipe.looks_of_the_student(len(images))
         self.student_runtime = student_engine.choose(recipe.student.runtime, looks, torch.device(device).type)
         self.tower = clip.tower if memory is None else None
         self.precision = settings.precision
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
         self.maps: Maps | None = None
+        self.looks: engines.ImageTower | None = None
         if recipe.relabel.teacher == "maps":
-            self.maps = open_maps(clip, engine.runtime, settings, embeddings, recipe.relabel)
-        self.engine = {
-            "runtime": engine.runtime,
-            "key": engine.key,
-            "batch_size": engine.batch_size,
-            "parity": asdict(parity) if parity else None,
-        }
+            self.maps, facts = open_maps(clip, engine.runtime, settings, embeddings, recipe, images, backend)
+            self.looks = self.maps.teacher.tower.looks
+            self.engine["maps"] = facts
+            from ccd_fast.labels.map_store import beyond_budget
+
+            if line := beyond_budget(len(images), self.maps.teacher.numbers, self.maps.gib):
+                say(line)
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
         """Score the whole images; see :func:`ccd_fast.labels.whole_images.score_whole_images`."""
-        limit = self.recipe.labels.entropy_limit(len(images.class_names))
+        limit = self.recipe.entropy_limit(len(images.class_names))
         return score_whole_images(images, self.reading, self.teacher, limit, stage)
 
     def prepare(self, student: Student) -> None:
@@ -111,14 +123,21 @@ class StandardPasses:
         return activity_threshold(seen.probabilities[seen.readable], self.recipe.relabel.k, self.recipe.relabel.min_tau)
 
     def relabel(
-        self, student: Student, images: ImageSet, labels: PseudoLabels, tau: float, epoch: int, stage: Stage
+        self,
+        student: Student,
+        images: ImageSet,
+        labels: PseudoLabels,
+        tau: float,
+        epoch: int,
+        stage: Stage,
+        kept: TrainingBoxes | None = None,
     ) -> dict[int, str]:
         """Update the labels; see :func:`ccd_fast.labels.relabel.relabel`."""
         recipe, size = self.recipe, self.recipe.student.relabel_size
-        seer = self.at_work(student, size, stage)
+        seer = None if kept is not None else self.at_work(student, size, stage)
         key, of_all = (recipe.seed, epoch), (len(images), len(images.class_names))
-        looks = ViewChoice(recipe.views, recipe.relabel, Cams(size, tau), of_all, key, self.objects)
-        limit = recipe.labels.entropy_limit(len(images.class_names))
+        looks = ViewChoice(recipe.views, recipe.relabel, Cams(size, tau, kept), of_all, key, self.objects)
+        limit = recipe.entropy_limit(len(images.class_names))
         again = (limit, recipe.bias.min_count) if recipe.bias.debias and recipe.bias.again else None
         update = Update(recipe.labels.floor, recipe.weight_of_the_old(epoch), again)
         if self.maps is not None:
@@ -128,32 +147,54 @@ class StandardPasses:
         return relabel(images, self.reading, self.teacher, seer, labels, looks, update, stage, self.cache)
 
     def cells(self, images: ImageSet, labels: PseudoLabels, stage: Stage) -> dict[int, str]:
-        """Draw the first labels towards what the teacher sees in the cells of a grid, as an update does."""
+        """Draw the first labels towards what the teacher sees in the cells of the grids, as an update does."""
         knobs = self.recipe.labels
-        views = self.recipe.views.model_copy(update={"choice": "grid", "grid": knobs.grid})
+        views = self.recipe.views.model_copy(update={"choice": "grid"})
         of_all = (len(images), len(images.class_names))
-        looks = ViewChoice(views, self.recipe.relabel, Cams(0, 1.0), of_all, (self.recipe.seed, 0), None)
+        looks = ViewChoice(views, self.recipe.relabel, Cams(0, 1.0), of_all, (self.recipe.seed, 0), None, knobs.grids)
         update = Update(knobs.floor, knobs.whole_weight)
+        if self.maps is not None:
+            from ccd_fast.labels.from_maps import relabel_from_maps
+
+            return relabel_from_maps(images, self.reading, self.maps, None, labels, looks, update, stage)
         return relabel(images, self.reading, self.teacher, None, labels, looks, update, stage)
 
 
 def open_maps(
-    clip: Clip, runtime: str, settings: engines.EngineSettings, classes: torch.Tensor, knobs: RelabelKnobs
-) -> "Maps":
-    """Open the teacher that looks once, on the runtime of the one that looks at crops."""
+    clip: Clip,
+    runtime: str,
+    settings: engines.EngineSettings,
+    classes: torch.Tensor,
+    recipe: Recipe,
+    images: ImageSet,
+    backend: ViewBackend,
+) -> tuple["Maps", dict[str, Any]]:
+    """Open the teacher that looks once, on the runtime of the one that looks at crops, and compare it with PyTorch.
+
+    Returns:
+        It, and what ``run.json`` says of it.
+
+    Raises:
+        UserError: the tower has no map.
+        RunError: its engines are beyond the limits of their precision.
+    """
     from ccd_fast.labels.from_maps import Maps
     from ccd_fast.teacher.maps import MapTeacher
 
+    knobs, store = recipe.relabel, engines.Store()
     size = clip.tower.image_size if knobs.maps_size == "native" else knobs.maps_size
-    teacher = MapTeacher(clip, size, replace(settings, runtime=runtime), engines.Store(), classes)
-    return Maps(teacher, cache.writable(engines.default_folder() / "maps"), knobs.maps_gib)
+    own = replace(settings, runtime=runtime)
+    teacher = MapTeacher(clip, size, own, store, classes, recipe.teacher.temperature)
+    parity = teacher.parity(partial(first_views, images, clip, backend, size=size), store)
+    facts = {"image_size": size, "numbers": teacher.numbers, "parity": asdict(parity) if parity else None}
+    return Maps(teacher, cache.writable(engines.default_folder() / "maps"), knobs.maps_gib), facts
 
 
-def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int) -> torch.Tensor:
-    """Give the teacher's views of the first images that can be read, for the check of its engine."""
+def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int, size: int = 0) -> torch.Tensor:
+    """Give the teacher's views of the first images that can be read, for a check of its engine; 0 is its own size."""
     rows = np.arange(min(count, len(images)))
     photographs = backend.decode(images.files(rows), rows)
-    return backend.whole(photographs, clip.tower.image_size, clip.tower.interpolation)
+    return backend.whole(photographs, size or clip.tower.image_size, clip.tower.interpolation)
 
 
 def view_backend(knobs: ViewKnobs, device: str = "cpu") -> ViewBackend:

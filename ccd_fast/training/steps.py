@@ -30,7 +30,7 @@ class NotFiniteError(ArithmeticError):
     """The loss of a step, or a gradient, is not finite; the student is as it was before the step."""
 
 
-def adam(student: Student, knobs: TrainKnobs) -> torch.optim.Adam:
+def adam(student: Student, knobs: TrainKnobs, images: int) -> torch.optim.Adam:
     """Make the optimiser, with a learning rate of its own for the backbone and for the 1x1 convolution.
 
     It is the fused one: on the CPU 2 to 8 times as fast as torch's loop over the weights
@@ -40,7 +40,7 @@ def adam(student: Student, knobs: TrainKnobs) -> torch.optim.Adam:
     student.backbone.requires_grad_(not knobs.freezes_the_backbone)
     groups = [
         {"params": list(student.backbone.parameters()), "lr": knobs.backbone_learning_rate},
-        {"params": list(student.head.parameters()), "lr": knobs.head_learning_rate},
+        {"params": list(student.head.parameters()), "lr": knobs.head_rate(images)},
     ]
     return torch.optim.Adam(groups, fused=True)
 
@@ -88,6 +88,9 @@ def has_idle_weights(student: Student, image_size: int) -> bool:
     return idle
 
 
+Seen = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]
+
+
 class BothViews(nn.Module):
     """A network that looks at one view, or two, in one call, as DistributedDataParallel wants it."""
 
@@ -96,9 +99,10 @@ class BothViews(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, first: torch.Tensor, second: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Give the logits of the first views, and of the second ones where there are any."""
-        return self.network(first)[0], None if second is None else self.network(second)[0]
+    def forward(self, first: torch.Tensor, second: torch.Tensor | None) -> Seen:
+        """Give the logits of the first views, and of the second ones where there are any; and the first's maps."""
+        logits, cam = self.network(first)
+        return logits, None if second is None else self.network(second)[0], cam
 
 
 class Trainer:
@@ -117,6 +121,8 @@ class Trainer:
         batch_size: images in a step, on all processes.
         ranks: the processes that share each batch.
         parts: into which a batch is cut where memory ran out; their gradients are added up before the step.
+        keeps_maps: whether a step leaves the maps of its first views in :attr:`maps`.
+        maps: CAMs of the last step's first views, before it, (B, C, h, w) float32; None where they are not kept.
         batch_norm: of several processes, what BatchNorm's statistics are of; empty for one, or where there is none.
     """
 
@@ -132,7 +138,7 @@ class Trainer:
         """Make the optimiser for a student, on the device where the student is.
 
         Of several processes each has a part of every batch: their gradients are averaged before the step.
-        ``image_size`` is the side of the views, in pixels; ``images`` are those of an epoch, for the schedule.
+        ``image_size`` is the side of the views, in pixels; ``images`` are those of an epoch, for rates and schedule.
 
         Raises:
             UserError: the precision, or the compilation, cannot be had there.
@@ -148,6 +154,8 @@ class Trainer:
         if self.compiled and problem:
             raise UserError(f"train.compile: {problem}; install one, or use train.compile=false")
         self.parts = 1
+        self.keeps_maps = False
+        self.maps: torch.Tensor | None = None
         self._left_out = 0
         self._say = say
         self.batch_norm = ""
@@ -157,7 +165,7 @@ class Trainer:
                 student.backbone = convert_sync_batchnorm(student.backbone)
         self.average = ModelEmaV3(student, knobs.ema, use_warmup=True) if knobs.ema else None
         self.judged: Student = student if self.average is None else self.average.module
-        self.optimizer = adam(student, knobs)
+        self.optimizer = adam(student, knobs, images)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._steps = knobs.epochs * math.ceil(images / knobs.batch_size) if knobs.schedule == "cosine" else 0
         self.taken = 0
@@ -247,20 +255,23 @@ class Trainer:
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Compute the gradients of a batch, in parts; give loss and logits, on the device; None without the memory."""
         self.optimizer.zero_grad(set_to_none=True)
-        values, seen = [], []
+        values, seen, maps = [], [], []
         try:
             size = math.ceil(len(first) / self.parts)
             for start in range(0, len(first), size):
                 part = slice(start, start + size)
-                logits, others = self._logits(first[part], None if second is None else second[part])
+                logits, others, cam = self._logits(first[part], None if second is None else second[part])
                 of_part = loss(rows[part], logits, others)
                 of_batch = len(logits) / len(first)
                 values.append(of_batch * of_part.detach())
                 scale = share * of_batch
                 self.scaler.scale(of_part if scale == 1 else scale * of_part).backward()  # type: ignore[no-untyped-call]
                 seen.append(logits.detach())
+                if self.keeps_maps:
+                    maps.append(cam.detach())
         except torch.OutOfMemoryError:
             return None
+        self.maps = torch.cat(maps) if maps else None
         return torch.stack(values).sum(), torch.cat(seen)
 
     def _cut(self, batch: int, parts_add_up: bool) -> None:
@@ -274,11 +285,11 @@ class Trainer:
             "BatchNorm sees the parts"
         )
 
-    def _logits(self, first: torch.Tensor, second: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _logits(self, first: torch.Tensor, second: torch.Tensor | None) -> Seen:
         half = self.precision != "fp32"
         with torch.autocast(self.device.type, dtype=DTYPES[self.precision] if half else None, enabled=half):
-            logits: tuple[torch.Tensor, torch.Tensor | None] = self._network(first, second)
-        return logits
+            seen: Seen = self._network(first, second)
+        return seen
 
     def state(self) -> dict[str, Any]:
         """Give all that a step changes, the student's weights too; :meth:`go_on` takes it back."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ccd_fast.bench import maps
 from ccd_fast.bench import relabel as bench
 from ccd_fast.bench.measure import Timing
 from ccd_fast.cli import main
@@ -50,6 +51,13 @@ def test_everything_is_measured_and_the_ratios_are_of_the_same_rounds(photo_fold
     both = found["engine_and_student_alone"]["median_s"]
     assert found["efficiency_of_both"] == pytest.approx(both / found["pass"]["median_s"])
     assert found["boxes_unmoved"]["cache_hits"] == 1
+    seen = found["maps"]
+    for name in ("first", "later", "boxes_of_training"):
+        assert seen[name]["times_as_fast"] == pytest.approx(found["pass"]["median_s"] / seen[name]["median_s"])
+    eight = seen["first"]["median_s"] + 7 * seen["later"]["median_s"]
+    expected = pytest.approx(8 * found["pass"]["median_s"] / eight)
+    assert seen["times_as_fast_over_all_updates"]["later"] == expected
+    assert seen["bytes"] >= 12 * 2 * seen["numbers"]
     assert (found["images"], found["views"]) == (12, views)
     assert 0 < found["distinct_crops"] <= found["crops"]
     assert str(tiny_clip) not in json.dumps(found)
@@ -59,6 +67,13 @@ def test_the_stages_alone_hand_on_what_the_pass_computes(load):
     alone = bench.Alone(load)
     alone.update()
     assert torch.equal(alone.labels.table, load.update()[0])
+
+
+def test_a_pass_from_the_boxes_of_steps_gives_what_the_student_s_look_gives(load, tmp_path):
+    passes = maps.open_passes(load, None, tmp_path)
+    assert torch.equal(passes.unasked()[0], passes.later()[0])
+    assert torch.equal(passes.first()[0], passes.later()[0])
+    assert not torch.equal(passes.later()[0], load.labels().table)
 
 
 def test_the_steady_rate_is_the_slope_between_two_passes():
@@ -90,7 +105,13 @@ def test_the_command_prints_the_pass_and_writes_json(photo_folder, tiny_clip, tm
         main()
     assert not exit_.value.code
     printed = capsys.readouterr().out
-    for words in ("engine alone (", "over the sum of its stages", "boxes unmoved", "decode"):
+    for words in (
+        "engine alone (",
+        "over the sum of its stages",
+        "boxes unmoved",
+        "decode",
+        "maps of a view of 64 pixels",
+    ):
         assert words in printed
     assert json.loads(out.read_text())["images"] == 6
 

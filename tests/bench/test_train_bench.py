@@ -50,6 +50,7 @@ def test_epochs_and_pass_are_measured_on_the_same_images(photo_folder, tiny_clip
     json.dumps(found)
     assert all(torch.equal(before[key], value) for key, value in load.student.state_dict().items())
     assert (found["images"], found["batch_size"], found["precision"], found["compiled"]) == (12, 5, "fp32", False)
+    assert set(found["maps_over_epoch"]) == {"later", "boxes_of_training"}
     plain, consistent = found["epochs"]
     assert consistent["flop_per_image"] == 2 * plain["flop_per_image"]
     for row in (plain, consistent):

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow.parquet
 import pytest
@@ -132,16 +134,24 @@ def test_a_run_is_resumed_with_its_folder_alone(ccd, trained):
     assert "checkpoints/best is epoch" in out
 
 
-def test_the_demo_runs_on_a_few_scenes_with_nothing_from_outside(ccd, tmp_path):
+def test_the_demo_runs_on_a_few_scenes_and_says_what_to_do_next(ccd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # what it says to try writes here
     few = ["--scenes", 50, "--set", "train.epochs=3", "--set", "student.image_size=64"]
     code, out, err = ccd("demo", "--out", tmp_path / "demo", *few)
     assert code == 0, err
     assert "draw scenes" in err
     assert "student, last epoch, test" in out
     assert "Changed in the recipe of every row: train.epochs=3, student.image_size=64." in out
+    assert "no update" not in out
+    look, try_, yours = out.splitlines()[-3:]
+    page = look.split("open ")[1].split(" in a browser")[0]
+    assert Path(page).is_file()
+    assert ccd(*shlex.split(try_.split("ccd-fast ")[1]), "--overwrite")[0] == 0
+    assert yours.startswith("yours:  ccd-fast label ")
     assert ccd("demo", "--out", tmp_path / "demo", *few)[0] == 2
-    code, _, err = ccd("demo", "--out", tmp_path / "demo", "--overwrite", *few)
+    code, out, err = ccd("demo", "--out", tmp_path / "demo", "--overwrite", "--parts", *few)
     assert code == 0
+    assert "no update" in out
     assert "draw scenes" not in err  # they were in the cache
 
 

@@ -27,7 +27,7 @@ def test_every_class_and_the_mean_are_printed(ccd, trained):
 def test_teacher_and_pseudo_labels_stand_beside_the_student_as_the_run_measured_them(ccd, trained):
     summary = json.loads((trained[0] / "summary.json").read_text())
     labels = {"mAP": "mean_average_precision", "OF1": "overall_f1", "recall by class, CR": "class_recall"}
-    beside = COLUMNS if config.of_run(trained[0]).labels.grid else COLUMNS[:2]  # else they are the first pseudo-labels
+    beside = COLUMNS if config.of_run(trained[0]).labels.grids else COLUMNS[:2]  # else they are the first pseudo-labels
     of_training = [*beside, "first pseudo-labels", "pseudo-labels after the updates"]
     for split, names in (("test", COLUMNS), ("train", of_training)):
         code, out, err = ccd("evaluate", trained[0], "--split", split)

@@ -12,7 +12,7 @@ from ccd_fast.engines import EngineSettings, Store
 from ccd_fast.errors import UserError
 from ccd_fast.labels import Update, ViewChoice
 from ccd_fast.labels.from_maps import Maps, relabel_from_maps
-from ccd_fast.labels.map_store import MAPS, MapStore, digest_of
+from ccd_fast.labels.map_store import MAPS, MapStore, beyond_budget, digest_of, rows_within
 from ccd_fast.labels.table import PseudoLabels
 from ccd_fast.labels.view_choice import Cams
 from ccd_fast.machine import Ranks
@@ -168,12 +168,38 @@ def test_a_photograph_that_has_gone_keeps_its_labels_where_the_student_looks(ima
     assert torch.equal(table[-1], labels_of(images).table[-1])
 
 
-def test_maps_beyond_the_budget_are_refused_with_the_sum(tmp_path):
-    with pytest.raises(
-        UserError, match=r"1000 photographs x 1000 numbers x 2 bytes = 0.0019 GiB.*relabel.maps_gib = 0.001"
-    ):
-        MapStore(tmp_path, {"engine": "e"}, 1000, 1000, 0.001)
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_maps_beyond_the_budget_are_computed_again_to_the_same_bits(share, images, judge, tmp_path):
+    whole, _ = update(images, Maps(judge, tmp_path / "a", 1.0))
+    gib = share * Maps(judge, tmp_path / "a", 1.0).of(images).bytes / 2**30
+    kept = rows_within(len(images), judge.numbers, gib)
+    assert kept == int(share * len(images))
+    maps = Maps(judge, tmp_path / "b", gib)
+    assert update(images, maps)[1] == len(images)
+    again, decoded = update(images, maps)
+    assert decoded == len(images) - kept
+    assert torch.equal(again, whole)
+    there, _, _ = maps.of(images).read(np.arange(len(images)))
+    halves = [int(there[part].sum()) for part in (slice(None, len(images) // 2), slice(len(images) // 2, None))]
+    assert max(halves) - min(halves) <= 1, "each of two processes has its part of the rest"
+
+
+def test_what_does_not_fit_is_told_with_the_sum():
+    line = beyond_budget(1000, 1000, 0.001)
+    assert "1000 photographs x 1000 numbers x 2 bytes = 0.0019 GiB" in line
+    assert "relabel.maps_gib = 0.001: those of 466 photographs are computed again" in line
+    assert not beyond_budget(1000, 1000, 0.01)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space is not reserved on this system")
+def test_a_disk_without_the_space_is_one_line(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"the teacher's maps: 0\.0019 GiB cannot be had in .*No space left on device"):
+        MapStore(tmp_path, {"engine": "e"}, 1000, 1000, 1.0)
+    assert not list(tmp_path.glob("*/"))
 
 
 def test_the_oldest_maps_make_room(tmp_path):

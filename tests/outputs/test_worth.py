@@ -23,7 +23,7 @@ SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_
 def run(photo_folder, tiny_clip, cache, tmp_path_factory):
     out = RunFolder(tmp_path_factory.mktemp("worth") / "run")
     source = Source("folder", photo_folder, photo_folder / "classes.txt", photo_folder / "labels.csv")
-    knobs = [f"teacher.model='''{tiny_clip}'''", "teacher.batch_size=8", *SMALL, "train.epochs=1", "labels.grid=2"]
+    knobs = [f"teacher.model='''{tiny_clip}'''", "teacher.batch_size=8", *SMALL, "train.epochs=1", "labels.grids=[2]"]
     train(source, config.load("folder", knobs), out, Stages(Console(file=io.StringIO()), out.add_metrics))
     return out.path
 
@@ -46,7 +46,7 @@ def test_the_teacher_with_the_views_of_label_is_what_the_first_labels_are(run):
 
 def test_a_recipe_without_cells_has_no_views_to_stand_beside(run):
     model = trained.load(run)
-    whole = model.recipe.model_copy(update={"labels": model.recipe.labels.model_copy(update={"grid": 0})})
+    whole = model.recipe.model_copy(update={"labels": model.recipe.labels.model_copy(update={"grids": []})})
     with pytest.raises(UserError, match="looks at whole images only"):
         teacher_looks.labels_with_views(run, whole, model.source.load("test"), stages())
 

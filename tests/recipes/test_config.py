@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+import torch
 
 from ccd_fast.errors import UserError
 from ccd_fast.recipes import config
@@ -119,4 +121,26 @@ def test_the_limit_of_the_entropy_follows_the_number_of_classes_where_a_recipe_d
     assert [labels.entropy_limit(classes) for classes in (2, 20)] == [2.0, 2.0]
     assert labels.entropy_limit(400) == pytest.approx(4.0)
     assert config.load("paper-coco").labels.entropy_limit(80) == 2.0
-    assert config.load("folder", ["labels.max_entropy=1.5"]).labels.entropy_limit(400) == 1.5
+    assert config.load("folder", ["labels.max_entropy=1.5"]).entropy_limit(400) == 1.5
+
+
+def test_the_entropy_limit_follows_the_temperature_as_entropies_do():
+    """So that about as many images are confident, whatever the temperature."""
+    similarities = np.random.default_rng(0).normal(size=(4000, 80)) * 1.5
+    shares = []
+    for temperature in (1.0, 1.5, 2.5):
+        recipe = config.load("folder", [f"teacher.temperature={temperature}"])
+        entropies = torch.distributions.Categorical(logits=torch.from_numpy(similarities / temperature)).entropy()
+        shares.append(float((entropies <= recipe.entropy_limit(80)).float().mean()))
+    assert shares[0] > 0.05
+    assert shares[1] == pytest.approx(shares[0], abs=0.2)
+    assert shares[2] == pytest.approx(shares[0], abs=0.2)
+    limits = [config.load("folder", [f"teacher.temperature={t}", "labels.max_entropy=2.0"]) for t in (1.0, 2.5)]
+    assert [recipe.entropy_limit(80) for recipe in limits] == [2.0, 2.0]
+
+
+def test_the_head_s_rate_falls_with_the_steps():
+    knobs = config.load("folder", ["train.epochs=6", "train.batch_size=16", "train.head_learning_rate=auto"]).train
+    assert [knobs.head_rate(images) for images in (10, 400, 1200)] == pytest.approx([1e-2, 1e-2, 1.5 / 450])
+    assert knobs.head_rate(10**6) == 1e-4
+    assert config.load("paper-voc12").train.head_rate(400) == 1e-4

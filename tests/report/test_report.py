@@ -16,7 +16,9 @@ from ccd_fast.datasets import Source
 from ccd_fast.errors import UserError
 from ccd_fast.recipes import config
 from ccd_fast.report import page as page_of
+from ccd_fast.report.album import open_again
 from ccd_fast.report.charts import Bar, Curve, bars, lines
+from ccd_fast.report.examples import Example, OfClass, rows_to_show
 from ccd_fast.report.facts import read
 from ccd_fast.report.gallery import Box, Corrected, Label, corrections, names_above
 from ccd_fast.runs.folder import RunFolder
@@ -53,7 +55,7 @@ def test_the_page_tells_what_the_folder_holds(run, page):
     for name in ("student, chosen epoch, test", "zero-shot teacher, test", "pseudo-labels after the updates, train"):
         assert f">{100 * summary['results'][name]:.1f}<" in page
     for name in ("cat", "dog", "traffic light", "boat"):
-        assert f'<th scope="row">{name}' in page
+        assert f"<h3>{name} " in page
     assert "train.epochs = 4" in page
     assert page.count("<polyline") == 4
     for stage, total in summary["stages"].items():
@@ -84,13 +86,60 @@ def test_classes_with_few_positives_may_be_left_out_of_the_page(run, tmp_path):
 
 
 def test_the_gallery_shows_the_largest_corrections_first(run):
-    shown, why_not = corrections(run, read(run), 5)
+    facts = read(run)
+    shown, why_not = corrections(open_again(run, facts.run["class_names"]), facts.summary["tau"], 5)
     assert why_not == ""
     assert len(shown) == 5
-    changes = [max(abs(label.after - label.before) for label in photo.labels) for photo in shown]
+    told = [[*(box.label for box in photo.boxes), *photo.labels] for photo in shown]
+    changes = [max(abs(label.after - label.before) for label in labels) for labels in told]
     assert changes == sorted(changes, reverse=True)
+    assert all(len({label.name for label in labels}) == len(labels) for labels in told), "no class twice"
     assert any(photo.boxes for photo in shown)
     assert all(photo.picture.startswith("data:image/jpeg;base64,") for photo in shown)
+
+
+def test_the_page_begins_with_the_labels_and_ends_with_what_the_student_has_learned(page):
+    heads = re.findall("<h2>(.*?)</h2>", page)
+    assert heads[:3] == ["The labels", "How good they are, and the student", "By epoch"]
+    assert heads[-1] == "Has the student learned its labels?"
+    labels = page[page.index("<h2>The labels") : page.index("<h2>How good")]
+    assert labels.count("<figure><img") >= 8  # of four classes
+    assert "✓" in labels or "✗" in labels
+
+
+def test_the_examples_of_a_class_are_the_surest_and_those_that_only_just_count():
+    labels = np.array([0.1, 0.9, 0.5, 0.7, 1.0, 0.6, np.nan], dtype=np.float32)
+    assert rows_to_show(labels) == [4, 1, 5, 2]
+    assert rows_to_show(labels[:4]) == [1, 3, 2]
+    assert rows_to_show(labels[:1]) == [0]
+    assert rows_to_show(np.array([0.1, 0.3, 0.2], dtype=np.float32)) == [1, 2]
+
+
+def test_a_class_without_photographs_shows_the_likeliest_and_many_classes_are_listed_or_counted(run):
+    example = Example("a.jpg", "data:,", 0.31, None)
+    found = [OfClass("cat", 0, [example]), *(OfClass(f"class {k}", 7) for k in range(400))]
+    page = page_of.render(read(run), [], labelled=found)
+    assert "0 photographs; the likeliest" in page
+    assert page.count("<li><span>class ") == 299
+    assert "And 101 classes with no more photographs than these" in page
+
+
+def test_no_pictures_may_be_wanted(run, tmp_path):
+    copied = shutil.copytree(run, tmp_path / "run")
+    page = report.write(copied, pictures=0).read_text(encoding="utf-8")
+    assert "<img" not in page
+    assert "No pictures: none are wanted" in page
+    assert "<li><span>cat</span>" in page
+
+
+def test_a_box_is_a_question_and_its_answer_stands_beside_it(run):
+    box = Box(Label("sofa", 0.1, 0.9, True), 0.4, "left:0%", "data:,")
+    page = page_of.render(read(run), [Corrected("a.jpg", "data:,", [box], [Label("dog", 0.2, 0.6, False)])])
+    assert ">sofa?</i>" in page
+    asked = page[page.index("looked here for: <b>sofa</b>") :]
+    assert asked.index('✓ 10.0 → <b class="better">90.0</b>') < asked.index("Without a box of its own:")
+    assert asked.index("Without a box of its own:") < asked.index('✗ 20.0 → <b class="worse">60.0</b>')
+    assert "A label can rise without a box of its own" in page
 
 
 def test_names_of_boxes_that_begin_at_one_place_stand_below_each_other():
@@ -109,14 +158,14 @@ def test_a_label_that_reads_the_same_is_no_change_and_no_box_is_said(run):
     page = page_of.render(read(run), [Corrected("a.jpg", "data:,", [], [Label("dog", 0.1, 0.9, None)])])
     assert '10.0 → <b class="">90.0</b>' in page
     assert "What the updates changed" in page
-    assert "No box: the student is sure enough of no class here" in page
+    assert "No box: the student sees no sure sign of any class here" in page
 
 
 def test_classes_that_are_never_on_top_are_named_and_have_no_bar(run):
     bias = [Bar("cat", {"score": 0.5, "label": 0.9}), Bar("axolotl", {"score": None, "label": None})]
     page = page_of.render(dataclasses.replace(read(run), bias=bias, by_class=[], counts=[]), [])
     assert "they take the mean of the others: axolotl." in page
-    assert "–" not in page[page.index("The teacher's bias") : page.index("The labels")]
+    assert "–" not in page[page.index("The teacher's bias") : page.index("<h2>Unreadable")]
 
 
 def test_the_page_asks_for_nothing_outside_itself(page):
@@ -153,12 +202,13 @@ def test_hostile_names_are_shown_and_never_run(run):
         by_class=[Bar(SCRIPT, {"teacher": 0.5, "student": None}, SCRIPT)],
         bias=[Bar(SCRIPT, {"score": 0.5, "label": 0.9})],
         curves=[Curve(SCRIPT, [(0, 0.5)])],
+        agreement=[Curve(SCRIPT, [(0, 0.5)])],
         counts=[Bar(SCRIPT, {"photographs": 3.0})],
         run={**facts.run, "command": SCRIPT, "teacher": SCRIPT},
         knobs={"teacher.model": SCRIPT},
     )
-    photo = Corrected(SCRIPT, "data:,", [Box(SCRIPT, 0.5, "left:0%", "data:,")], [Label(SCRIPT, 0.1, 0.9, None)])
-    page = page_of.render(hostile, [photo])
+    photo = Corrected(SCRIPT, "data:,", [Box(Label(SCRIPT, 0.1, 0.9, None), 0.5, "left:0%", "data:,")], [])
+    page = page_of.render(hostile, [photo], labelled=[OfClass(SCRIPT, 3, [Example(SCRIPT, "data:,", 0.9, None)])])
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 12
 

@@ -44,7 +44,8 @@ def test_rows_stand_in_their_groups_with_ccd_in_three_of_them(tmp_path):
         ("annotation-free", "CCD"),
     ]
     texts = {row[0]: row[1:] for row in table.texts()}
-    assert texts["CDUL"] == ["2", "50.0 ± 0.0", "49.0 ± 0.0", "51.0 ± 0.0", "25.0 ± 0.0", "2.0 ± 0.0", "8 ± 0", "88.6"]
+    figures = ["50.0 ± 0.0", "–", "–", "49.0 ± 0.0", "51.0 ± 0.0", "25.0 ± 0.0", "2.0 ± 0.0", "8 ± 0", "88.6"]
+    assert texts["CDUL"] == ["2", *figures]
     assert texts["zero-shot teacher"][:2] == ["2", "48.0 ± 0.0"]
     assert texts["CCD, with part of the labels"][-1] == "–"
     markdown = table.as_markdown().splitlines()
@@ -78,11 +79,16 @@ def test_a_table_sets_the_system_itself_and_says_what_is_not_as_published():
         "BCE": ("system.name=bce", "train.backbone_learning_rate=0", "student.runtime=torch"),
         "CCD, with part of the labels": (
             *("system.name=ccd", "system.labels=partial"),
-            *("train.backbone_learning_rate=0", "student.runtime=torch"),
+            *("train.backbone_learning_rate=0", "student.runtime=torch", "relabel.cache_grid=32"),
         ),
     }
     with pytest.raises(UserError, match="the table sets system"):
         comparison.variants(config.load("folder", ["system.name=role"]), ["bce"])
+    own = config.load("folder", ["relabel.cache_grid=1"])
+    assert "relabel.cache_grid=32" not in comparison.variants(own, ["ccd"], frozen=True)["CCD"]
+    assert "grid of 32 pixels" in " ".join(comparison.notes(recipe, ["ccd"], frozen=True))
+    assert "grid of 32 pixels" not in " ".join(comparison.notes(own, ["ccd"], frozen=True))
+    assert "grid of 32 pixels" not in " ".join(comparison.notes(recipe, ["ccd"], frozen=False))
     told = " ".join(comparison.notes(recipe, ["sst"], frozen=False))
     assert "text embeddings" in told
     assert "CDUL:" not in told
@@ -107,6 +113,13 @@ def test_two_systems_are_compared_and_finished_ones_are_kept(photo_folder, tiny_
     again = compare(study, ["an", "asl"], frozen=True)
     assert again.texts() == table.texts()
     assert "2 of 2 trainings are finished already" in said.getvalue()
+    assert "views had been seen before" in said.getvalue()
+    only_test = tmp_path / "test-only.csv"
+    lines = study.source.truth.read_text().splitlines()
+    only_test.write_text("\n".join(line for line in lines if ",train," not in line) + "\n")
+    unlabelled = dataclasses.replace(study, source=dataclasses.replace(study.source, truth=only_test))
+    with pytest.raises(UserError, match=r"bce, llr learn from known labels .*: give --truth FILE, or --systems an$"):
+        compare(unlabelled, ["bce", "llr", "an"], frozen=True)
     without = dataclasses.replace(study, source=dataclasses.replace(study.source, truth=None))
     with pytest.raises(UserError, match="needs known labels"):
         compare(without, ["an"], frozen=True)

@@ -10,11 +10,12 @@ from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import UserError
 from ccd_fast.evaluation import evaluate_images, paired, scores
 from ccd_fast.recipes import config
+from ccd_fast.report import comparison as page
 from ccd_fast.runs import RunFolder
-from ccd_fast.studies import ablation, notes, sureness
+from ccd_fast.studies import ablation, comparison, notes, sureness
 from ccd_fast.studies.cells import Cell
 from ccd_fast.studies.variants import FULL
-from ccd_fast.training import CHOSEN, TEACHER
+from ccd_fast.training import CHOSEN, LAST, ORACLE, TEACHER
 
 NAMES = ("cat", "dog", "axolotl")
 STAGES = {"train": {"images": 8, "crops": 0, "seconds": 5.0}}
@@ -63,6 +64,26 @@ def test_a_row_s_interval_is_of_its_mean_over_seeds_and_paired_with_the_teacher(
     assert full["above the teacher"] == f"{100 * gain.value:+.1f} ({100 * gain.low:.1f} … {100 * gain.high:.1f})"
     assert full["95% interval"].count(" … ") == 1
     assert (teacher["above the teacher"], teacher["95% interval"] != "–") == ("–", True)
+
+
+def test_the_table_of_systems_and_its_chart_have_the_same_intervals(cells):
+    wanted = dict(zip(ablation.components(cells).head(), ablation.components(cells).texts()[-1], strict=True))
+    of_all = dict.fromkeys((LAST, ORACLE), cells[0].summary["metrics"][CHOSEN])
+    own = [
+        dataclasses.replace(
+            cell, row="CCD", summary={**cell.summary, "metrics": {**cell.summary["metrics"], **of_all}, "epochs": 1}
+        )
+        for cell in cells
+    ]
+    table = comparison.table(own)
+    teacher, ccd = (dict(zip(table.head(), row, strict=True)) for row in table.texts())
+    for column in ("95% interval", "above the teacher"):
+        assert ccd[column] == wanted[column] != "–"
+    assert (teacher["above the teacher"], teacher["95% interval"] != "–") == ("–", True)
+    chart = page.render(table).split("<h2>The table</h2>")[0]
+    assert ccd["95% interval"] in chart
+    assert "at the best epoch by the test labels" in chart
+    assert "above the teacher" not in chart
 
 
 def test_the_same_scores_are_drawn_once(cells, monkeypatch):

@@ -9,7 +9,17 @@ from ccd_fast.errors import UserError
 from ccd_fast.recipes import config
 from ccd_fast.studies import ablation, notes, paper, reproduction
 from ccd_fast.studies.cells import Cell
-from ccd_fast.studies.variants import COMPONENTS, FROZEN, FULL, IN_FULL, VIEWS, WITHOUT_DEBIAS, slug, variants
+from ccd_fast.studies.variants import (
+    COMPONENTS,
+    CONSISTENCY,
+    FROZEN,
+    FULL,
+    IN_FULL,
+    VIEWS,
+    WITHOUT_DEBIAS,
+    slug,
+    variants,
+)
 
 
 def metrics(mean, **by_class):
@@ -134,7 +144,7 @@ def test_without_an_update_the_first_labels_are_the_last(tmp_path):
 
 
 def test_tables_share_trainings_and_need_no_more_than_they_must():
-    recipe = config.load("folder")
+    recipe = config.load("paper-coco")
     assert list(variants(recipe, ["classes"], has_boxes=True)) == [FULL, WITHOUT_DEBIAS]
     assert variants(recipe, ["components"], has_boxes=True) == COMPONENTS
     assert len(variants(recipe, ["components", "classes", "views"], has_boxes=True)) == 10
@@ -173,14 +183,22 @@ def test_every_row_is_a_valid_recipe_that_heeds_its_knobs():
 def test_a_frozen_backbone_is_in_every_row_but_the_full_method_trained_in_full():
     rows = variants(config.load("folder"), ["components", "views"], has_boxes=True, frozen=True)
     assert [row for row, overrides in rows.items() if not {*FROZEN} <= {*overrides}] == [IN_FULL]
-    assert set(rows[WITHOUT_DEBIAS]) == {*COMPONENTS[WITHOUT_DEBIAS], *FROZEN}
+    assert set(rows[WITHOUT_DEBIAS]) == {CONSISTENCY, *COMPONENTS[WITHOUT_DEBIAS], *FROZEN}
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_consistency_is_shown_for_a_recipe_that_does_without(frozen):
+    rows = variants(config.load("folder", ["consistency.mu=0"]), ["components", "views"], has_boxes=True, frozen=frozen)
+    weights = {row: config.load("folder", own).consistency.mu for row, own in rows.items()}
+    assert {row for row, mu in weights.items() if not mu} == {"no update", "update", "update and debias"}
+    kept = variants(config.load("folder", ["consistency.mu=0.5"]), ["components"], has_boxes=True)
+    assert config.load("folder", ["consistency.mu=0.5", *kept[FULL]]).consistency.mu == 0.5
 
 
 @pytest.mark.parametrize(
     ("override", "said"),
     [
         ("bias.debias=false", "must have bias.debias=true"),
-        ("consistency.mu=0", "must have consistency.mu above 0"),
         ("relabel.epochs=0", "must have relabel.epochs above 0"),
         ("train.epochs=2", "must have train.epochs above train.warmup_epochs"),
         ("views.choice=whole", "must have views.choice=cam"),

@@ -81,7 +81,9 @@ def test_what_the_warm_up_depends_on_is_not_shared(plan):
         return warm_up.shared([plan.recipe(0, ()), plan.recipe(0, overrides)], 24)
 
     assert len(warm_ups("relabel.ema=0.9", "consistency.mu=0", "views.choice=whole")) == 1
-    for knob in ("bias.debias=false", "seed=1", "student.alpha=2.0", "train.batch_size=4", "views.backend=pillow"):
+    of_maps = ("relabel.teacher=maps", "relabel.student=training")
+    others = ("bias.debias=false", "seed=1", "student.alpha=2.0", "train.batch_size=4", "views.backend=pillow")
+    for knob in (*of_maps, *others):
         assert warm_ups(knob) == []
     same = plan.recipe(0, ("train.epochs=2",))  # it ends with its warm-up
     assert warm_up.shared([same, same], 24) == []

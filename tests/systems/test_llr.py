@@ -25,7 +25,13 @@ def test_rejections_losses_and_gradients_are_those_of_the_published_code(golden_
         assert kept == float(golden_systems[f"{group}/clean_rate"])
         z, known = tensor(logits), tensor(labels)
         losses = binary_cross_entropy_with_logits(z, (known == 1).float(), reduction="none")
-        np.testing.assert_array_equal(rejected(losses, known != 0, kept), golden_systems[f"{group}/rejected"] != 0)
+        found = rejected(losses, known != 0, kept)
+        for scheme in ("LL-R", "LL-Ct", "LL-Cp"):  # which flip what LL-R rejects
+            other = group.replace("LL-R", scheme)
+            if f"{other}/rejected" in golden_systems:
+                np.testing.assert_array_equal(found, golden_systems[f"{other}/rejected"] != 0)
+                assert kept == float(golden_systems[f"{other}/clean_rate"])
+                assert math.ceil(losses.numel() * (1 - kept)) == int(golden_systems[f"{other}/k"])
         for dtype, suffix, tolerance in ((torch.float32, "", 1e-6), (torch.float64, "_f64", 1e-12)):
             if f"{group}/loss{suffix}" in golden_systems:
                 loss = lambda z, d=dtype, k=kept: llr_loss(z, tensor(labels, d), k)  # noqa: E731

@@ -201,7 +201,7 @@ def test_training_steps_of_sarb(golden_systems, epoch, batches):
     head.beta.data.fill_(0.4)
     draws = Recorded(golden_systems, group)
     prototypes = tensor(golden_systems["sarb/prototypes"]) if epoch == 5 else None
-    losses = []
+    losses, optimizer = [], adam(head)
     for batch in range(batches):
         maps, known = inputs(golden_systems, reverse=batch == 1)
         logits, _ = head(maps)
@@ -210,10 +210,22 @@ def test_training_steps_of_sarb(golden_systems, epoch, batches):
         losses[-1].backward()
         if batches == 1:
             gradients_agree(golden_systems, f"{group}/grad", head, 5e-6)
-        else:
-            adam(head).step()
+        optimizer.step()
     agrees(torch.stack(losses).mean().detach(), golden_systems[f"{group}/Loss"], 5e-5 if batches == 2 else 5e-6)
+    for name, weight in (("alpha", head.alpha), ("beta", head.beta), ("fc_bias", head.fc.bias)):
+        agrees(weight.detach(), golden_systems[f"{group}/{name}_after"].squeeze(), 5e-6)
     assert not any(draws.left.values())
+
+
+def test_a_batch_without_a_pair_of_known_labels_has_the_published_gradient_and_a_loss_that_is_a_number(golden_systems):
+    head = head_of(golden_systems, "sarb").train()
+    known = tensor(golden_systems["sarb/no_pair/labels"])
+    logits, _ = head(inputs(golden_systems)[0])
+    loss = sarb.sarb_loss(head, logits, known, None, 1.0, Draws(0))
+    agrees(loss.detach(), golden_systems["sarb/no_pair/Loss_BCE"], 5e-6)
+    assert np.isnan(golden_systems["sarb/no_pair/Loss"])
+    loss.backward()
+    gradients_agree(golden_systems, "sarb/no_pair/grad", head, 5e-6)
 
 
 @EPOCHS
@@ -221,20 +233,27 @@ def test_training_steps_of_sarb(golden_systems, epoch, batches):
 def test_training_steps_of_sst(golden_systems, epoch, batches):
     group = f"sst/train_epoch{epoch}/batches{batches}"
     head, draws = head_of(golden_systems, "sst").train(), Recorded(golden_systems, group)
-    bank, losses = torch.zeros(6, 2, 16), []
+    bank, losses, optimizer = torch.zeros(6, 2, 16), [], adam(head)
+    margins = (0.5, 0.3) if epoch == 5 else None
     for batch in range(batches):
         maps, known = inputs(golden_systems, reverse=batch == 1)
         logits, _ = head(maps)
         head.zero_grad()
         bank = sst.filled(bank, head.of_the_last().detach(), known)
         grown = batch / batches if epoch == 0 else 1.0
-        losses.append(sst.sst_loss(head, logits, known, bank, (0.5, 0.3) if epoch == 5 else None, grown, draws))
+        if margins:
+            pair_logits = head.pair_logits(head.of_the_last()).detach()
+            within = sst.within_image(pair_logits, known, margins[0])
+            across = sst.across_images(head.of_the_last().detach(), known, bank, margins[1])
+            np.testing.assert_array_equal(known + within, golden_systems[f"{group}/pseudo_intra_{batch}"])
+            np.testing.assert_array_equal(known + across, golden_systems[f"{group}/pseudo_inter_{batch}"])
+        losses.append(sst.sst_loss(head, logits, known, bank, margins, grown, draws))
         losses[-1].backward()
         if batches == 1:
             gradients_agree(golden_systems, f"{group}/grad", head, 5e-6)
-        else:
-            adam(head).step()
+        optimizer.step()
     agrees(torch.stack(losses).mean().detach(), golden_systems[f"{group}/Loss"], 5e-5 if batches == 2 else 5e-6)
+    agrees(head.fc.bias.detach(), golden_systems[f"{group}/fc_bias_after"], 5e-6)
     agrees(bank, golden_systems[f"{group}/bank_after"], 5e-5 if batches == 2 else 5e-6)
     assert not any(draws.left.values())
 

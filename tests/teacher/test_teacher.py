@@ -13,7 +13,7 @@ from ccd_fast.engines import Store
 from ccd_fast.errors import UserError
 from ccd_fast.teacher import clip as teacher
 from ccd_fast.teacher import names as teachers
-from ccd_fast.teacher import twins as alike
+from ccd_fast.teacher import twins
 
 
 def test_similarities_are_the_scaled_cosines_that_open_clip_computes(tiny_clip, cache):
@@ -30,6 +30,8 @@ def test_similarities_are_the_scaled_cosines_that_open_clip_computes(tiny_clip, 
         expected, _ = clip.model.get_logits(images, texts)
     ours = teacher.Teacher(clip, engine, embeddings).similarities(pixels)
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+    softer = teacher.Teacher(clip, engine, embeddings, temperature=2.5).similarities(pixels)
+    torch.testing.assert_close(softer, expected / 2.5, rtol=1e-4, atol=1e-4)
 
 
 def test_an_engine_is_found_again_however_the_teachers_path_is_written(tiny_clip, tmp_path, monkeypatch):
@@ -96,21 +98,21 @@ def test_classes_that_nearly_coincide_are_found_closest_first():
     # In 4 dimensions with scale 2 the typical odds are exp(distance): twins are closer than ln 2 = 0.693.
     angles = torch.tensor([0.0, 0.69, 3.0, 3.1])
     zeros = torch.zeros(4)
-    found = alike.twins(torch.stack([angles.cos(), angles.sin(), zeros, zeros], dim=1), scale=2.0, most=9)[1]
+    found = twins.twins(torch.stack([angles.cos(), angles.sin(), zeros, zeros], dim=1), scale=2.0, most=9)[1]
     assert [(t.first, t.second) for t in found] == [(2, 3), (0, 1)]
     assert found[0].odds == pytest.approx(math.exp(2 * math.sin(0.05)), rel=1e-5)
     apart = torch.tensor([0.0, 0.72])  # 2 sin(0.36) = 0.7046
-    assert alike.twins(torch.stack([apart.cos(), apart.sin(), zeros[:2], zeros[:2]], dim=1), 2.0, 9) == (0, [])
+    assert twins.twins(torch.stack([apart.cos(), apart.sin(), zeros[:2], zeros[:2]], dim=1), 2.0, 9) == (0, [])
 
 
 def test_the_warning_counts_the_pairs_and_names_the_closest(tiny_clip):
     classes = torch.eye(8)[[0, 0, 0, 0, 1, 2]]
-    said = alike.twins_warning(classes, 100.0, ["a", "b", "c", "d", "e", "f"])
+    said = twins.twins_warning(classes, 100.0, ["a", "b", "c", "d", "e", "f"])
     assert said.startswith("warning: 6 pairs of the 6 classes nearly coincide")
     assert "a / b (1.00), a / c (1.00)" in said
     assert "and 1 more" in said
-    assert alike.twins_warning(torch.eye(8)[[0, 1]], 100.0, ["a", "b"]) == ""
-    assert alike.twins_warning(torch.eye(8)[[0, 0]], 100.0, ["a", "b"]).startswith("warning: 1 pair of the 2 classes")
+    assert twins.twins_warning(torch.eye(8)[[0, 1]], 100.0, ["a", "b"]) == ""
+    assert twins.twins_warning(torch.eye(8)[[0, 0]], 100.0, ["a", "b"]).startswith("warning: 1 pair of the 2 classes")
 
 
 def test_twins_among_many_classes_are_found_in_blocks(monkeypatch):
@@ -118,23 +120,23 @@ def test_twins_among_many_classes_are_found_in_blocks(monkeypatch):
     classes = torch.nn.functional.normalize(torch.randn(300, 16, generator=generator), dim=1)
     classes[290] = classes[7]
     classes[150] = torch.nn.functional.normalize(classes[149] + 0.001, dim=0)
-    whole = alike.twins(classes, 4.0, 5)
-    monkeypatch.setattr(alike, "TWIN_BLOCK", 32)
-    monkeypatch.setattr(alike, "TWIN_PAIRS", 3)
-    assert alike.twins(classes, 4.0, 5) == whole
+    whole = twins.twins(classes, 4.0, 5)
+    monkeypatch.setattr(twins, "TWIN_BLOCK", 32)
+    monkeypatch.setattr(twins, "TWIN_PAIRS", 3)
+    assert twins.twins(classes, 4.0, 5) == whole
     assert [(pair.first, pair.second) for pair in whole[1][:2]] == [(7, 290), (149, 150)]
     first, second = torch.triu_indices(300, 300, offset=1)
     odds = torch.exp(4.0 * (classes[first].double() - classes[second].double()).norm(dim=1) / 4)
-    assert whole[0] == int((odds < alike.TWIN_ODDS).sum()) > 5
+    assert whole[0] == int((odds < twins.TWIN_ODDS).sum()) > 5
 
 
 def test_synonyms_nearly_coincide_and_the_classes_of_coco_do_not(shared):
     clip = teacher.load_clip(str(shared / "models" / "mini-clip"))
     names = (shared / "data" / "coco592" / "classes.txt").read_text().split("\n")
     names = [name for name in names if name]
-    assert alike.twins(teacher.class_embeddings(clip, names, ["a photo of the {}"]), clip.scale, 9) == (0, [])
+    assert twins.twins(teacher.class_embeddings(clip, names, ["a photo of the {}"]), clip.scale, 9) == (0, [])
     names += ["television", "bike", "mobile phone"]
-    _, found = alike.twins(teacher.class_embeddings(clip, names, ["a photo of the {}"]), clip.scale, 9)
+    _, found = twins.twins(teacher.class_embeddings(clip, names, ["a photo of the {}"]), clip.scale, 9)
     pairs = {frozenset((names[t.first], names[t.second])) for t in found}
     assert pairs == {frozenset(p) for p in (("tv", "television"), ("bicycle", "bike"), ("cell phone", "mobile phone"))}
 

@@ -18,9 +18,10 @@ pytestmark = pytest.mark.usefixtures("cache")
 WEIGHT, FLOOR = 0.25, 0.03
 
 
-def test_first_labels_are_the_weighted_mean_of_the_whole_image_and_the_cells_maximum(photo_folder, tiny_clip):
+@pytest.mark.parametrize("grids", [[2], [2, 3]])
+def test_first_labels_are_the_weighted_mean_of_the_whole_image_and_the_cells_maximum(photo_folder, tiny_clip, grids):
     images = load("folder", photo_folder, "train", photo_folder / "classes.txt", None)
-    recipe = config.load("folder", [f"teacher.model='{tiny_clip}'", "teacher.batch_size=8", "labels.grid=2",
+    recipe = config.load("folder", [f"teacher.model='{tiny_clip}'", "teacher.batch_size=8", f"labels.grids={grids}",
                                     f"labels.whole_weight={WEIGHT}", f"labels.floor={FLOOR}"])  # fmt: skip
     passes = StandardPasses(recipe, images, None, "cpu", lambda _: None)
     stages = Stages(Console(file=io.StringIO()), lambda _: None)
@@ -33,9 +34,11 @@ def test_first_labels_are_the_weighted_mean_of_the_whole_image_and_the_cells_max
     teacher, backend = passes.teacher, passes.reading.backend
     rows = np.arange(6)
     photographs = backend.decode(images.files(rows), rows)
-    cells = to_image_boxes(np.tile(grid_boxes(2), (6, 1)), photographs.sizes.repeat(4, axis=0), 1, None)
-    pixels = backend.crop(photographs, rows.repeat(4), cells, teacher.image_size, teacher.interpolation)
-    highest = teacher.similarities(pixels).softmax(dim=1).view(6, 4, -1).amax(dim=1)
+    shares = np.concatenate([grid_boxes(side) for side in grids])
+    number = len(shares)
+    cells = to_image_boxes(np.tile(shares, (6, 1)), photographs.sizes.repeat(number, axis=0), 1, None)
+    pixels = backend.crop(photographs, rows.repeat(number), cells, teacher.image_size, teacher.interpolation)
+    highest = teacher.similarities(pixels).softmax(dim=1).view(6, number, -1).amax(dim=1)
     expected = (WEIGHT * whole[:6] + (1 - WEIGHT) * highest.clamp_min(FLOOR) / labels.bias).clamp(0, 1)
     torch.testing.assert_close(labels.table[:6], expected, atol=1e-5, rtol=0)
     assert not torch.equal(labels.table, whole)

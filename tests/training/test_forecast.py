@@ -5,7 +5,7 @@ import pytest
 from ccd_fast.recipes import config
 from ccd_fast.training.forecast import Forecast
 
-KNOBS = ("train.epochs=4", "train.warmup_epochs=2", "labels.grid=2", "relabel.k=3", "consistency.mu=1")
+KNOBS = ("train.epochs=4", "train.warmup_epochs=2", "labels.grids=[2]", "relabel.k=3", "consistency.mu=1")
 LEAST = {
     **{name: {"teacher": 0.01} for name in ("first labels", "zero-shot on the test images", "cells")},
     "relabel": {"teacher": 0.01, "student": 0.002},
@@ -59,6 +59,6 @@ def test_updates_that_have_ended_are_not_waited_for():
 
 
 def test_nothing_is_left_after_the_last_stage():
-    given = forecast("train.epochs=1", "labels.grid=0", test=0)
+    given = forecast("train.epochs=1", "labels.grids=[]", test=0)
     assert given.remaining([FIRST, record("train", 100, 5.0, 0)]) == 0
     assert given.said([FIRST, record("train", 100, 5.0, 0)]) == ""

@@ -26,8 +26,9 @@ from ccd_fast.training import run as training
 from ccd_fast.training.passes import StandardPasses
 
 SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_size=64", "train.batch_size=4")
+SMALL += ("consistency.mu=1.0",)
 RUN = ("train.epochs=4", "relabel.epochs=2", "relabel.min_tau=0.0", "relabel.cache_mib=0", "views.backend=pillow",
-       "labels.grid=2", "train.ema=0.9", "train.schedule=cosine")  # fmt: skip
+       "labels.grids=[2]", "train.ema=0.9", "train.schedule=cosine")  # fmt: skip
 OFTEN = "train.save_minutes=0.00000001"
 """A checkpoint after every batch."""
 

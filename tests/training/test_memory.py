@@ -1,16 +1,20 @@
 """What frozen networks have seen is not computed again, and nothing else changes."""
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
 from ccd_fast.datasets import Source
+from ccd_fast.errors import RunError
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stages
 from ccd_fast.student import network as student
+from ccd_fast.training.kept_views import KeptViews
 from ccd_fast.training.memory import Memory
 from ccd_fast.training.run import train
+from ccd_fast.views.opening import open_backend
 
 OVERRIDES = [
     "student.backbone=test_resnet",
@@ -56,6 +60,7 @@ def test_beyond_the_budget_rows_are_computed_again():
         assert torch.equal(memory.rows(rows, b"key", counting(calls)), 2 * rows)
     assert calls == [3, 1]
     assert memory.used == memory.budget
+    assert memory.told().startswith("2 of 6 views had been seen before; 0.0 GiB kept; 2 more did not fit")
 
 
 def test_features_belong_to_the_weights_that_made_them():
@@ -91,3 +96,76 @@ def test_trainings_with_a_memory_give_what_they_give_without(photo_folder, tiny_
     assert torch.equal(heads[1]["head.weight"], heads[2]["head.weight"])
     assert 0 < found < asked
     assert memory.found - found == memory.asked - asked, "the second training sees nothing new"
+
+
+class CountingViews:
+    """A backend that counts what it decodes."""
+
+    def __init__(self):
+        self._own = open_backend("pillow", 1)
+        self.name, self.device, self.decoded = self._own.name, self._own.device, []
+
+    def decode(self, files, rows):
+        self.decoded.append(len(files))
+        return self._own.decode(files, rows)
+
+    def __getattr__(self, name):
+        return getattr(self._own, name)
+
+
+@pytest.fixture
+def files(photo_folder, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    return [*sorted(photo_folder.rglob("*.jpg"))[:3], tmp_path / "broken.jpg"]
+
+
+def test_photographs_that_were_seen_are_not_decoded_again_but_for_their_crops(files):
+    backend, rows = CountingViews(), np.array([4, 7, 2, 9])
+    wanted = backend.decode(files, rows)
+    views = backend.whole(wanted, 48, "bilinear")
+    owner, boxes = np.array([0, 2]), np.array([[3, 4, 40, 50], [0, 0, 20, 30]])
+    crops = backend.crop(wanted, owner, boxes, 32, "bicubic")
+    memory = Memory(2**20)
+    backend.decoded.clear()
+    for times in (1, 2):
+        kept = KeptViews(backend, memory, "")
+        found = kept.decode(files, rows)
+        assert found.rows.tolist() == wanted.rows.tolist()
+        assert found.sizes.tolist() == wanted.sizes.tolist()
+        assert found.unreadable == wanted.unreadable
+        assert torch.equal(kept.whole(found, 48, "bilinear"), views)
+        assert backend.decoded == [4]
+        if times == 2:
+            assert torch.equal(kept.crop(found, owner, boxes, 32, "bicubic"), crops)
+            assert backend.decoded == [4, 3]
+    some = KeptViews(backend, memory, "").decode(files[1:], rows[1:])
+    assert torch.equal(KeptViews(backend, memory, "").whole(some, 48, "bilinear"), views[1:])
+    assert memory.used == views.nbytes
+
+
+def test_views_of_another_side_filter_or_backend_and_views_beyond_the_budget_are_made_anew(files):
+    backend, rows = CountingViews(), np.arange(4)
+    for memory, whole in (
+        (Memory(2**20), (48, "bicubic")),
+        (Memory(2**20), (32, "bilinear")),
+        (Memory(0), (48, "bilinear")),
+    ):
+        for size, interpolation in ((48, "bilinear"), whole):
+            kept = KeptViews(backend, memory, "")
+            found = kept.whole(kept.decode(files, rows), size, interpolation)
+            assert torch.equal(found, backend.whole(backend.decode(files, rows), size, interpolation))
+    other = KeptViews(backend, memory, "of another kind")
+    before = len(backend.decoded)
+    other.decode(files, rows)
+    assert len(backend.decoded) == before + 1
+
+
+def test_a_photograph_that_has_gone_is_told_of_where_its_crops_are_wanted(files, tmp_path):
+    gone = tmp_path / "gone.jpg"
+    gone.write_bytes(files[0].read_bytes())
+    memory = Memory(2**20)
+    KeptViews(CountingViews(), memory, "").decode([gone, files[1]], np.arange(2))
+    gone.unlink()
+    kept = KeptViews(CountingViews(), memory, "")
+    with pytest.raises(RunError, match=r"gone\.jpg: could be read before"):
+        kept.crop(kept.decode([gone, files[1]], np.arange(2)), np.array([1]), np.array([[0, 0, 9, 9]]), 32, "bicubic")

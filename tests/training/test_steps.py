@@ -150,7 +150,9 @@ def test_the_cosine_rises_over_a_twentieth_of_the_steps_and_ends_at_nothing(net)
     assert shares[5:] == sorted(shares[5:], reverse=True)
     assert 0 < shares[-1] < 0.001
     assert cosine(0, 1) == 1
-    knobs = config.load("folder", ("train.schedule=cosine", "train.epochs=2", "train.batch_size=6")).train
+    knobs = config.load(
+        "folder", ("train.schedule=cosine", "train.epochs=2", "train.batch_size=6", "train.head_learning_rate=1e-3")
+    ).train
     ours = Trainer(deepcopy(net), knobs, 64, images=13)  # three steps an epoch
     for number in range(6):
         step(ours, *batch())

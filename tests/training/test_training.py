@@ -27,6 +27,13 @@ from ccd_fast.views import open_backend
 pytestmark = pytest.mark.usefixtures("cache")
 
 SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_size=64", "train.batch_size=8")
+SMALL += (
+    "consistency.mu=1.0",
+    "train.head_learning_rate=1e-3",
+    "train.schedule=constant",
+    "train.ema=0.0",
+    "labels.grids=[]",
+)
 
 
 @pytest.fixture(scope="module")

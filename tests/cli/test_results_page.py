@@ -1,0 +1,123 @@
+"""The figures that README and docs/RESULTS.md show are those of the committed files, rounded and nothing else."""
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+from test_docs import rows_of
+
+from ccd_fast.recipes import config
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ABLATIONS = ("ablate-coco18", "ablate-coco592")
+
+
+def of_file(name: str) -> dict:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def spread(values: list[float]) -> str:
+    """Write shares as a table of several seeds does, in percent."""
+    percent = [100 * value for value in values]
+    return f"{statistics.mean(percent):.1f} ± {statistics.stdev(percent):.1f}"
+
+
+def rows_of_file(folder: str, table: str) -> dict[str, dict[str, str]]:
+    """Give the rows of a committed table, by their names and by the heads of the columns."""
+    lines = [line for line in (RESULTS / folder / table).read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    heads, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: dict(zip(heads[1:], row[1:], strict=True)) for row in rows}
+
+
+def demo() -> dict[str, list[dict]]:
+    """Give the cells of the demo's table by row, a seed each."""
+    found: dict[str, list[dict]] = {}
+    for cell in of_file("cpu-demo-seeds.json")["cells"]:
+        found.setdefault(cell["row"], []).append(cell)
+    return found
+
+
+def test_the_table_of_the_demo_is_that_of_its_file():
+    rows = rows_of(PAGE, "| | test mAP, % | by seed |")
+    cells = demo()
+    assert [row[0] for row in rows] == list(cells)
+    for name, shown, by_seed, labels, seconds in rows:
+        own = cells[name]
+        assert shown == spread([cell["test_map"] for cell in own])
+        assert by_seed == " / ".join(f"{100 * cell['test_map']:.1f}" for cell in own)
+        known = [cell["label_map"] for cell in own if cell["label_map"] is not None]
+        assert labels == (spread(known) if known else "–")
+        assert seconds == f"{statistics.mean(cell['seconds'] for cell in own):.0f}"
+
+
+@pytest.mark.parametrize(("place", "table"), [(1, "components.md"), (2, "views.md")])
+def test_the_tables_of_photographs_are_those_of_their_files(place, table):
+    head = "| | 18 classes | 80 classes |"
+    rows = rows_of(head + PAGE.split(head)[place], head)
+    assert len(rows) >= 6
+    for name, *shown in rows:
+        for folder, cell in zip(ABLATIONS, shown, strict=True):
+            own = rows_of_file(folder, table).get(name)
+            if own is None:
+                assert cell == "no boxes"
+                continue
+            test, labels = (own[head] for head in ("test mAP, %", "pseudo-labels, train mAP, %"))
+            of_seeds = f" ({labels.split(' ±')[0]})" if labels != "–" else ""
+            assert cell == test.replace(" ± 0.0", "") + of_seeds, f"{name}, {folder}"
+
+
+def test_the_first_photographs_of_voc_are_those_of_their_file():
+    gains = of_file("cpu-gains-voc.json")
+    names = {
+        "seven prompts (": "with seven prompts",
+        "a grid of 2x2 in": "with a grid of 2x2",
+        "the folder recipe": "the `folder` recipe as",
+    }
+    rows = {row[0]: row[1:] for row in rows_of(PAGE, "| | student, test mAP, % | first pseudo-labels")}
+    assert rows["zero-shot teacher"][0] == f"{100 * gains['teacher_test_map']:.1f}"
+    for begins, said in names.items():
+        (own,) = (row for name, row in gains["rows"].items() if name.startswith(begins))
+        (shown,) = (cells for name, cells in rows.items() if name.startswith(said))
+        assert shown == [f"{100 * value:.1f}" for value in (own["test_map_by_seed"][0], own["first_label_map"])]
+
+
+def test_the_table_of_the_readme_says_the_same():
+    rows = {
+        link: (teacher, student)
+        for *_, teacher, student, _, link in rows_of(README, "| photographs | classes |")
+        for link in re.findall(r"benchmarks/results/([^)]+)", link)
+    }
+    own = {row: [cell["test_map"] for cell in cells] for row, cells in demo().items()}
+    full = "update, debias and consistency"
+    assert rows["cpu-demo-seeds.json"] == (spread(own["zero-shot teacher"]), spread(own[full]))
+    for folder in ABLATIONS:
+        table = rows_of_file(folder, "components.md")
+        teacher, student = (table[name]["test mAP, %"] for name in ("zero-shot teacher", full))
+        assert rows[f"{folder}/components.md"] == (teacher.replace(" ± 0.0", ""), student)
+    gains = of_file("cpu-gains-voc.json")
+    student = gains["rows"]["the folder recipe as it was"]["test_map_by_seed"][0]
+    assert rows["cpu-gains-voc.json"] == tuple(f"{100 * value:.1f}" for value in (gains["teacher_test_map"], student))
+
+
+def test_the_speeds_that_are_told_are_measured_ones():
+    engine = of_file("cpu-engine-vit-b-32.json")
+    best = max(row["images_per_second"] for row in engine["rows"] if row["runtime"] == "onnxruntime")
+    assert f"sees [{best:.0f} pictures a second]" in README
+    looks = 1 + sum(side**2 for side in config.load("folder").labels.grids)
+    assert looks == 14, "fourteen views, says the README"
+    assert f"a hundred photographs take {100 * looks / best:.0f} seconds" in README
+    rows = {
+        row[0]: row[1] for row in rows_of((ROOT / "docs" / "RUNS.md").read_text(encoding="utf-8"), "| | images/s |")
+    }
+    decode = next(
+        r["per_s"] for r in of_file("cpu-decode.json")["results"] if (r["backend"], r["task"]) == ("dali", "decode")
+    )
+    training = [epoch["images_per_s"] for epoch in of_file("cpu-bench-train.json")["epochs"]]
+    passes = [of_file(f"cpu-relabel-{name}.json")["pass"]["images_per_s"] for name in ("vit-b-32", "mini-clip")]
+    shown = [f"{decode:.0f}", *(f"{value:.1f}" for value in (best, *passes, *training))]
+    assert list(rows.values()) == shown
