@@ -68,7 +68,7 @@ def average_precision(scores: torch.Tensor, truth: torch.Tensor, absent_ap: floa
         (C,) float32, C at least 2.
     """
     of_a_block = max(NUMBERS // max(len(scores), 1), 1)
-    parts = zip(scores.split(of_a_block, dim=1), truth.split(of_a_block, dim=1), strict=True)
+    parts = zip(torch.split(scores, of_a_block, dim=1), torch.split(truth, of_a_block, dim=1), strict=True)
     values = torch.cat([_by_class(*part) for part in parts]).float()
     return torch.where(truth.any(dim=0), values, absent_ap)
 

@@ -107,10 +107,10 @@ def refuse_another(parts: Parts) -> None:
     began, now = described.get("student_runtime", "torch"), parts.passes.student_runtime
     if began != now:
         raise UserError(f"--resume: the run began with the student on {began}, which would be on {now} here")
-    eyes, here = (str(name).split(",")[0] for name in (described.get("views", ""), parts.passes.reading.backend.name))
-    if eyes and eyes != here:
+    eyes, own = (str(name).split(",")[0] for name in (described.get("views", ""), parts.passes.reading.backend.name))
+    if eyes and eyes != own:
         raise UserError(
-            f"--resume: the run began with views by {eyes}, which would be by {here} here, with other pixels: go on "
+            f"--resume: the run began with views by {eyes}, which would be by {own} here, with other pixels: go on "
             f"where {eyes} is installed"
         )
     if parts.folder.has_state() and (changed := _changes(parts)):

@@ -90,7 +90,9 @@ def test_ctrl_c_says_how_to_go_on(ccd, photo_folder, tiny_clip, tmp_path, monkey
     def interrupt_of_train(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "examine", interrupt)
+    for look in ("glance", "examine"):
+        monkeypatch.setattr(doctor, look, interrupt)
+    monkeypatch.setattr("ccd_fast.machine.device_names.may_have_a_gpu", lambda: False)
     code, _, err = ccd("doctor")
     assert (code, err) == (130, "ccd-fast: interrupted\n")
     monkeypatch.setattr("ccd_fast.training.train", interrupt_of_train)
@@ -354,7 +356,7 @@ def test_a_mistake_gets_one_line_exit_code_two_and_writes_nothing(ccd, arguments
     [
         (["evaluate", "{tmp}"], "not a run of ccd-fast"),
         (["train", "--out", "{tmp}/new"], "--data-root FOLDER is needed"),
-        (["train", "--out", "{tmp}", "--resume"], "not a run of ccd-fast"),
+        (["train", "--out", "{tmp}", "--resume"], "holds no run to go on with"),
         (["train", "--out", "{run}", "--resume", "--set", "relabel.k=9"], "leave out --set"),
         (["train", "--out", "{run}", "--resume", "--overwrite"], "give one of them"),
         (["train", "--out", "{run}", "--resume", "--student", "resnet18"], "leave out --student"),
