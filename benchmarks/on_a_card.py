@@ -145,12 +145,16 @@ def listed(parts: tuple[plan.Part, ...], given: argparse.Namespace) -> int:
         state += f"; {len(lacking)} modules come from {setting.WHEELS}" if lacking and not never else ""
         role = ", must not be lost" if part.must else ", only in time that is left" if part.spare else ""
         print(f"{number:2} {part.name} [{part.limit:.0f} s at most{role}]: {state}")
+    if sensors.name() == "cpu":
+        print("no NVIDIA card is here: this lists what would be done on one; --device cpu --tiny tries the script")
+    spare = sum(part.limit for part in parts if part.spare) / 60
     wanted, there = plan.wanted_seconds(parts) / 60, given.minutes * (plan.TINY_PATIENCE if given.tiny else 1)
     fits = wanted <= there
     print(f"wheels: {pieces.described(ROOT / setting.WHEELS)}")
     print(f"photographs: {photographs.described(ROOT / setting.PHOTOGRAPHS)}")
+    more = f", and {spare:.1f} more for what only takes time that is left" if spare else ""
     print(
-        f"{len(parts)} parts, {wanted:.1f} minutes by their limits, in calls of {given.call:g}: "
+        f"{len(parts)} parts, {wanted:.1f} minutes by their limits{more}, in calls of {given.call:g}: "
         f"{'they fit' if fits else 'they do NOT fit'} into {there:g}"
     )
     return int(not fits or missing > 0)

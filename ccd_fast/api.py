@@ -19,6 +19,7 @@ from ccd_fast.outputs import Labelled, Trained, labelling, teacher_looks, traine
 from ccd_fast.recipes import Recipe, config
 from ccd_fast.runs import RunFolder, Stage, Stages
 from ccd_fast.runs import tensorboard as tensorboard_log
+from ccd_fast.runs.writing import refuse_existing, write_whole
 from ccd_fast.student import Reading, Student
 from ccd_fast.student import predict as look
 from ccd_fast.training import train as run
@@ -162,7 +163,7 @@ def train(
         RunError: the run could not go on; what was done is in ``out``.
     """
     settled = _recipe(recipe, knobs, teacher, student)
-    file = _class_file(classes, Path(out).with_name(f"{Path(out).name}.classes.txt"))
+    file = _class_file(classes, Path(out).with_name(f"{Path(out).name}.classes.txt"), overwrite)
     of_test, told = (None if given is None else Path(given) for given in (truth, known))
     source = Source(dataset, Path(photographs), file, of_test, known=told)
     source.check()
@@ -260,12 +261,20 @@ def _toml(value: object) -> str:
     return f"'''{value}'''" if isinstance(value, str | PathLike) else str(value)
 
 
-def _class_file(classes: AnyPath | Sequence[str], beside: Path) -> Path:
-    """Give a file of class names; names that were given are written into one."""
+def _class_file(classes: AnyPath | Sequence[str], beside: Path, overwrite: bool) -> Path:
+    """Give a file of class names; names that were given are written into one.
+
+    Raises:
+        UserError: another file is there.
+    """
     if isinstance(classes, str | PathLike):
         return Path(classes)
+    content = "".join(f"{name}\n" for name in classes).encode()
     beside.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+    if beside.exists() and beside.read_bytes() == content:
+        return beside
+    refuse_existing("classes", [beside], overwrite)
+    write_whole(beside, content)
     return beside
 
 

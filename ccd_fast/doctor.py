@@ -1,11 +1,17 @@
-"""What works on this machine, what does not, and why; it never raises."""
+"""What works on this machine, what does not, and why; it never raises.
+
+A glance (:func:`glance`) reads what is installed, and loads nothing large. :func:`examine` loads each library and tries
+it: that takes as long as the loading does.
+"""
 
 import importlib
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +20,11 @@ from ccd_fast.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+NEEDED = ("torch", "torchvision", "open_clip", "timm", "onnx")
+"""Parts that nothing goes without."""
+NO_DALI = "not installed (Linux only): views.backend = 'pillow' works, slower"
+NO_ONNX_RUNTIME = "pip install 'ccd_fast[cpu]' (or [cuda])"
+NO_CUPY = "needed on a GPU only: pip install 'ccd_fast[cuda]'"
 ENOUGH_DISK = 10 * 2**30
 """Free bytes below which a large teacher's engines and a run may not fit."""
 
@@ -24,8 +35,9 @@ class Finding:
 
     Attributes:
         part: what was looked at.
-        state: ``"works"``, ``"partly"`` (some of what it is for can be done here), ``"missing"`` (something optional is
-            not there) or ``"broken"`` (it is there and does not work, or ccd_fast cannot do without it).
+        state: ``"works"``, ``"installed"`` (it is there and was not tried), ``"partly"`` (some of what it is for can be
+            done here), ``"missing"`` (something optional is not there) or ``"broken"`` (it is there and does not work,
+            or ccd_fast cannot do without it).
         detail: version or figures, or the reason and the mend.
     """
 
@@ -34,9 +46,41 @@ class Finding:
     detail: str
 
 
+HERE = "this machine"
+"""The last part of a report: what can be done here."""
+
+
+def glance() -> list[Finding]:
+    """Look at what is installed, without loading it; for a machine without a sign of a GPU."""
+    found = [_guarded(part, look) for part, look in AT_A_GLANCE.items()]
+    return [*found, Finding(HERE, *_possible(found))]
+
+
 def examine() -> list[Finding]:
-    """Look at everything that ccd_fast runs on."""
-    return [_guarded(part, look) for part, look in PARTS.items()]
+    """Load and try everything that ccd_fast runs on."""
+    found = [_guarded(part, look) for part, look in PARTS.items()]
+    return [*found, Finding(HERE, *_possible(found))]
+
+
+def _possible(found: list[Finding]) -> tuple[str, str]:
+    """Say in a line what can be done on this machine, from what was found."""
+    parts = {finding.part: finding for finding in found}
+    if lacking := [part for part in NEEDED if parts[part].state in ("missing", "broken")]:
+        return "broken", f"nothing can be labelled or trained here before {', '.join(lacking)} can be loaded"
+    there = {part for part, finding in parts.items() if finding.state in ("works", "installed")}
+    device, teacher, views = (parts.get(f"auto: {part}") for part in ("device", "teacher", "views"))
+    if device is not None and teacher is not None and views is not None:
+        if "broken" in (device.state, teacher.state, views.state):
+            return "broken", "nothing can be labelled or trained here before what is broken is mended"
+        where = "the CPU" if device.detail.startswith("cpu") else device.detail
+        by, eyes = teacher.detail.split(" in ")[0], views.detail.split(",")[0]
+    else:
+        where, by = "the CPU", "onnxruntime" if "onnxruntime" in there else "torch, slower than by onnxruntime"
+        eyes = "dali" if "DALI" in there else "pillow, slower than by dali"
+    return (
+        "works",
+        f"labels, trains and predicts on {where}: the teacher runs by {by}, photographs are decoded by {eyes}",
+    )
 
 
 def _guarded(part: str, look: Callable[[], tuple[str, str]]) -> Finding:
@@ -70,6 +114,33 @@ def _library(module: str, attribute: str = "__version__") -> Callable[[], tuple[
     return look
 
 
+def _installed(distribution: str) -> Callable[[], tuple[str, str]]:
+    """A library that ccd_fast cannot do without, by what its package says of itself."""
+
+    def look() -> tuple[str, str]:
+        try:
+            return "installed", metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            return "broken", f"not installed: pip install {distribution}"
+
+    return look
+
+
+def _some(beginning: str, without: str) -> Callable[[], tuple[str, str]]:
+    """An optional library, whose package has one of several names; ``without`` is said where there is none."""
+
+    def look() -> tuple[str, str]:
+        found = {str(each.metadata["Name"]): each.version for each in metadata.distributions(path=sys.path)}
+        named = sorted(name for name in found if name.lower().replace("_", "-").startswith(beginning))
+        return ("installed", f"{named[0]} {found[named[0]]}") if named else ("missing", without)
+
+    return look
+
+
+def _no_gpu() -> tuple[str, str]:
+    return "missing", "no GPU, and no driver of one, is here; --device cpu works"
+
+
 def _gpu() -> tuple[str, str]:
     import torch
 
@@ -96,7 +167,7 @@ def _dali() -> tuple[str, str]:
     import importlib.util
 
     if importlib.util.find_spec("nvidia") is None or importlib.util.find_spec("nvidia.dali") is None:
-        return "missing", "not installed (Linux only): views.backend = 'pillow' works, slower"
+        return "missing", NO_DALI
     import nvidia.dali
 
     return "works", str(nvidia.dali.__version__)
@@ -106,7 +177,7 @@ def _onnx_runtime() -> tuple[str, str]:
     from ccd_fast.engines import onnx_runtime
 
     if not onnx_runtime.installed():
-        return "missing", "pip install 'ccd_fast[cpu]' (or [cuda])"
+        return "missing", NO_ONNX_RUNTIME
     import onnxruntime
 
     providers = [p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers()]
@@ -132,7 +203,7 @@ def _cupy() -> tuple[str, str]:
     import importlib.util
 
     if importlib.util.find_spec("cupy") is None:
-        return "missing", "needed on a GPU only: pip install 'ccd_fast[cuda]'"
+        return "missing", NO_CUPY
     import cupy
 
     return "works", str(cupy.__version__)
@@ -239,6 +310,23 @@ PARTS: dict[str, Callable[[], tuple[str, str]]] = {
     "auto: student": _auto_student,
     "auto: views": _auto_views,
     "auto: kernels": _auto_kernels,
+    "engine store": _cache,
+}
+
+
+AT_A_GLANCE: dict[str, Callable[[], tuple[str, str]]] = {
+    "python": _python,
+    "memory": _memory,
+    "torch": _installed("torch"),
+    "torchvision": _installed("torchvision"),
+    "open_clip": _installed("open_clip_torch"),
+    "timm": _installed("timm"),
+    "onnx": _installed("onnx"),
+    "GPU": _no_gpu,
+    "DALI": _some("nvidia-dali-cuda", NO_DALI),
+    "onnxruntime": _some("onnxruntime", NO_ONNX_RUNTIME),
+    "TensorRT": _some("tensorrt", "needed on a GPU only, or to build plans for one"),
+    "CuPy": _some("cupy", NO_CUPY),
     "engine store": _cache,
 }
 

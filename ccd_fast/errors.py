@@ -2,7 +2,7 @@
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
@@ -39,3 +39,21 @@ def printable(text: str) -> str:
     if shown.isprintable():
         return shown
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in OBEYED or c in TURNS else c for c in shown)
+
+
+def refuse_all_at_once(*checks: Callable[[], object]) -> None:
+    """Make several checks, and say all that is wrong in one line, so that nobody mends one to learn of the next.
+
+    Raises:
+        UserError: one of them, or several, did.
+    """
+    if problems := [problem for check in checks if (problem := _problem(check))]:
+        raise UserError("; and ".join(dict.fromkeys(problems)))
+
+
+def _problem(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except UserError as error:
+        return str(error)
+    return ""

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 import torch
@@ -30,7 +31,11 @@ def test_a_part_that_raises_is_broken_and_the_rest_is_still_looked_at(monkeypatc
 
     monkeypatch.setitem(doctor.PARTS, "torch", fails)
     assert found("torch") == doctor.Finding("torch", "broken", "RuntimeError: the library is torn")
-    assert len(doctor.examine()) == len(doctor.PARTS)
+    report = doctor.examine()
+    assert len(report) == len(doctor.PARTS) + 1
+    assert report[-1] == doctor.Finding(
+        doctor.HERE, "broken", "nothing can be labelled or trained here before torch can be loaded"
+    )
 
 
 def test_an_installed_library_that_does_not_import_is_broken(monkeypatch):
@@ -72,10 +77,44 @@ def test_it_says_why_no_runtime_works(monkeypatch):
 @pytest.mark.slow
 def test_the_command_lives_on_a_machine_that_has_nothing(tmp_path):
     nothing = "for name in ('timm', 'open_clip', 'onnxruntime', 'torch', 'nvidia'): sys.modules[name] = None\n"
-    code = f"import sys\n{nothing}sys.argv = ['ccd-fast', 'doctor', '--json']\nfrom ccd_fast.cli import main\nmain()"
+    words = "sys.argv = ['ccd-fast', 'doctor', '--thorough', '--json']"
+    code = f"import sys\n{nothing}{words}\nfrom ccd_fast.cli import main\nmain()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"HOME": str(tmp_path)})
     report = json.loads(done.stdout)
     assert done.returncode == 1
     assert report["torch"]["state"] == "broken"
     assert report["python"]["state"] == "works"
-    assert not done.stderr
+    assert done.stderr.startswith("loading each library to try it")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_glance_loads_nothing_and_ends_with_what_this_machine_can_do():
+    code = (
+        "import sys\nfrom ccd_fast import doctor\nfound = doctor.glance()\n"
+        "assert not {'torch', 'timm', 'open_clip', 'onnxruntime', 'nvidia.dali'} & set(sys.modules)\n"
+        "print(found[-1].part, found[-1].state, found[-1].detail)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("this machine works labels, trains and predicts on the CPU: the teacher runs by ")
+
+
+def test_a_glance_says_what_lacks(monkeypatch):
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    monkeypatch.setattr(metadata, "distributions", lambda path: [])
+    found = {finding.part: finding for finding in doctor.glance()}
+    assert found["timm"] == doctor.Finding("timm", "broken", "not installed: pip install timm")
+    assert found["DALI"] == doctor.Finding("DALI", "missing", doctor.NO_DALI)
+    assert found[doctor.HERE].state == "broken"
+    assert "before torch, torchvision, open_clip, timm, onnx can be loaded" in found[doctor.HERE].detail
+
+
+def test_without_onnxruntime_and_dali_it_says_what_is_slower():
+    parts = [doctor.Finding(part, "installed", "1") for part in doctor.NEEDED]
+    assert doctor._possible(parts) == (
+        "works",
+        "labels, trains and predicts on the CPU: the teacher runs by torch, slower than by onnxruntime, photographs "
+        "are decoded by pillow, slower than by dali",
+    )

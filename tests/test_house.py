@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ccd_fast"
 
 FLOORS = (
-    "errors",  #                            the ground, and what it says of mistakes
+    "errors handing",  #                    the ground: what it says of mistakes, how rooms hand on names
     "text",  #                              the ground: text as people save it
     "prompts randomness",  #                the ground
     "kernels machine",  #                   fused operations; devices, memory, processes
@@ -28,7 +28,7 @@ FLOORS = (
 )
 """From the ground up: a room imports only from floors below its own. ``ccd_fast`` itself, its version, is below all."""
 
-AT_THE_ROOT = {"__init__", "__main__", "api", "doctor", "errors", "prompts", "randomness", "text"}
+AT_THE_ROOT = {"__init__", "__main__", "api", "doctor", "errors", "handing", "prompts", "randomness", "text"}
 BAGS = {"utils", "util", "helpers", "common", "misc", "shared", "base", "core"}
 LINES = 350
 

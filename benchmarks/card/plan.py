@@ -19,7 +19,7 @@ TINY_PATIENCE = 4.0
 LIBRARY = ("msgspec", "filelock", "onnx", "onnxscript")
 """What importing anything of ccd_fast that opens an engine or a photograph takes beside torch."""
 TEACHER = (*LIBRARY, "open_clip", "timm", "safetensors", "pydantic", "tomli", "tomli_w")
-RUN = (*TEACHER, "torchmetrics", "pyarrow")
+RUN = (*TEACHER, "pyarrow")
 
 BROUGHT = {
     "open_clip": "open_clip_torch",

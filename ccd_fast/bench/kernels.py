@@ -1,9 +1,9 @@
 """How fast the kernels move memory, beside a plain copy in the same run.
 
-All three are bound by memory, so the bytes that must move at least, counted from the shapes, over the time are to be
-compared with what a copy reaches. The calls rotate over several sets of arrays, each larger than what a cache keeps;
-on a GPU one round of them is recorded as a CUDA graph and replayed, so that the rate is the device's and not that of
-the Python that launches.
+All but the boxes and crops are bound by memory, so the bytes that must move at least, counted from the shapes, over the
+time are to be compared with what a copy reaches. The calls rotate over several sets of arrays, each larger than what a
+cache keeps; on a GPU one round of them is recorded as a CUDA graph and replayed, so that the rate is the device's and
+not that of the Python that launches.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,8 @@ CLASSES = 81
 SETS = 8
 CROPS_AN_IMAGE = 4
 MAP_SIDE, VIEW_SIZE = 10, 320
+ROWS_A_CROP, PHOTOGRAPH, CROP_SIZE = 40, (480, 640), 224
+"""A crop for every so many images, of photographs of this height and width, in pixels, resized to such squares."""
 ROWS_A_MAP = 4
 """A map for every so many images: boxes cost more than the other two."""
 MAX_ENTROPY, FLOOR, EMA, THRESHOLD, MARGIN = 2.0, 0.05, 0.2, 0.95, 0.125
@@ -37,6 +39,7 @@ class Case:
         rows: rows (or maps) of one call.
         moved: bytes that one call must read and write at least.
         calls: one call a set of arrays; each gives what it made.
+        held: what the calls know by its address only.
     """
 
     kernel: str
@@ -44,6 +47,7 @@ class Case:
     rows: int
     moved: int
     calls: tuple[Callable[[], object], ...]
+    held: tuple[torch.Tensor, ...] = ()
 
     @property
     def name(self) -> str:
@@ -106,21 +110,21 @@ def check_device(name: str) -> torch.device:
 
 
 def bench(device: torch.device, rows: int, classes: int, repeats: int) -> list[Rate]:
-    """Measure all kernels, each on float32 and float16.
+    """Measure all kernels, each on float32 and float16, the crops on bytes.
 
     Args:
         device: CPU (the NumPy twins) or GPU (the CUDA kernels).
-        rows: images N; a quarter as many maps.
+        rows: images N; a quarter as many maps, and a crop for every :data:`ROWS_A_CROP`.
         classes: C.
         repeats: rounds that count.
     """
     copy_rate = measure.copy_rate(str(device), repeats)
     rates = []
-    for make in (score_case, update_case, boxes_case):
-        for dtype in DTYPES:  # one at a time: the arrays of all together may not fit
-            case = make(device, rows, classes, dtype)
-            timing = measure.in_turn({case.name: _round(case, device)}, repeats, 1, str(device))[case.name]
-            rates.append(Rate(case, timing, copy_rate))
+    of_floats = [(make, dtype) for make in (score_case, update_case, boxes_case) for dtype in DTYPES]
+    for make, dtype in [*of_floats, (crops_case, torch.uint8)]:  # one at a time: the arrays of all may not fit
+        case = make(device, rows, classes, dtype)
+        timing = measure.in_turn({case.name: _round(case, device)}, repeats, 1, str(device))[case.name]
+        rates.append(Rate(case, timing, copy_rate))
     return rates
 
 
@@ -155,6 +159,23 @@ def boxes_case(device: torch.device, rows: int, classes: int, dtype: torch.dtype
     moved = count * (MAP_SIDE * MAP_SIDE * dtype.itemsize + 4 * 8)
     calls = tuple(lambda m=m: kernels.cam_boxes(m, VIEW_SIZE, THRESHOLD, MARGIN) for m in given)
     return Case("cam_boxes", dtype, count, moved, calls)
+
+
+def crops_case(device: torch.device, rows: int, classes: int, dtype: torch.dtype) -> Case:  # noqa: ARG001
+    """Cut crops: read the pixels of each box, write a square. Bound by arithmetic, not by memory."""
+    height, width = PHOTOGRAPH
+    count = max(rows // ROWS_A_CROP, 1)
+    given = [(_uniform((height, width, 3), device, torch.float32, seed) * 255).to(torch.uint8) for seed in range(SETS)]
+    owner = torch.zeros(count, dtype=torch.int64, device=device)
+    side = torch.arange(count, device=device) % (height // 2) + height // 4
+    boxes = torch.stack([side * 0, side * 0, side, side], dim=1)
+    moved = int((side * side).sum()) * 3 + count * CROP_SIZE * CROP_SIZE * 3
+
+    def cut(photograph: torch.Tensor) -> Callable[[], object]:
+        place = torch.tensor([[photograph.data_ptr(), height, width]], device=device)
+        return lambda: kernels.crop_resize(place, owner, boxes, CROP_SIZE, "bicubic", height)
+
+    return Case("crop_resize", dtype, count, moved, tuple(map(cut, given)), tuple(given))
 
 
 def _uniform(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype, seed: int) -> torch.Tensor:

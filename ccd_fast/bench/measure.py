@@ -17,6 +17,7 @@ import torch
 
 from ccd_fast import machine
 from ccd_fast.engines.ceilings import MATMUL_SIDE, matmul_rate, time_once
+from ccd_fast.runs.writing import write_whole
 
 __all__ = [
     "COPY_BYTES",
@@ -98,4 +99,4 @@ def as_json(results: Mapping[str, Any]) -> str:
 def save(results: Mapping[str, Any], out: Path) -> None:
     """Write what :func:`as_json` gives."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(as_json(results) + "\n", encoding="utf-8")
+    write_whole(out, f"{as_json(results)}\n".encode())

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ccd_fast.cli import options
 
@@ -47,6 +46,7 @@ def ablate(
     min_positives: options.MinPositives = 0,
     device: options.Device = "auto",
     json_: options.Json = False,
+    verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> None:
     """Make the paper's tables for any data set with known labels, over several seeds.
@@ -61,22 +61,33 @@ def ablate(
     if in_full is not None and not frozen:
         raise UserError("--in-full: without --frozen every row is trained in full")
 
+    from ccd_fast.datasets import Source
+    from ccd_fast.recipes import config
+    from ccd_fast.runs.free import refuse_no_study
+
+    source = Source(dataset, data_root, classes, truth, boxes)
+    overrides = options.overrides(set_, teacher, student, student_weights, templates)
+    options.refuse_at_once(
+        device,
+        lambda: refuse_no_study(out),
+        source.check,
+        lambda: options.refuse_teacher(config.load(recipe, overrides).teacher.model),
+    )
+
     from ccd_fast import machine, studies
     from ccd_fast.cli import tables as printed
-    from ccd_fast.datasets import Source
-    from ccd_fast.runs import Stages
     from ccd_fast.studies.variants import TABLES
 
     machine.keep_freed_memory()
     names = options.each_of(options.listed(tables, "--tables"), TABLES, "--tables")
     place = options.where(device)
     study = studies.Study(
-        source=Source(dataset, data_root, classes, truth, boxes),
+        source=source,
         recipe=recipe,
-        overrides=options.overrides(set_, teacher, student, student_weights, templates),
+        overrides=overrides,
         seeds=options.seeds(seeds, set_),
         out=out,
-        stages=Stages(Console(stderr=True), opening=options.opening()),
+        stages=options.stages(),
         device=place,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
         min_positives=min_positives,

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import traceback
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -105,8 +106,19 @@ def _mistyped(error: Any) -> str:
     knobs = [name.rstrip("=") for name in completion.knobs("") if name.rstrip("=").rpartition(".")[2] == wanted]
     knobs.sort(key=lambda name: not name.startswith("train."))
     if has_set and knobs:
-        return f"no option --{wanted.replace('_', '-')}: it is a knob of the recipe: --set {knobs[0]}=… ({helped})"
+        option = f"--{wanted.replace('_', '-')}"
+        return f"no option {option}: it is a knob of the recipe: --set {knobs[0]}={_value_of(option)} ({helped})"
     return f"{error.format_message()} ({helped})"
+
+
+def _value_of(option: str) -> str:
+    """Give the value that was typed after an option, or beside it; an ellipsis where there is none."""
+    for word, after in pairwise([*sys.argv, ""]):
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+        if word == option and after and not after.startswith("-"):
+            return after
+    return "…"
 
 
 def _interrupted() -> None:

@@ -45,6 +45,7 @@ def engine(
     device: options.Device = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
     out: options.Out = None,
+    overwrite: options.Overwrite = False,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -52,6 +53,7 @@ def engine(
 
     Example: `ccd-fast bench engine --teacher RN50/random --batch-size 1 --batch-size 16`
     """
+    options.refuse_taken(out, overwrite)
     from ccd_fast import engines
     from ccd_fast.bench import engine as library
     from ccd_fast.teacher import load_clip
@@ -119,6 +121,7 @@ def decode(
     ] = None,
     device: options.Device = "auto",
     out: options.Out = None,
+    overwrite: options.Overwrite = False,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -129,6 +132,7 @@ def decode(
 
     Example: `ccd-fast bench decode --data-root photos`
     """
+    options.refuse_taken(out, overwrite)
     import torch
 
     from ccd_fast.bench.decode import Load, measure_decode, readable
@@ -182,6 +186,7 @@ def kernels(
     classes: Annotated[int, typer.Option(min=1, help="Classes C.")] = 81,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count; the median is given.")] = 5,
     out: options.Out = None,
+    overwrite: options.Overwrite = False,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -189,6 +194,7 @@ def kernels(
 
     Example: `ccd-fast bench kernels --device cuda --out kernels.json`
     """
+    options.refuse_taken(out, overwrite)
     from ccd_fast.bench import kernels as suite
 
     device = options.where(device)

@@ -41,6 +41,7 @@ def relabel(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
     out: options.Out = None,
+    overwrite: options.Overwrite = False,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -51,6 +52,7 @@ def relabel(
 
     Example: `ccd-fast bench relabel --data-root photos --teacher ViT-B-32/random`
     """
+    options.refuse_taken(out, overwrite)
     from ccd_fast import machine
     from ccd_fast.bench.load import open_load
     from ccd_fast.bench.relabel import measure_relabel

@@ -36,6 +36,7 @@ def train(
     device: options.Device = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 3,
     out: options.Out = None,
+    overwrite: options.Overwrite = False,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -45,6 +46,7 @@ def train(
 
     Example: `ccd-fast bench train --data-root photos --student resnet18`
     """
+    options.refuse_taken(out, overwrite)
     from ccd_fast import machine
     from ccd_fast.bench.load import open_load
     from ccd_fast.bench.train import measure_training

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ccd_fast.cli import options
 
@@ -37,6 +36,7 @@ def compare(
     set_: options.Set = None,
     device: options.Device = "auto",
     json_: options.Json = False,
+    verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> None:
     """Make the paper's main table: fourteen systems in one trainer, by what each is told of the labels.
@@ -47,23 +47,34 @@ def compare(
 
     Example: `ccd-fast compare --frozen --data-root photos --classes classes.txt --truth labels.csv --out runs/table`
     """
+    from ccd_fast.datasets import Source
+    from ccd_fast.recipes import config
+    from ccd_fast.runs.free import refuse_no_study
+
+    source = Source(dataset, data_root, classes, truth)
+    overrides = options.overrides(set_, teacher, student, student_weights, templates)
+    options.refuse_at_once(
+        device,
+        lambda: refuse_no_study(out),
+        source.check,
+        lambda: options.refuse_teacher(config.load(recipe, overrides).teacher.model),
+    )
+
     from ccd_fast import machine, studies
     from ccd_fast.cli import tables as printed
-    from ccd_fast.datasets import Source
     from ccd_fast.report import comparison as page
-    from ccd_fast.runs import Stages
     from ccd_fast.studies.comparison import ROWS
 
     machine.keep_freed_memory()
     names = list(ROWS) if systems is None else options.each_of(options.listed(systems, "--systems"), ROWS, "--systems")
     place = options.where(device)
     study = studies.Study(
-        source=Source(dataset, data_root, classes, truth),
+        source=source,
         recipe=recipe,
-        overrides=options.overrides(set_, teacher, student, student_weights, templates),
+        overrides=overrides,
         seeds=options.seeds(seeds, set_),
         out=out,
-        stages=Stages(Console(stderr=True), opening=options.opening()),
+        stages=options.stages(),
         device=place,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
     )

@@ -37,8 +37,10 @@ def knobs(beginning: str) -> list[str]:
 
 
 def export_formats(beginning: str) -> list[str]:
-    """Offer what a student is exported as: :data:`ccd_fast.outputs.export.FORMATS`, which would load PyTorch."""
-    return [name for name in ("onnx", "plan", "safetensors") if name.startswith(beginning)]
+    """Offer what a student is exported as."""
+    from ccd_fast.outputs.places import STUDENTS
+
+    return [name for name in STUDENTS if name.startswith(beginning)]
 
 
 def checkpoints(beginning: str) -> list[str]:

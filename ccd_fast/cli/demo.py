@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ccd_fast.cli import options
 from ccd_fast.cli.evaluate import show_localisation
@@ -35,6 +34,7 @@ def demo(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     json_: options.Json = False,
+    verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> None:
     """Run the whole method on a world that the package draws itself: nothing is downloaded.
@@ -45,19 +45,21 @@ def demo(
 
     Example: `ccd-fast demo`
     """
+    from ccd_fast.runs.free import refuse_occupied
+
+    options.refuse_at_once(device, lambda: None if resume else refuse_occupied(out, resume, overwrite))
+
     from ccd_fast import machine
     from ccd_fast.cli import tables
     from ccd_fast.demo import story
-    from ccd_fast.runs import RunFolder, Stages
+    from ccd_fast.runs import RunFolder
     from ccd_fast.studies import ablation, cells
     from ccd_fast.studies.variants import COMPONENTS, FULL
 
     machine.keep_freed_memory()
     device = options.where(device)
     folder = RunFolder(out)
-    if not resume:
-        folder.check_free(resume=False, overwrite=overwrite)
-    stages = Stages(Console(stderr=True), opening=options.opening())
+    stages = options.stages()
     source = story.draw(seed, stages, scenes, max(scenes // 4, 20))
     shared = out.with_name(f".{out.name}.shared")
     if not resume:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from ccd_fast.cli import comparison, options, screen
 
 if TYPE_CHECKING:
+    from ccd_fast.datasets import Source
     from ccd_fast.evaluation import Localisation
 
 
@@ -45,6 +45,7 @@ def evaluate(
     ] = False,
     device: options.Device = "auto",
     json_: options.Json = False,
+    verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> None:
     """Measure a trained student against known labels, beside its teacher and its pseudo-labels: was it worth it?
@@ -55,36 +56,35 @@ def evaluate(
 
     Example: `ccd-fast evaluate runs/photos --split test`
     """
+    from ccd_fast.errors import UserError
     from ccd_fast.runs.free import refuse_no_run
 
-    refuse_no_run(run)  # before anything large is loaded
+    if alone and (ensemble or views):
+        raise UserError(f"--alone and {'--ensemble' if ensemble else '--views'}: give one of them")
+    if split not in ("train", "test"):
+        raise UserError(f"--split {split}: must be train or test")
+    options.refuse_at_once(device, lambda: refuse_no_run(run))  # before anything large is loaded
 
     import dataclasses
 
     from ccd_fast import machine
-    from ccd_fast.errors import UserError
     from ccd_fast.evaluation import localise
     from ccd_fast.outputs import trained, worth
-    from ccd_fast.runs import Stages
     from ccd_fast.student import Reading, predict
     from ccd_fast.training.passes import evaluation_conditions
 
-    if alone and (ensemble or views):
-        raise UserError(f"--alone and {'--ensemble' if ensemble else '--views'}: give one of them")
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
     own = model.source
     source = dataclasses.replace(own, root=data_root or own.root, truth=truth or own.truth)
-    if split not in ("train", "test"):
-        raise UserError(f"--split {split}: must be train or test")
     images = source.load(split)
     if images.class_names != model.class_names:
         raise UserError(f"{source.classes}: its classes are no longer those of {run}")
     if images.truth is None:
-        raise UserError(f"no known labels for the {split} images: give them with --truth FILE")
+        raise UserError(_why_nothing_is_known(source, split))
     place = "cpu" if model.recipe.compat == "official" else options.where(device)
     backend, absent_ap = evaluation_conditions(model.recipe, place)
-    stages = Stages(Console(stderr=True), opening=options.opening())
+    stages = options.stages()
     with stages.stage("evaluate", len(images)) as stage:
         student = trained.at_work(model, len(images), place)
         seen = predict(student, images.files_of_all(), Reading(backend), model.recipe.student.image_size, stage)
@@ -107,6 +107,20 @@ def evaluate(
     if json_:
         boxes = found.record() if found else None
         typer.echo(json.dumps({**result.record(), "notes": said, "localisation": boxes}, indent=1))
+
+
+def _why_nothing_is_known(source: Source, split: str) -> str:
+    """Say why no labels of a split are known."""
+    if source.truth is None:
+        return f"no known labels for the {split} images: give them with --truth FILE"
+    other = "train" if split == "test" else "test"
+    known = int(source.load(other).known.sum())
+    if not known:
+        return f"--truth {source.truth}: it says nothing of any image"
+    return (
+        f"--truth {source.truth}: all its {known:,} rows are of the split {other}, and --split {split} was asked for: "
+        f"say --split {other}, or give rows the split {split} in the file, or leave the column split out"
+    )
 
 
 def show_localisation(found: Localisation) -> None:

@@ -33,20 +33,20 @@ def export(
 
     Example: `ccd-fast export runs/photos --out photos.onnx`
     """
+    from ccd_fast.errors import UserError
+    from ccd_fast.outputs.places import STUDENTS
     from ccd_fast.runs.free import refuse_no_run
 
+    options.each_of([kind], STUDENTS, "--format")
+    file = run / f"student{STUDENTS[kind]}" if out is None else out
+    if file.suffix != STUDENTS[kind]:
+        raise UserError(f"--out {file}: must end in {STUDENTS[kind]}, or choose another --format")
     refuse_no_run(run)  # before anything large is loaded
 
     from ccd_fast import machine
-    from ccd_fast.errors import UserError
     from ccd_fast.outputs import export as exports
     from ccd_fast.outputs import model_card, trained
 
-    options.each_of([kind], exports.FORMATS, "--format")
-    suffix = exports.SUFFIXES[kind]
-    file = run / f"student{suffix}" if out is None else out
-    if file.suffix != suffix:
-        raise UserError(f"--out {file}: must end in {suffix}, or choose another --format")
     described = file.with_suffix(".md")
     model_card.refuse_another_text(described, overwrite)
     machine.keep_freed_memory()

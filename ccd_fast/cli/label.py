@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -74,6 +73,7 @@ def label(
     gpus_per_actor: on_ray.GpusPerActor = None,
     keep_top: on_ray.KeepTop = None,
     as_json: options.Json = False,
+    verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> None:
     """Label photographs without training anything: the teacher scores them, its bias is divided out.
@@ -84,19 +84,21 @@ def label(
     labels; `imagefolder` the metadata.jsonl of Hugging Face's image folders, inside the folder; `ultralytics` a folder
     of photographs by their likeliest label; `fiftyone` a folder that FiftyOne loads.
 
+    A photograph that cannot be read gets a line on standard error and one in a list beside the file, .unreadable.csv;
+    the others are labelled, and the exit code is then 2.
+
     Example: `ccd-fast label --data-root photos --classes classes.txt --out labels.csv`
     """
-    from ccd_fast.cli.label_formats import format_of, refuse_elsewhere
+    from ccd_fast.cli.label_formats import format_of, refuse_elsewhere, refuse_taken
     from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
+    from ccd_fast.recipes import config
     from ccd_fast.runs.free import refuse_no_run
 
     on_ray.refuse_without(on, incremental=incremental, actors=actors, gpus_per_actor=gpus_per_actor, keep_top=keep_top)
-    if on is None:
-        kind = format_of(out, format_, overwrite)
-        refuse_elsewhere(kind, out, data_root)
-    else:
+    if on is not None:
         on_ray.refuse_with(on, format=format_, labels_per_image=labels_per_image)
+    kind = "" if on is not None else format_of(out, format_)
     if labels_per_image is not None and (thresholds is not None or threshold is not None):
         name = "--threshold" if thresholds is None else "--thresholds"
         raise UserError(f"--labels-per-image sets the threshold itself: give it or {name}")
@@ -105,18 +107,23 @@ def label(
         raise UserError("--classes FILE is needed, a text file of class names, one a line; or --run RUN")
     if run is not None and (own := [name for name, value in given.items() if value]):
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
-    if run is not None:
-        refuse_no_run(run)
-    if on is None:
-        Source(dataset, data_root, classes).check()  # before anything large is loaded
+    changed = options.overrides(set_, teacher, None, None, templates)
+    options.refuse_at_once(  # before anything large is loaded
+        device if on is None else "cpu",  # the cluster's machines have devices of their own
+        lambda: None if on is not None else refuse_taken(kind, out, overwrite),
+        lambda: None if on is not None else refuse_elsewhere(kind, out, data_root),
+        lambda: None if run is None else refuse_no_run(run),
+        lambda: None if on is not None else Source(dataset, data_root, classes).check(),
+        lambda: options.refuse_teacher(
+            (config.load(recipe, changed) if run is None else config.of_run(run)).teacher.model
+        ),
+    )
 
     import numpy as np
 
     from ccd_fast import machine
     from ccd_fast.outputs import decisions, label_files
     from ccd_fast.outputs import labelling as library
-    from ccd_fast.recipes import config
-    from ccd_fast.runs import Stages
 
     names = library.class_names(classes, run)
     fixed = _limits(names, threshold, thresholds, labels_per_image)
@@ -129,12 +136,12 @@ def label(
         return
     machine.keep_freed_memory()
     place = options.where(device)
-    stages = Stages(Console(stderr=True), opening=options.opening())
+    stages = options.stages()
     if run is not None:
         labelled = library.by_run(data_root, run, stages, place, dataset)
     else:
         assert classes is not None  # seen to above
-        knobs = config.load(recipe, options.overrides(set_, teacher, None, None, templates))
+        knobs = config.load(recipe, changed)
         labelled = library.by_teacher(data_root, classes, knobs, stages, place, dataset)
     limits = np.where(np.isnan(fixed), labelled.limits, fixed)
     if labels_per_image is not None:

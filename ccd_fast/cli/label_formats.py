@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ccd_fast.errors import UserError
+from ccd_fast.outputs import places
 from ccd_fast.runs.writing import refuse_existing
 
 FOLDERS = ("ultralytics", "fiftyone")
@@ -15,25 +16,36 @@ METADATA = "metadata.jsonl"
 """Of Hugging Face's image folders."""
 
 
-def format_of(out: Path, named: str | None, overwrite: bool) -> str:
-    """Settle the format of a file or folder that is to be written, before any work.
+def format_of(out: Path, named: str | None) -> str:
+    """Settle the format of a file or folder that is to be written.
 
     Args:
         out: the file, or the folder.
         named: one of :data:`NAMES`; None where the file's ending says it.
-        overwrite: whether a file, and those that belong beside it, may be there already.
 
     Raises:
-        UserError: the format cannot be told, or the file cannot be written.
+        UserError: the format cannot be told.
     """
     kind = named or ENDINGS.get(out.suffix.lower())
     if kind is None:
         raise UserError(f"--out {out}: say what it should be with --format {', '.join(NAMES)}")
+    return kind
+
+
+def refuse_taken(kind: str, out: Path, overwrite: bool) -> None:
+    """Refuse a file or folder that cannot be written, before any work.
+
+    Args:
+        kind: what it will be.
+        out: the file, or the folder.
+        overwrite: whether a file, and those that belong beside it, may be there already.
+
+    Raises:
+        UserError: it is there, or its place cannot be written to.
+    """
     if kind in FOLDERS and out.exists():
         raise UserError(f"--out {out}: already exists; --format {kind} makes a folder: name one that is not there yet")
-    beside = [out.with_suffix(".unreadable.csv"), *([out.with_suffix(".xml")] if kind == "label-studio" else [])]
-    refuse_existing("--out", [out, *beside], overwrite)
-    return kind
+    refuse_existing("--out", [out, *places.files(kind, out)], overwrite)
 
 
 def refuse_elsewhere(kind: str, out: Path, root: Path) -> None:

@@ -1,8 +1,8 @@
 """Options that several commands share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -10,7 +10,10 @@ from ccd_fast import __version__
 from ccd_fast.cli import completion
 from ccd_fast.errors import UserError, nearest, printable
 
-_state = {"debug": False}
+if TYPE_CHECKING:
+    from ccd_fast.runs import Stages
+
+_state = {"debug": False, "verbose": False}
 _opening = [""]
 _go_on: list[tuple[str, Path | None]] = [("", None)]
 
@@ -68,6 +71,50 @@ def tell_where() -> None:
         typer.echo(line, err=True)
 
 
+def refuse_at_once(device: str, *checks: Callable[[], object]) -> None:
+    """Refuse, in one line, all that can be seen to be wrong before anything large is loaded, the device included.
+
+    Raises:
+        UserError: something is wrong.
+    """
+    from ccd_fast.errors import refuse_all_at_once
+    from ccd_fast.machine import device_names
+
+    refuse_all_at_once(*checks, lambda: device_names.refuse_at_once(device))
+
+
+def refuse_taken(out: Path | None, overwrite: bool) -> None:
+    """Refuse a file of figures that is there already, before they are measured.
+
+    Raises:
+        UserError: it is there, or its place cannot be written to.
+    """
+    from ccd_fast.runs.writing import refuse_existing
+
+    if out is not None:
+        refuse_existing("--out", [out], overwrite)
+
+
+def refuse_teacher(name: str) -> None:
+    """Refuse a teacher that is unknown, or can neither be found here nor fetched.
+
+    Raises:
+        UserError: it is such a one.
+    """
+    from ccd_fast.teacher import names
+
+    names.refuse_out_of_reach(name)
+
+
+def stages(keep: Callable[[dict[str, Any]], None] | None = None, quiet: bool = False) -> "Stages":
+    """Make what shows the progress, on standard error; ``keep`` is given each stage's record."""
+    from rich.console import Console
+
+    from ccd_fast.runs import Stages
+
+    return Stages(Console(stderr=True, quiet=quiet), keep, opening(), _state["verbose"])
+
+
 def debugging() -> bool:
     """Tell whether ``--debug`` was given."""
     return _state["debug"]
@@ -75,6 +122,11 @@ def debugging() -> bool:
 
 def _set_debug(value: bool) -> bool:
     _state["debug"] = value
+    return value
+
+
+def _set_verbose(value: bool) -> bool:
+    _state["verbose"] = value
     return value
 
 
@@ -88,6 +140,14 @@ Version = Annotated[
     bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        callback=_set_verbose,
+        help="Show where the time goes too: the share of each part, crops a second, how near to the hardware.",
+    ),
+]
 BUILT_IN = (
     "A built-in recipe (folder, demo; voc07, voc12, coco, nus, fast; paper-voc12, paper-voc07, paper-coco, paper-nus, "
     "paper-voc12-official) or a TOML file"
@@ -170,6 +230,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 Device = Annotated[
     str, typer.Option(help="Where to run: auto (the first GPU that works, or the CPU), cpu, cuda, cuda:N.")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out.")]
 Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, with machine and versions.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train --out` wrote it.")]
 Checkpoint = Annotated[

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -64,7 +63,9 @@ def predict(
         ),
     ] = None,
     format_: options.LabelFormat = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file of --out, and pictures in the folder of --overlays.")
+    ] = False,
     overlays: Annotated[
         Path | None,
         typer.Option(
@@ -81,6 +82,7 @@ def predict(
     gpus_per_actor: on_ray.GpusPerActor = None,
     keep_top: on_ray.KeepTop = None,
     device: options.Device = "auto",
+    verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> None:
     """Label photographs with a trained student.
@@ -92,17 +94,23 @@ def predict(
 
     Example: `ccd-fast predict runs/photos holiday/ cat.jpg --top-k 5`
     """
-    from ccd_fast.cli.label_formats import format_of, refuse_elsewhere
+    from ccd_fast.cli.label_formats import format_of, refuse_elsewhere, refuse_taken
     from ccd_fast.errors import UserError
     from ccd_fast.runs.free import refuse_no_run
+    from ccd_fast.runs.writing import refuse_foreign_folder
 
     on_ray.refuse_without(on, incremental=incremental, actors=actors, gpus_per_actor=gpus_per_actor, keep_top=keep_top)
     if format_ is not None and out is None:
         raise UserError("--format is of --out: give --out FILE")
     if on is not None:
         on_ray.refuse_with(on, format=format_, ensemble=ensemble, overlays=overlays)
-    kind = None if out is None or on is not None else format_of(out, format_, overwrite)
-    refuse_no_run(run)  # before anything large is loaded
+    kind = None if out is None or on is not None else format_of(out, format_)
+    options.refuse_at_once(  # before anything large is loaded
+        device if on is None else "cpu",  # the cluster's machines have devices of their own
+        lambda: refuse_no_run(run),
+        lambda: None if out is None or kind is None else refuse_taken(kind, out, overwrite),
+        lambda: None if overlays is None else refuse_foreign_folder("--overlays", overlays, overwrite),
+    )
     if on is not None:
         asked = on_ray.Asked(
             on, incremental, overwrite, actors, cpus_per_actor, gpus_per_actor, device, keep_top, json_
@@ -116,14 +124,13 @@ def predict(
     from ccd_fast import machine
     from ccd_fast.datasets.listing import is_writable
     from ccd_fast.outputs import Labelled, decisions, label_files, labelling, teacher_looks, trained
-    from ccd_fast.runs import Stages
     from ccd_fast.student import Reading
     from ccd_fast.student import predict as run_student
     from ccd_fast.views import open_backend
 
     device = options.where(device)
     machine.keep_freed_memory()
-    model = trained.load(run, checkpoint)
+    model = trained.load_late(run, checkpoint)
     files, gone = find(paths, sys.stdin)
     for path in gone:
         options.warn(f"{path}: no such file" if is_writable(path) else f"{path}: its name is not UTF-8: rename it")
@@ -135,7 +142,7 @@ def predict(
     if out is not None and kind is not None:
         refuse_elsewhere(kind, out, root)
     images = teacher_looks.images_at(model, run, root, [Path(os.path.relpath(file, root)).as_posix() for file in files])
-    stages = Stages(Console(stderr=True), opening=options.opening())
+    stages = options.stages()
     with stages.stage("predict", len(files)) as stage:
         student = trained.at_work(model, len(files), device)
         seen = run_student(student, files, Reading(backend), model.recipe.student.image_size, stage)
@@ -241,16 +248,20 @@ def ranked(labelled: "Labelled", shown: "NDArray[np.bool_]", files: Sequence[Pat
     return found
 
 
+def _word(name: str, probability: float, likely: bool) -> Text:
+    return Text(f"{printable(name)} {probability:.2f}{'*' * likely}", "bold" if likely else "")
+
+
 def show(predictions: dict[Path, Ranked], thresholds: dict[str, float]) -> None:
-    """Print a table; classes from their threshold on are bold."""
+    """Print a table; classes from their threshold on are bold and have a star, which a file or a pipe shows too."""
     one = set(thresholds.values())
     table = Table()
     table.add_column("photograph", overflow="fold")
     table.add_column(
-        f"classes (bold: {f'probability >= {one.pop():g}' if len(one) == 1 else 'likely enough for the class'})"
+        f"classes (*: {f'probability >= {one.pop():g}' if len(one) == 1 else 'likely enough for the class'})"
     )
     for file, pairs in predictions.items():
-        words = Text(", ").join(Text(f"{printable(n)} {p:.2f}", "bold" if p >= thresholds[n] else "") for n, p in pairs)
+        words = Text(", ").join(_word(name, p, p >= thresholds[name]) for name, p in pairs)
         table.add_row(Text(printable(str(file))), words or Text("–"))
     screen.show(table)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ccd_fast.cli import options
 
@@ -28,6 +27,7 @@ def reproduce(
         bool, typer.Option("--dry-run", help="Say what would run and whether the weights are at hand, and stop.")
     ] = False,
     json_: options.Json = False,
+    verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> None:
     """Run the paper's line for one of its data sets: its recipe, RN50x64 as teacher, ResNet-101 as student.
@@ -38,10 +38,14 @@ def reproduce(
 
     Example: `ccd-fast reproduce voc12 --data-root ~/data --dry-run`
     """
+    from ccd_fast.runs.free import refuse_no_study
+
+    out = out or Path("runs") / f"reproduce-{dataset}"
+    options.refuse_at_once(device, lambda: refuse_no_study(out))
+
     from ccd_fast import machine, studies
     from ccd_fast.cli import tables
     from ccd_fast.datasets import Source
-    from ccd_fast.runs import Stages
     from ccd_fast.studies.paper import RECIPES
 
     machine.keep_freed_memory()
@@ -52,8 +56,8 @@ def reproduce(
         recipe=RECIPES[dataset],
         overrides=options.overrides(set_, teacher, student, student_weights),
         seeds=options.seeds(seeds, set_),
-        out=out or Path("runs") / f"reproduce-{dataset}",
-        stages=Stages(Console(stderr=True), opening=options.opening()),
+        out=out,
+        stages=options.stages(),
         device=place,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
         min_positives=min_positives,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ccd_fast.cli import completion, options, screen
@@ -33,7 +32,7 @@ def train(
         Path | None,
         typer.Option(
             help="Folder that holds the data set; by default that of its name in $CCD_DATA or in data. Needed for "
-            "photographs of your own, but with --resume."
+            "photographs of your own, unless --resume goes on with a run."
         ),
     ] = None,
     dataset: options.Dataset = "folder",
@@ -76,10 +75,16 @@ def train(
         typer.Option(help="Keep the figures for TensorBoard too, in the folder tensorboard of the run."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out; no other option is needed.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out; no other option is needed. --set train.epochs=N makes it longer or "
+            "shorter.",
+        ),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     json_: options.Json = False,
+    verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> None:
     """Train a student on unlabelled photographs, with a CLIP as its teacher.
@@ -104,27 +109,33 @@ def train(
     overrides = options.overrides(set_, teacher, student, student_weights, templates)
     overrides += [] if system is None else [f"system.name={options.quoted(system)}"]
     overrides += [] if max_bad_frac is None else [f"views.max_bad_frac={max_bad_frac}"]
-    knobs = config.load(recipe, overrides)  # what can be refused before the large imports is
+    knobs = config.load(recipe, overrides)
     source = None if data_root is None else Source(dataset, data_root, classes, truth, boxes, known)
     if source is not None:
-        source.check()
-        if os.environ.get("RANK", "0") == "0":
-            refuse_occupied(out, resume, overwrite)
-    elif changed := [name for name in OF_THE_RUN if options.was_given(context, name)]:
+        leads = os.environ.get("RANK", "0") == "0"
+        options.refuse_at_once(
+            device,
+            lambda: refuse_occupied(out, resume, overwrite) if leads else None,
+            source.check,
+            lambda: options.refuse_teacher(knobs.teacher.model),
+        )
+    elif changed := [name for name in OF_THE_RUN if options.was_given(context, name) and not _of_epochs(name, set_)]:
         named = ", ".join("--" + name.strip("_").replace("_", "-") for name in changed)
         raise UserError(f"--resume goes on with the run's own recipe and data: leave out {named}")
+    else:
+        refuse_occupied(out, resume, overwrite)
 
     from ccd_fast import machine
     from ccd_fast.machine import ranks
     from ccd_fast.outputs import trained
-    from ccd_fast.runs import RunFolder, Stages
+    from ccd_fast.runs import RunFolder
     from ccd_fast.runs import tensorboard as tensorboard_log
     from ccd_fast.training import train as run
 
     kept = tensorboard_log.open_log(out, log, resume)
     machine.keep_freed_memory()
     if source is None:
-        source, knobs = trained.origin(out)
+        source, knobs = trained.origin(out, set_ or ())
         if not options.was_given(context, "device"):
             device = _as_it_began(out)
     processes, device = ranks.join(options.where(device))
@@ -139,7 +150,7 @@ def train(
         source,
         knobs,
         folder,
-        Stages(Console(stderr=True, quiet=not processes.leads), folder.add_metrics, opening),
+        options.stages(folder.add_metrics, quiet=not processes.leads),
         device=device,
         resume=resume,
         overwrite=overwrite,
@@ -147,11 +158,45 @@ def train(
     )
     ranks.leave()
     if processes.leads:
+        if device == "cpu":
+            _keep_engine(out)
         if json_:
             typer.echo(json.dumps(summary, indent=1))
         else:
             show(summary, out)
         write_or_say(out, json_)
+        if not json_:
+            tell_what_next(out, source.truth is not None)
+
+
+def _keep_engine(run: Path) -> None:
+    """Keep an engine for a quick start of `predict`; a run that has ended does not fail for it."""
+    from ccd_fast.errors import RunError, UserError
+    from ccd_fast.outputs import trained
+
+    try:
+        trained.keep_engine(run)
+    except (RunError, UserError) as error:
+        options.warn(f"predict will start slowly: {error}")
+
+
+def tell_what_next(out: Path, has_truth: bool) -> None:
+    """Say in three lines what a trained student is good for."""
+    run = shlex.quote(str(out))
+    truth = "" if has_truth else " --truth FILE"
+    lines = (
+        ("label other photographs", f"ccd-fast predict {run} PHOTOGRAPHS"),
+        ("was it worth it?", f"ccd-fast evaluate {run}{truth}"),
+        ("use it elsewhere", f"ccd-fast export {run}"),
+    )
+    typer.echo("next:")
+    for what, command in lines:
+        typer.echo(f"  {what + ':':<25}{command}")
+
+
+def _of_epochs(name: str, given: list[str] | None) -> bool:
+    """Tell whether a parameter is a ``--set`` of the number of epochs alone, which a run that goes on may change."""
+    return name == "set_" and all(knob.partition("=")[0].strip() == "train.epochs" for knob in given or ())
 
 
 def _folder_of_the_run(dataset: str, resume: bool, overwrite: bool) -> Path:

@@ -44,14 +44,13 @@ def verify(
     from ccd_fast.datasets import Source
 
     source = Source(dataset, data_root, classes, truth)
-    source.check()  # before anything large is loaded
+    options.refuse_at_once(device, source.check)  # before anything large is loaded
 
     from ccd_fast.datasets.verify import verify as check
-    from ccd_fast.runs import Stages
 
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     place = options.where(device)
-    stages = Stages(Console(stderr=True), opening=options.opening())
+    stages = options.stages()
     report = check(source, stages, threads, quick, subset, place)
     if json_:
         typer.echo(json.dumps(report.record(), indent=2))

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.known import Indices
 from ccd_fast.datasets.tables import path_in, read_table
-from ccd_fast.errors import UserError
+from ccd_fast.errors import UserError, printable
+from ccd_fast.machine import say_on_stderr
+from ccd_fast.views.shards import place as shards_place
 
 ALL_OTHERS = "*"
 
@@ -34,7 +36,7 @@ def read(file: Path, images: ImageSet) -> NDArray[np.int8]:
     places, indices = {path: row for row, path in enumerate(images.paths)}, Indices(images.class_names)
     there = frozenset(places)
     found = np.zeros((len(images), len(images.class_names)), dtype=np.int8)
-    first, ours = "", 0
+    first, ours, gone = "", 0, list[str]()
     for row in read_table(file, "--known", ("path", "labels"), ("absent",)).rows:
         path = path_in(row.raw("path"), images.root, there, row.where)
         first = first or path
@@ -46,12 +48,16 @@ def read(file: Path, images: ImageSet) -> NDArray[np.int8]:
         if both := present & absent:
             raise UserError(f"{row.where}: {images.class_names[min(both)]!r} stands in labels and in absent")
         if path not in places:
+            if shards_place(images.root / path) is None and not (images.root / path).exists():
+                gone.append(path)
             continue
         if found[places[path]].any():
             raise UserError(f"{row.where}: {path!r} stands twice")
         ours += 1
         found[places[path], list(present)] = 1
         found[places[path], list(absent)] = -1
+    if gone:
+        say_on_stderr(f"--known {file}: {len(gone)} of its rows name no file, the first {printable(gone[0])}")
     if not ours:
         raise UserError(f"--known {file}: none of its paths is a training image, for example {first!r}")
     if not found.any():

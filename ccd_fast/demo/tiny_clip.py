@@ -20,6 +20,7 @@ from torch import nn
 
 from ccd_fast.demo.captions import CONTEXT_LENGTH
 from ccd_fast.engines import default_folder
+from ccd_fast.engines.cache import writable
 from ccd_fast.teacher import CONFIG, WEIGHTS
 
 IMAGE_SIZE = 64
@@ -143,7 +144,10 @@ def install(cache: Path | None = None, folder: Path = FOLDER) -> Path:
     target = demo / f"tiny-clip-{content_hash(folder)}"
     if target.is_dir():
         return target
-    demo.mkdir(parents=True, exist_ok=True)
+    demo = writable(demo)
+    target = demo / target.name
+    if target.is_dir():
+        return target
     with tempfile.TemporaryDirectory(dir=demo, prefix=".installing-") as temporary:
         fresh = Path(temporary) / target.name
         fresh.mkdir()

@@ -29,6 +29,7 @@ from ccd_fast.demo.tiny_clip import FOLDER
 from ccd_fast.demo.training_pictures import Pictures, training_pictures, unseen_singles
 from ccd_fast.demo.world import WORLD_VERSION
 from ccd_fast.engines import default_folder
+from ccd_fast.engines.cache import writable
 
 BACKBONE = "test_efficientnet"
 WEIGHTS = "tiny_student.safetensors"
@@ -44,7 +45,7 @@ def install(cache: Path | None = None, folder: Path = FOLDER) -> Path:
         (cache or default_folder()) / "demo" / f"tiny-student-{hashlib.sha256(content).hexdigest()[:12]}.safetensors"
     )
     if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = writable(target.parent) / target.name
         temporary = target.with_name(f".{target.name}.{time.time_ns()}")
         state = safetensors.torch.load(content)
         safetensors.torch.save_file({n: t.float() if t.is_floating_point() else t for n, t in state.items()}, temporary)

@@ -4,13 +4,11 @@ import contextlib
 import io
 import warnings
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import onnx
-import onnxscript
 import torch
-from onnxscript import optimizer
 from torch import nn
 
 from ccd_fast.engines.precision import Precision
@@ -31,7 +29,7 @@ def identity(tower: ImageTower, precision: Precision = "fp32") -> dict[str, Any]
 
 def versions() -> dict[str, str]:
     """Give the versions of all that has a hand in an export."""
-    return {"torch": torch.__version__, "onnx": onnx.__version__, "onnxscript": onnxscript.__version__}
+    return {"torch": torch.__version__, **{name: metadata.version(name) for name in ("onnx", "onnxscript")}}
 
 
 def key(tower: ImageTower, precision: Precision = "fp32") -> str:
@@ -42,8 +40,14 @@ def key(tower: ImageTower, precision: Precision = "fp32") -> str:
 def build(tower: ImageTower, precision: Precision, store: Store) -> Path:
     """Export the tower into the store, unless it is there; give the path of the ONNX file."""
     facts = identity(tower, precision)
-    module = EmbedPixels(tower, precision)
-    return store.get(facts, lambda folder: export(module, tower.image_size, ["embeddings"], folder / FILE)) / FILE
+
+    def write(folder: Path) -> None:
+        export(EmbedPixels(tower, precision), tower.image_size, ["embeddings"], folder / FILE)
+
+    def need() -> int:
+        return sum(tensor.nbytes for tensor in tower.module.state_dict().values())
+
+    return store.get(facts, write, need) / FILE
 
 
 def export(module: nn.Module, image_size: int, outputs: Sequence[str], file: Path, keep_weights: bool = False) -> None:
@@ -99,6 +103,8 @@ def _fold_all_but_weights(model: Any) -> None:
 
     The exporter may give a node's value the name of a weight (``mean``); the value is renamed.
     """
+    from onnxscript import optimizer
+
     weights = set(model.graph.initializers)
     for node in model.graph:
         for value in node.outputs:

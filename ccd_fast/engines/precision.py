@@ -7,18 +7,11 @@ from copy import deepcopy
 from typing import Any, Literal, get_args
 
 import torch
-from timm.layers import RmsNorm, RmsNorm2d, SimpleNorm, SimpleNorm2d
-from timm.layers.grn import GlobalResponseNorm
 from torch import nn
 
 Precision = Literal["fp32", "fp16", "bf16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-NORMS = (
-    *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
-    *(RmsNorm, RmsNorm2d, SimpleNorm, SimpleNorm2d, GlobalResponseNorm),  # timm's own, which are not torch's
-)
-"""Layers that add up squares. A BatchNorm, whose statistics are known, is a product and a sum."""
 
 
 class InFloat32(nn.Module):
@@ -46,10 +39,20 @@ def in_precision(visual: nn.Module, precision: Precision) -> Any:
     """
     if precision == "fp32":
         return visual
+    norms = _norms()
     copy = deepcopy(visual).to(DTYPES[precision])
     for name, module in list(copy.named_modules()):
-        if isinstance(module, NORMS):
+        if isinstance(module, norms):
             parent, _, own = name.rpartition(".")
             original = visual.get_submodule(name)
             setattr(copy.get_submodule(parent), own, InFloat32(deepcopy(original)))
     return copy
+
+
+def _norms() -> tuple[type[nn.Module], ...]:
+    """Name the layers that add up squares, timm's own too. A BatchNorm, whose statistics are known, is a product."""
+    from timm.layers import RmsNorm, RmsNorm2d, SimpleNorm, SimpleNorm2d
+    from timm.layers.grn import GlobalResponseNorm
+
+    of_timm = (RmsNorm, RmsNorm2d, SimpleNorm, SimpleNorm2d, GlobalResponseNorm)
+    return nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, *of_timm

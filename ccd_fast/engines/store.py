@@ -1,5 +1,6 @@
 """The engine store: built engines on disk, each under a key of everything that it depends on."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,21 +8,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from ccd_fast.errors import UserError
+from ccd_fast.engines.cache import default_folder, held, instead_of, tell, writable
+from ccd_fast.errors import RunError, UserError
 
 MANIFEST = "manifest.json"
-
-
-def default_folder() -> Path:
-    """Give ``$CCD_CACHE``, or else ``ccd_fast`` in the user's cache folder."""
-    if cache := os.environ.get("CCD_CACHE"):
-        return Path(cache).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ccd_fast"
 
 
 class Store:
@@ -37,8 +31,10 @@ class Store:
         self.folder = (cache or default_folder()) / "engines"
 
     def path(self, key: str) -> Path:
-        """Give the folder of an engine."""
-        return self.folder / key
+        """Give the folder of an engine: in the cache, or in what stands in its place where it cannot be written to."""
+        instead = instead_of(self.folder)
+        in_cache = (self.folder / key / MANIFEST).is_file()
+        return self.folder / key if in_cache or instead is None else instead / key
 
     def has(self, key: str) -> bool:
         """Tell whether an engine is there, whole."""
@@ -82,7 +78,7 @@ class Store:
         """Give the bytes that an engine takes."""
         return sum(file.stat().st_size for file in self.path(key).iterdir())
 
-    def get(self, identity: Mapping[str, Any], write: Callable[[Path], object]) -> Path:
+    def get(self, identity: Mapping[str, Any], write: Callable[[Path], object], need: Callable[[], int] = int) -> Path:
         """Give the folder of an engine, building it first if it is not there.
 
         Processes that want the same engine at once wait for the first, which builds it.
@@ -90,18 +86,21 @@ class Store:
         Args:
             identity: everything that the engine depends on.
             write: writes the engine's files into the folder that it is given.
+            need: gives the bytes that the files take, about, for the message where the disk is full.
 
         Raises:
             UserError: the store is not the user's own, or what is there is not what its key says.
+            RunError: the disk is full.
         """
         key = key_of(identity)
         self._refuse_foreign(key)
         if not self.has(key):
-            locks = self.folder / ".locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            with FileLock(locks / key):
+            folder = writable(self.folder)
+            locks = folder / ".locks"
+            locks.mkdir(exist_ok=True)
+            with held(locks / key, f"engine {key}"):
                 if not self.has(key):
-                    self._build(key, identity, write)
+                    self._build(folder, key, identity, write, need)
         self.check(identity)
         return self.path(key)
 
@@ -133,23 +132,44 @@ class Store:
         """Add facts to an engine's manifest."""
         text = json.dumps({**self.manifest(key), **facts}, indent=2) + "\n"
         temporary = self.path(key) / f".{MANIFEST}.{os.getpid()}"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(self.path(key) / MANIFEST)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self.path(key) / MANIFEST)
+        except OSError as error:  # the engine is as good as before, and its facts are found out anew
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            tell(self.folder, error)
 
-    def _build(self, key: str, identity: Mapping[str, Any], write: Callable[[Path], object]) -> None:
+    def _build(
+        self,
+        folder: Path,
+        key: str,
+        identity: Mapping[str, Any],
+        write: Callable[[Path], object],
+        need: Callable[[], int],
+    ) -> None:
         """Build in a temporary folder and move it into place, whole or not at all."""
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".building-") as temporary:
-            fresh = Path(temporary) / key
-            fresh.mkdir()
-            start = time.perf_counter()
-            write(fresh)
-            files = {
-                file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(fresh.iterdir())
-            }
-            manifest = {"identity": identity, "files": files, "seconds": round(time.perf_counter() - start, 2)}
-            (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-            self.remove(key)  # what a killed removal may have left: a folder without a manifest
-            fresh.rename(self.path(key))
+        try:
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as temporary:
+                self._build_in(Path(temporary) / key, folder / key, identity, write)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            wanted, free = (size / 2**20 for size in (need(), shutil.disk_usage(folder).free))
+            raise RunError(
+                f"{folder}: the disk is full: an engine needs about {wanted:.0f} MiB, and {free:.0f} are free; make "
+                "room, or set CCD_CACHE to a folder where there is some"
+            ) from error
+
+    def _build_in(self, fresh: Path, place: Path, identity: Mapping[str, Any], write: Callable[[Path], object]) -> None:
+        fresh.mkdir()
+        start = time.perf_counter()
+        write(fresh)
+        files = {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(fresh.iterdir())}
+        manifest = {"identity": identity, "files": files, "seconds": round(time.perf_counter() - start, 2)}
+        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        shutil.rmtree(place, ignore_errors=True)  # what a killed removal may have left: a folder without a manifest
+        fresh.rename(place)
 
     def _refuse_foreign(self, key: str) -> None:
         """An engine is code: it is run only from a folder that nobody else can write to."""

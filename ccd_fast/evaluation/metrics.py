@@ -1,18 +1,18 @@
 """Evaluation against known labels, and the choice of an epoch without any (section 6)."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torchmetrics.functional.classification import multilabel_average_precision
 
 from ccd_fast.datasets import ImageSet
 
 Threshold = float | torch.Tensor
 """From which score on a class is predicted: one for all, or one for each, (C,) float32."""
+NUMBERS = 2**22
+"""Scores that are ranked at a time: memory does not grow with the number of classes."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,21 @@ def average_precision(scores: torch.Tensor, truth: torch.Tensor, absent_ap: floa
     Returns:
         (C,) float32, C at least 2.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of classes without positives, which are named in the result
-        values = multilabel_average_precision(scores, truth.long(), num_labels=truth.shape[1], average=None)
+    of_a_block = max(NUMBERS // max(len(scores), 1), 1)
+    parts = zip(torch.split(scores, of_a_block, dim=1), torch.split(truth, of_a_block, dim=1), strict=True)
+    values = torch.cat([_by_class(*part) for part in parts]).float()
     return torch.where(truth.any(dim=0), values, absent_ap)
+
+
+def _by_class(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Compute the mean precision at the positives of each class, (C,) float64; images of one score come at once."""
+    order = scores.argsort(dim=0, descending=True, stable=True)
+    ranked, hits = scores.gather(0, order), truth.gather(0, order).cumsum(dim=0)
+    is_last = torch.cat([ranked[:-1] != ranked[1:], torch.ones_like(truth[:1])])  # of those with the same score
+    reached = torch.where(is_last, hits, 0).cummax(dim=0).values
+    gained = torch.where(is_last, hits - torch.cat([torch.zeros_like(hits[:1]), reached[:-1]]), 0)
+    precision = hits.double() / torch.arange(1, len(hits) + 1)[:, None]
+    return (gained * precision).sum(dim=0) / truth.sum(dim=0)
 
 
 def mean_average_precision(scores: torch.Tensor, truth: torch.Tensor, absent_ap: float = math.nan) -> float:

@@ -101,10 +101,18 @@ def bias_by_class(
         By class: ``images``, the confident images with the class on top; ``mean_top_score`` and ``mean_top_label``,
         means over them, None where there are none.
     """
-    top = scores[confident].argmax(dim=1, keepdim=True)
-    found: dict[str, dict[str, float | int | None]] = {}
-    for c, name in enumerate(class_names):
-        own = top[:, 0] == c
-        means = (float(values[confident][own, c].mean()) if own.any() else None for values in (scores, table))
-        found[name] = {"images": int(own.sum()), **dict(zip(("mean_top_score", "mean_top_label"), means, strict=True))}
-    return found
+    top = scores[confident].argmax(dim=1)
+    counts = torch.bincount(top, minlength=len(class_names))
+    sums = (
+        torch.zeros(len(class_names), dtype=torch.float64).index_add(
+            0, top, values[confident].gather(1, top[:, None])[:, 0].double()
+        )
+        for values in (scores, table)
+    )
+    means = ((values / counts).float().tolist() for values in sums)
+    return {
+        name: {"images": images, "mean_top_score": score, "mean_top_label": label}
+        if images
+        else {"images": 0, "mean_top_score": None, "mean_top_label": None}
+        for name, images, score, label in zip(class_names, counts.tolist(), *means, strict=True)
+    }

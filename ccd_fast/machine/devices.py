@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ccd_fast.errors import UserError
-from ccd_fast.machine.within_memory import say_on_stderr
+from ccd_fast.machine.saying import say_on_stderr
 
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 """A folder for each GPU that the driver of this machine has, whether or not torch can use it."""

@@ -14,7 +14,7 @@ from ccd_fast import __version__
 
 PACKAGES = (
     *("torch", "torchvision", "timm", "open_clip_torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
-    *("nvidia-dali-cuda130", "numpy", "pillow", "pyarrow", "safetensors", "torchmetrics"),
+    *("nvidia-dali-cuda130", "numpy", "pillow", "pyarrow", "safetensors"),
 )
 
 

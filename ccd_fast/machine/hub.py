@@ -2,20 +2,52 @@
 
 import contextlib
 import logging
+import socket
+import threading
+import urllib.request
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from huggingface_hub import constants
-from huggingface_hub.file_download import repo_folder_name
 
+PATIENCE = 3.0
+"""Seconds in which the hub's door must open: the hub's own client tries for a minute."""
 WEIGHTS = (".safetensors", ".bin", ".pt")
 """Endings of files of weights."""
 
 
 def has(repository: str) -> bool:
     """Tell whether weights of a repository are in the hub's cache on this machine."""
-    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "snapshots"
-    return any(file.suffix in WEIGHTS for file in folder.glob("*/*"))
+    return any(file.suffix in WEIGHTS for file in (folder_of(repository) / "snapshots").glob("*/*"))
+
+
+def folder_of(repository: str) -> Path:
+    """Give the folder of a repository in the hub's cache on this machine."""
+    return Path(constants.HF_HUB_CACHE) / "--".join(["models", *repository.split("/")])
+
+
+@lru_cache
+def answers() -> bool:
+    """Tell whether the hub, or the proxy on the way to it, can be reached; asked once, by opening a connection."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    address = urlsplit(constants.ENDPOINT)
+    proxy = urllib.request.getproxies().get(address.scheme)
+    if proxy and not urllib.request.proxy_bypass(address.hostname or ""):
+        address = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    opened = threading.Event()
+
+    def ask() -> None:
+        door = address.hostname or "", address.port or (80 if address.scheme == "http" else 443)
+        with contextlib.suppress(OSError, ValueError), socket.create_connection(door, PATIENCE):
+            opened.set()
+
+    asking = threading.Thread(target=ask, daemon=True)  # a name server may take longer than a connection may
+    asking.start()
+    asking.join(PATIENCE)
+    return opened.is_set()
 
 
 def announce(what: str, repository: str, say: Callable[[str], None] | None) -> bool:

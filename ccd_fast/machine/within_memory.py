@@ -1,17 +1,12 @@
 """A network that asks for more memory than the device has gets fewer rows at a time."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ccd_fast.errors import RunError
-
-
-def say_on_stderr(line: str) -> None:
-    """Print a line where errors go."""
-    print(f"ccd-fast: {line}", file=sys.stderr)
+from ccd_fast.machine.saying import say_on_stderr
 
 
 class WithinMemory:

@@ -25,8 +25,6 @@ PICTURES = 4
 """Pictures that the ONNX file is compared with eager PyTorch on."""
 PLAN_BATCHES = (1, 16, 64)
 """The smallest batch that a plan takes, the one that it is built to be fast at, and the largest."""
-SUFFIXES = {"onnx": ".onnx", "plan": ".plan", "safetensors": ".safetensors"}
-"""Of the file, by format."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ at, the names of the labels, and the number that stands behind each class. ``--t
 
 import io
 import json
-import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ccd_fast import __version__
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import UserError
+from ccd_fast.outputs import places
 from ccd_fast.outputs.label_folders import FOLDERS
 from ccd_fast.outputs.labelling import Labelled
 from ccd_fast.runs.writing import write_whole
@@ -219,16 +220,16 @@ def write(labelled: Labelled, decided: Decided, kind: str, out: Path) -> list[Pa
     """
     files: dict[Path, bytes] = {}
     if kind in FOLDERS:
-        fresh = out.with_name(f".{out.name}.tmp")
-        shutil.rmtree(fresh, ignore_errors=True)
-        FOLDERS[kind](labelled, decided, fresh)
-        fresh.replace(out)
+        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as temporary:
+            fresh = Path(temporary) / out.name
+            FOLDERS[kind](labelled, decided, fresh)
+            fresh.replace(out)
     else:
         files[out] = FORMATS[kind](labelled, decided)
     if kind == "label-studio":
-        files[out.with_suffix(".xml")] = label_studio_config(labelled.images.class_names).encode()
+        files[places.interface(out)] = label_studio_config(labelled.images.class_names).encode()
     if labelled.unreadable:
-        files[out.with_suffix(".unreadable.csv")] = _unreadable(labelled)
+        files[places.unreadable(kind, out)] = _unreadable(labelled)
     for file, content in files.items():
         write_whole(file, content)
     return list(dict.fromkeys((out, *files)))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from ccd_fast.datasets.tables import read_table
 from ccd_fast.errors import RunError, UserError, nearest
 from ccd_fast.labels import PseudoLabels, debiased_labels
 from ccd_fast.labels.limits import by_class
-from ccd_fast.outputs import trained
 from ccd_fast.prompts import names_of
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
@@ -25,6 +25,9 @@ from ccd_fast.runs.folder import OF_LABELS
 from ccd_fast.student import Student
 from ccd_fast.teacher import twins_warning
 from ccd_fast.training.passes import Passes, WholeImages, least_seconds, open_passes
+
+if TYPE_CHECKING:
+    from ccd_fast.outputs.trained import Trained
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,7 +107,8 @@ def by_teacher(
     names = read_class_names(Path(classes)) if isinstance(classes, str | PathLike) else tuple(classes)
     images = everything(dataset, root, names)
     passes = open_passes(recipe, images, None, device, stages.say)
-    stages.least = least_seconds(passes, len(images), recipe.student, device)
+    if stages.verbose:
+        stages.least = least_seconds(passes, len(images), recipe.student, device)
     labels, unreadable = first_labels(passes, images, recipe, stages, None)
     return _labelled(images, labels, unreadable, recipe, None)
 
@@ -144,6 +148,8 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
         UserError: the folder is not a run that has ended, or what it was made with cannot be had.
         RunError: the run never updated its labels, so that nothing says where to look.
     """
+    from ccd_fast.outputs import trained
+
     stages.on_gpu = machine.check_device(device).type == "cuda"
     model = trained.load(run)
     described = RunFolder(run).read_json("run.json")
@@ -181,7 +187,7 @@ class Guide:
             return self.passes.relabel(self.student, images, labels, self.tau, epoch, stage)
 
 
-def open_guide(model: trained.Trained, run: Path, images: ImageSet, stages: Stages, device: str) -> Guide:
+def open_guide(model: "Trained", run: Path, images: ImageSet, stages: Stages, device: str) -> Guide:
     """Open what a run looks with.
 
     Args:

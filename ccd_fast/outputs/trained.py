@@ -1,10 +1,10 @@
 """A trained student, read back from the folder of its run."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
-import timm
 import torch
 from torch import nn
 
@@ -15,7 +15,7 @@ from ccd_fast.errors import UserError
 from ccd_fast.recipes import Recipe, config
 from ccd_fast.runs import RunFolder
 from ccd_fast.runs.folder import OF_STUDENT, THRESHOLDS
-from ccd_fast.student import PixelClassifier, Student
+from ccd_fast.student import PixelClassifier, Student, kept_engine
 from ccd_fast.student import engine as student_engine
 
 
@@ -24,18 +24,25 @@ class Trained:
     """A student, with what it was trained on.
 
     Attributes:
-        student: in evaluation mode.
         recipe: of the run.
         class_names: C names.
         source: the data set that the run used.
-        kept: the thresholds by class that the run has chosen for this checkpoint; None where it has chosen none.
+        read: reads the student.
+        chosen: the thresholds by class that the run has chosen for this checkpoint; None where it has chosen none.
+        kept: gives the engine that was kept of it, if there is one.
     """
 
-    student: Student
     recipe: Recipe
     class_names: tuple[str, ...]
     source: Source
-    kept: Mapping[str, float] | None = None
+    read: Callable[[], Student] = field(repr=False)
+    chosen: Mapping[str, float] | None = None
+    kept: Callable[[], PixelClassifier | None] = field(default=lambda: None, repr=False)
+
+    @cached_property
+    def student(self) -> Student:
+        """Give the student, in evaluation mode; it is read when it is first asked for."""
+        return self.read()
 
     def thresholds(self, given: float | None = None) -> torch.Tensor:
         """Give the probability from which on each class is predicted, (C,) float32.
@@ -49,9 +56,9 @@ class Trained:
         own = self.recipe.evaluate.threshold if given is None else given
         if own != "auto":
             return torch.full((len(self.class_names),), float(own))
-        if self.kept is None or any(name not in self.kept for name in self.class_names):
+        if self.chosen is None or any(name not in self.chosen for name in self.class_names):
             raise UserError("the run has no thresholds of its own (thresholds.json): give one with --threshold")
-        return torch.tensor([self.kept[name] for name in self.class_names])
+        return torch.tensor([self.chosen[name] for name in self.class_names])
 
 
 def load(run: Path, checkpoint: str = "best") -> Trained:
@@ -65,6 +72,27 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
         UserError: the folder is not a run, or has no such checkpoint.
     """
     source, recipe = origin(run)
+    student = _student(run, checkpoint, recipe)
+    chosen = kept_thresholds(run, checkpoint, OF_STUDENT)
+    return Trained(recipe, class_names_of(run), source, lambda: student, chosen)
+
+
+def load_late(run: Path, checkpoint: str = "best") -> Trained:
+    """Read what a student was trained on, and the student itself only where its kept engine does not do.
+
+    Raises:
+        UserError: the folder is not a run, or has no such checkpoint.
+    """
+    source, recipe = origin(run)
+    RunFolder(run).refuse_no_student(checkpoint)
+    late = partial(kept_engine.open_kept, run, checkpoint, Store())
+    chosen = kept_thresholds(run, checkpoint, OF_STUDENT)
+    return Trained(recipe, class_names_of(run), source, lambda: _student(run, checkpoint, recipe), chosen, late)
+
+
+def _student(run: Path, checkpoint: str, recipe: Recipe) -> Student:
+    import timm  # which loads torchvision and PyTorch's compiler
+
     folder = RunFolder(run)
     state = folder.load_student(checkpoint)
     class_names = class_names_of(run)
@@ -78,7 +106,7 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
         student.load_state_dict(state)  # mean and std are part of it
     except RuntimeError as error:
         raise UserError(f"{run}: the checkpoint {checkpoint!r} does not fit its recipe or classes") from error
-    return Trained(student.eval(), recipe, class_names, source, kept_thresholds(run, checkpoint, OF_STUDENT))
+    return student.eval()
 
 
 def kept_thresholds(run: Path, checkpoint: str, of: str) -> Mapping[str, float] | None:
@@ -113,6 +141,8 @@ def at_work(trained: Trained, pictures: int, device: str = "cpu") -> PixelClassi
     """
     knobs = trained.recipe.student
     place = machine.check_device(device)
+    if place.type == "cpu" and knobs.runtime != "torch" and (engine := trained.kept()) is not None:
+        return engine
     trained.student.to(place)
     runtime = student_engine.choose(knobs.runtime, pictures, place.type)
     return student_engine.open_student(trained.student, runtime, knobs.image_size, Store())
@@ -124,8 +154,8 @@ def device_of(run: Path) -> str:
     return device.removesuffix(":0")
 
 
-def origin(run: Path) -> tuple[Source, Recipe]:
-    """Read what a run was started with: its data set and its recipe.
+def origin(run: Path, overrides: Sequence[str] = ()) -> tuple[Source, Recipe]:
+    """Read what a run was started with: its data set and its recipe, with overrides of :func:`config.load`.
 
     Raises:
         UserError: the folder is not a run.
@@ -138,7 +168,7 @@ def origin(run: Path) -> tuple[Source, Recipe]:
         source = Source(str(description["dataset"]), paths.pop("root") or Path(), **paths)
     except (KeyError, TypeError) as error:
         raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: {error}") from error
-    return source, config.of_run(run)
+    return source, config.of_run(run, overrides)
 
 
 def class_names_of(run: Path) -> tuple[str, ...]:
@@ -151,3 +181,18 @@ def class_names_of(run: Path) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: no class_names")
     return tuple(names)
+
+
+def keep_engine(run: Path, checkpoint: str = "best") -> None:
+    """Keep an engine of a trained student, by which `predict` begins at once; where ONNX Runtime runs it.
+
+    Raises:
+        UserError: it cannot be exported.
+        RunError: the engine does not give what the student gives.
+    """
+    model = load(run, checkpoint)
+    knobs = model.recipe.student
+    if knobs.runtime == "torch" or student_engine.choose("auto", student_engine.PAYS_FROM) == "torch":
+        return
+    folder = RunFolder(run)
+    kept_engine.keep(model.student, run, checkpoint, knobs.image_size, Store(), folder.write_json)

@@ -52,13 +52,15 @@ def load(name_or_file: str | Path, overrides: Sequence[str] = (), base: str = "f
     return official.settled(recipe) if recipe.compat == "official" else recipe
 
 
-def of_run(run: Path) -> Recipe:
+def of_run(run: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read the recipe of a run; a knob that came after the run has the value that changes nothing.
+
+    ``overrides`` are those of :func:`load`.
 
     Raises:
         UserError: in one line.
     """
-    return load(run / "recipe.toml", base="paper-voc12")
+    return load(run / "recipe.toml", overrides, base="paper-voc12")
 
 
 def _read(name_or_file: str, base: str) -> dict[str, Any]:

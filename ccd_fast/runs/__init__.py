@@ -4,8 +4,9 @@ Imports the machine, kernels and the ground. Names are handed on when they are a
 file may be written does not wait for torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ccd_fast.handing import handed_on
 
 if TYPE_CHECKING:
     from ccd_fast.runs.folder import RunFolder
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Keeper", "RunFolder", "Stage", "Stages", "Stop"]
 
-WHERE = {"folder": ("RunFolder",), "keeper": ("Keeper", "Stop"), "progress": ("Stage", "Stages")}
-
-
-def __getattr__(name: str) -> Any:
-    """Hand a name on from the file where it lives."""
-    for module, names in WHERE.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+WHERE = {
+    "folder": ("RunFolder",),
+    "keeper": (
+        "Keeper",
+        "Stop",
+    ),
+    "progress": (
+        "Stage",
+        "Stages",
+    ),
+}
+__getattr__ = handed_on(__name__, WHERE)

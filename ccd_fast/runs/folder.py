@@ -1,5 +1,6 @@
 """What a run leaves behind: one folder, every file whole or not there."""
 
+import errno
 import json
 import os
 import shutil
@@ -89,6 +90,11 @@ class RunFolder:
         """Give the summary of a finished run; None if there is none."""
         return self.read_json(SUMMARY) if (self.path / SUMMARY).is_file() else None
 
+    def remove_summary(self) -> None:
+        """Forget that the run has ended: it goes on."""
+        if self.ranks.leads:
+            (self.path / SUMMARY).unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Remove the run, if there is one; ``run.json`` last, so that what a killed removal leaves is still a run."""
         for entry in sorted(self.path.glob("*"), key=lambda entry: entry.name == "run.json"):
@@ -111,8 +117,10 @@ class RunFolder:
                 (self.path / part).mkdir(parents=True, exist_ok=True)
         self.ranks.wait()
 
-    def write(self, name: str, write: Callable[[Path], object]) -> None:
+    def write(self, name: str, write: Callable[[Path], object], need: int = 0) -> None:
         """Write a file whole or not at all, by a function that writes to the path that it is given; the leader does.
+
+        ``need`` are the bytes that it takes, about, for the message where the disk is full.
 
         Raises:
             RunError: the disk is full, or the folder cannot be written to.
@@ -121,11 +129,11 @@ class RunFolder:
             return
         if self.path.is_dir():
             (self.path / name).parent.mkdir(exist_ok=True)  # runs made before have no scores/
-        _write(self.path / name, write)
+        _write(self.path / name, write, need)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
-        self.write(name, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        self.write(name, lambda temporary: temporary.write_text(text, encoding="utf-8"), len(text))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file."""
@@ -154,6 +162,11 @@ class RunFolder:
         if self.log is not None and self.ranks.leads:
             self.log(self._records)
 
+    @property
+    def records(self) -> Sequence[Mapping[str, Any]]:
+        """Give the lines of ``metrics.jsonl`` so far."""
+        return self._records
+
     def stage_totals(self) -> dict[str, dict[str, float]]:
         """Add up the records of each stage: images, crops, seconds."""
         totals: dict[str, dict[str, float]] = {}
@@ -179,10 +192,23 @@ class RunFolder:
             if not tensor.isfinite().all():
                 raise RunError(f"the student's {key} is not finite: nothing was written, the last checkpoint is kept")
         tensors = {key: tensor.cpu().contiguous() for key, tensor in state.items()}
-        self.write(f"checkpoints/{name}.safetensors", lambda temporary: safetensors.torch.save_file(tensors, temporary))
+        file = f"checkpoints/{name}.safetensors"
+        self.write(file, lambda temporary: safetensors.torch.save_file(tensors, temporary), _size(tensors))
 
     def load_student(self, name: str) -> dict[str, torch.Tensor]:
         """Read what :meth:`save_student` wrote.
+
+        Raises:
+            UserError: there is no such checkpoint.
+        """
+        file = self.refuse_no_student(name)
+        try:
+            return safetensors.torch.load_file(file)
+        except SafetensorError as error:
+            raise UserError(f"{file}: cannot be read: {error}") from error
+
+    def refuse_no_student(self, name: str) -> Path:
+        """Give the file of :meth:`save_student`.
 
         Raises:
             UserError: there is no such checkpoint.
@@ -192,20 +218,17 @@ class RunFolder:
             have = sorted(f.stem for f in file.parent.glob("*.safetensors"))
             mend = "" if self.summary() else f": the run has not ended; go on with --resume --out {self.path}"
             raise UserError(f"{self.path}: no checkpoint {name!r}; it has {', '.join(have) or 'none yet'}{mend}")
-        try:
-            return safetensors.torch.load_file(file)
-        except SafetensorError as error:
-            raise UserError(f"{file}: cannot be read: {error}") from error
+        return file
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write all that a resumed run needs, in one file."""
         full = {**state, "records": self._records, "quarantine": self.quarantine}
-        self.write(STATE, lambda temporary: torch.save(full, temporary))
+        self.write(STATE, lambda temporary: torch.save(full, temporary), _size(full))
         self._partial.unlink(missing_ok=True)
 
     def save_partial(self, name: str, state: Mapping[str, Any]) -> None:
         """Write what a pass has done so far, in place of what any pass wrote before."""
-        _write(self._partial, lambda temporary: torch.save({"pass": name, **state}, temporary))
+        _write(self._partial, lambda temporary: torch.save({"pass": name, **state}, temporary), _size(state))
 
     def load_partial(self, name: str) -> dict[str, Any] | None:
         """Read what :meth:`save_partial` wrote for this pass; None if there is nothing, or another pass's."""
@@ -251,7 +274,16 @@ def _load(file: Path) -> dict[str, Any]:
     return state
 
 
-def _write(target: Path, write: Callable[[Path], object]) -> None:
+def _size(state: object) -> int:
+    """Give the bytes of all tensors in a state."""
+    if isinstance(state, torch.Tensor):
+        return state.nbytes
+    if isinstance(state, Mapping):
+        return sum(map(_size, state.values()))
+    return sum(map(_size, state)) if isinstance(state, list | tuple) else 0
+
+
+def _write(target: Path, write: Callable[[Path], object], need: int) -> None:
     """Write to a temporary name, flush to the disk, and rename: what was there before stays until then.
 
     Raises:
@@ -269,4 +301,10 @@ def _write(target: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
         lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
-        raise RunError(f"{target}: cannot be written: {reason}; what was there before is kept") from error
+        free = shutil.disk_usage(target.parent).free if target.parent.is_dir() else 0
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason or free < need
+        room = f"{need / 2**20:.3g} MiB are needed, {free / 2**20:.3g} are free"
+        mend = f" ({room}): make room there, and go on with --resume"
+        raise RunError(
+            f"{target}: cannot be written: {reason}{mend if full else ''}; what was there before is kept"
+        ) from error

@@ -43,6 +43,19 @@ def refuse_occupied(path: Path, resume: bool, overwrite: bool) -> None:
         raise UserError(f"--out {path}: already exists; go on with --resume or replace it with --overwrite")
 
 
+def refuse_no_study(path: Path) -> None:
+    """Refuse a folder for tables that holds something and is no folder of tables: files of these names would be lost.
+
+    Raises:
+        UserError: it is such a one, or cannot be written to.
+    """
+    if problem := _cannot_be_written(path):
+        raise UserError(f"--out {path}: cannot be written to: {problem}")
+    holds = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if holds and not (path / "runs").is_dir() and not (path / "cells.csv").is_file():
+        raise UserError(f"--out {path}: already exists, and holds no tables of ccd-fast; choose another folder")
+
+
 def refuse_no_run(path: Path) -> None:
     """Refuse a folder that is no run.
 

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from ccd_fast.errors import printable
 from ccd_fast.machine import nvtx
+from ccd_fast.runs.durations import in_words
 
 PLAIN_INTERVAL = 30.0
 """Seconds between lines where no bar can be drawn."""
@@ -54,6 +55,7 @@ class Stage:
         show: Callable[["Stage"], None],
         keeper: Keeps | None = None,
         least: Mapping[str, float] | None = None,
+        of: str = "photographs",
     ) -> None:
         """Start the clock.
 
@@ -63,7 +65,9 @@ class Stage:
             show: called after each advance.
             keeper: keeps what the pass has done.
             least: seconds that a view takes a network at least, where that is known.
+            of: what the images are, for people.
         """
+        self.of = of
         self.keeper = keeper or Forgets()
         self.name = name
         self.total = total
@@ -129,8 +133,24 @@ class Stage:
         """Seconds since the pass began, or went on."""
         return (self._stopped or time.perf_counter()) - self._start
 
+    @property
+    def rate(self) -> float:
+        """Photographs a second."""
+        return self.done / max(self.seconds, 1e-9)
+
+    def remaining(self) -> float:
+        """Give the seconds that the rest of the pass takes at this rate, once something is done."""
+        return (self.total - self.done) / self.rate
+
+    def for_people(self, ended: bool) -> str:
+        """Say how far the pass is, how fast, and how long it still takes; at its end how long it took."""
+        if ended:
+            return f"{self.done:,} {self.of} in {in_words(self.seconds)}, {self.rate:.1f} a second"
+        left = f", {in_words(self.remaining())} left" if self.done else ""
+        return f"{self.done:,} of {self.total:,} {self.of}, {self.rate:.1f} a second{left}"
+
     def rates(self) -> str:
-        """Say the rates in a few words."""
+        """Say the rates in full, for ``--verbose``."""
         text = f"{self.done / self.seconds:.1f} images/s"
         text += f", {self.crops / self.seconds:.1f} crops/s" if self.crops else ""
         text += f", {self.hit_rate:.0%} cache hits" if self.hits else ""
@@ -182,15 +202,23 @@ class Stages:
     Attributes:
         least: by stage and network, the seconds that a view takes at least; see :mod:`ccd_fast.engines.ceilings`.
         on_gpu: whether the stages run on a GPU; see :class:`Stage`.
+        verbose: whether the shares of the parts, crops a second and the nearness to the hardware are shown too.
+        outlook: says how long all that follows will take, after each stage; nothing where that is not known.
     """
 
     def __init__(
-        self, console: Console, keep: Callable[[dict[str, Any]], None] | None = None, opening: str = ""
+        self,
+        console: Console,
+        keep: Callable[[dict[str, Any]], None] | None = None,
+        opening: str = "",
+        verbose: bool = False,
     ) -> None:
         """Show on ``console``; give each ended stage's record to ``keep``, if there is one.
 
         ``opening`` is a line that goes before everything else, once there is something to show.
         """
+        self.verbose = verbose
+        self.outlook: Callable[[], str] = str
         self._opening = opening
         self.console = console
         self.keep = keep
@@ -208,31 +236,37 @@ class Stages:
             self.say(opening)
 
     @contextmanager
-    def stage(self, name: str, total: int, keeper: Keeps | None = None, **labels: Any) -> Iterator[Stage]:
+    def stage(
+        self, name: str, total: int, keeper: Keeps | None = None, of: str = "photographs", **labels: Any
+    ) -> Iterator[Stage]:
         """Run a stage over ``total`` images; ``labels`` (an epoch, say) go into its record."""
         title = name + "".join(f" {key} {value}" for key, value in labels.items())
         self._open()
         with self._display(title, total) as show:
-            stage = Stage(name, total, show, keeper, self.least.get(name))
+            stage = Stage(name, total, show, keeper, self.least.get(name), of)
             stage.on_gpu = self.on_gpu
             yield stage
             stage.stop()
-        self.say(f"{title}: {stage.done} images in {stage.seconds:.1f} s, {stage.rates()}{stage.shown_shares()}")
         if self.keep is not None:
             self.keep({**stage.record(), **labels})
+        outlook = self.outlook()
+        self.say(f"{title}: {self._shown(stage, True)}" + (f"; {outlook}" if outlook else ""))
+
+    def _shown(self, stage: Stage, ended: bool = False) -> str:
+        """Say how far a stage is; with ``verbose`` also where its time goes."""
+        more = f" ({stage.rates()}{stage.shown_shares()})" if self.verbose else ""
+        return stage.for_people(ended) + more
 
     @contextmanager
     def _display(self, title: str, total: int) -> Iterator[Callable[[Stage], None]]:
         """A bar on a terminal, a line now and then elsewhere."""
         if not self.console.is_terminal:
-            yield _plain_lines(self.say, title)
+            yield _plain_lines(self.say, title, self._shown)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}"), BarColumn())
         with _Bar(*columns, console=self.console, transient=True) as progress:
             task: TaskID = progress.add_task(title, total=total, below="")
-            yield lambda stage: progress.update(
-                task, completed=stage.done, below=f"{stage.rates()}{stage.shown_shares()}"
-            )
+            yield lambda stage: progress.update(task, completed=stage.done, below=self._shown(stage))
 
 
 class _Bar(Progress):
@@ -245,13 +279,13 @@ class _Bar(Progress):
             yield Text(task.fields["below"], style="dim")
 
 
-def _plain_lines(say: Callable[[str], None], title: str) -> Callable[[Stage], None]:
+def _plain_lines(say: Callable[[str], None], title: str, shown: Callable[[Stage], str]) -> Callable[[Stage], None]:
     last = time.perf_counter()
 
     def show(stage: Stage) -> None:
         nonlocal last
         if time.perf_counter() - last >= PLAIN_INTERVAL:
             last = time.perf_counter()
-            say(f"{title}: {stage.done} of {stage.total}, {stage.rates()}{stage.shown_shares()}")
+            say(f"{title}: {shown(stage)}")
 
     return show

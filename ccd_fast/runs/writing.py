@@ -31,6 +31,18 @@ def refuse_existing(option: str, files: Iterable[Path], overwrite: bool) -> None
             raise UserError(f"{option} {file}: {file.parent} cannot be written to: permission denied")
 
 
+def refuse_foreign_folder(option: str, folder: Path, overwrite: bool) -> None:
+    """Refuse to write into a folder in which something is already, as files of the same names would be lost.
+
+    Raises:
+        UserError: something is in it, or it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{option} {folder}: a file, where a folder is to be made")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise UserError(f"{option} {folder}: already holds something; name another folder, or say --overwrite")
+
+
 def write_whole(file: Path, content: bytes) -> None:
     """Write a file whole or not at all: to a temporary name, to the disk, and then to its own.
 

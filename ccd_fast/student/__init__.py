@@ -1,11 +1,17 @@
 """The student: its network, CAMs, losses and engine, and its predictions (sections 3 to 5).
 
-Imports engines, views, runs, recipes and what is below them.
+Imports engines, views, runs, recipes and what is below them. Names are handed on
+when they are asked for.
 """
 
-from ccd_fast.student.network import PixelClassifier, Student, build
-from ccd_fast.student.prediction import Predictions, predict
-from ccd_fast.student.reading import LOAD_BATCH, STUDENT_FILTER, Reading, decoded
+from typing import TYPE_CHECKING
+
+from ccd_fast.handing import handed_on
+
+if TYPE_CHECKING:
+    from ccd_fast.student.network import PixelClassifier, Student, build
+    from ccd_fast.student.prediction import Predictions, predict
+    from ccd_fast.student.reading import LOAD_BATCH, STUDENT_FILTER, Reading, decoded
 
 __all__ = [
     "LOAD_BATCH",
@@ -18,3 +24,22 @@ __all__ = [
     "decoded",
     "predict",
 ]
+
+WHERE = {
+    "network": (
+        "PixelClassifier",
+        "Student",
+        "build",
+    ),
+    "prediction": (
+        "Predictions",
+        "predict",
+    ),
+    "reading": (
+        "LOAD_BATCH",
+        "STUDENT_FILTER",
+        "Reading",
+        "decoded",
+    ),
+}
+__getattr__ = handed_on(__name__, WHERE)

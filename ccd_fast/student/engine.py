@@ -6,11 +6,10 @@ opens a session, which folds each BatchNorm into its convolution.
 
 import hashlib
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-import onnx
-import timm
 import torch
 
 from ccd_fast.engines import Store, onnx_export, onnx_runtime
@@ -110,14 +109,23 @@ class StudentEngine:
 
     def __init__(self, student: Student, image_size: int, store: Store) -> None:
         """Export the graph if the store lacks it, put the weights in, and compare with eager PyTorch."""
-        self.classes = student.classes
         file = graph(student, image_size, store)
-        model = with_weights(file, student.state_dict())
-        self.session = onnx_runtime.open_session(model, "cpu", torch.get_num_threads())
+        self._open(with_weights(file, student.state_dict()), student.classes)
         pixels = noise(CHECKED, image_size)
         refuse_beyond_limit(
             dict(zip(OUTPUTS, self(pixels), strict=True)), eager(student, pixels), "the student's engine, after a refit"
         )
+
+    @classmethod
+    def compared_before(cls, model: bytes, classes: int) -> "StudentEngine":
+        """Open a whole model of C classes that was compared with eager PyTorch when it was kept."""
+        engine = cls.__new__(cls)
+        engine._open(model, classes)
+        return engine
+
+    def _open(self, model: bytes, classes: int) -> None:
+        self.classes = classes
+        self.session = onnx_runtime.open_session(model, "cpu", torch.get_num_threads())
 
     def eval(self) -> "StudentEngine":
         """Give itself: an engine is always in evaluation mode."""
@@ -138,7 +146,7 @@ def identity(student: Student, image_size: int) -> dict[str, Any]:
     state = student.state_dict()
     shapes = "\n".join(f"{name} {tensor.dtype} {tuple(tensor.shape)}" for name, tensor in state.items())
     structure = f"{student}\n{shapes}"  # a module's text names its layers with stride, padding and activation
-    versions = {**onnx_export.versions(), "timm": timm.__version__}
+    versions = {**onnx_export.versions(), "timm": metadata.version("timm")}
     return {
         "student": str(student.backbone.pretrained_cfg.get("architecture", type(student.backbone).__name__)),
         "classes": student.classes,
@@ -168,6 +176,8 @@ def _write(student: Student, image_size: int, file: Path) -> None:
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"the student cannot be exported to ONNX: {reason}; set student.runtime=torch") from error
+    import onnx
+
     model, own = onnx.load(file), student.state_dict()
     for tensor in model.graph.initializer:
         if tensor.name in own:
@@ -185,6 +195,8 @@ def with_weights(file: Path, state: Mapping[str, torch.Tensor]) -> bytes:
     Raises:
         RunError: a weight of the graph is missing, or is not of its shape and type.
     """
+    import onnx
+
     model = onnx.load(file)
     for tensor in model.graph.initializer:
         if tensor.HasField("raw_data"):

@@ -5,7 +5,6 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Protocol
 
-import timm
 import torch
 from safetensors import SafetensorError
 from torch import nn
@@ -104,6 +103,8 @@ def build(
     Raises:
         UserError: the backbone is unknown or no CNN, or the weights cannot be had or do not fit.
     """
+    import timm  # which loads torchvision and PyTorch's compiler: whoever has a student already does without
+
     name = backbone.split(".")[0]
     if name not in timm.list_models():
         raise UserError(f"student {backbone!r}: timm has no such model" + nearest(name, timm.list_models()))
@@ -117,11 +118,15 @@ def build(
 
 
 def _backbone(name: str, weights: str, say: Callable[[str], None] | None) -> Any:
+    import timm
+
     arguments: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
     if weights in ("imagenet", "none"):
         known = timm.models.get_pretrained_cfg(name) if weights == "imagenet" else None
         repository = str(known.hf_hub_id or "") if known is not None else ""
-        hub.announce(f"student {name!r}", repository, say)
+        then = "give --student-weights FOLDER/model.safetensors, or say none"
+        if hub.announce(f"student {name!r}", repository, say) and not hub.answers():
+            raise UserError(hub.absent(f"student {name!r}: its ImageNet weights", repository, then))
         try:
             with hub.quiet():
                 return timm.create_model(name, pretrained=weights == "imagenet", **arguments)
@@ -130,7 +135,6 @@ def _backbone(name: str, weights: str, say: Callable[[str], None] | None) -> Any
                 raise UserError(
                     f"student {name!r}: its ImageNet weights cannot be had: {_first_line(error)}"
                 ) from error
-            then = "give --student-weights FOLDER/model.safetensors, or say none"
             raise UserError(hub.absent(f"student {name!r}: its ImageNet weights", repository, then)) from error
     if not Path(weights).is_file():
         raise UserError(f"--student-weights {weights}: no such file (or say imagenet, or none)")

@@ -11,7 +11,7 @@ import torch
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from ccd_fast.errors import UserError
-from ccd_fast.teacher import clip as teachers
+from ccd_fast.teacher import names as teachers
 
 
 @dataclass(frozen=True)

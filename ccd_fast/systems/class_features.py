@@ -165,7 +165,7 @@ class ClassFeatures(nn.Module):
 class ClassFeatureStudent(Student):
     """A student with such a head; what it gives as CAM is where each class looked."""
 
-    head: ClassFeatures  # type: ignore[assignment]
+    head: ClassFeatures
 
     @classmethod
     def of(cls, student: Student, head: ClassFeatures) -> "ClassFeatureStudent":

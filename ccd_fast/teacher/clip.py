@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from safetensors import SafetensorError
 from torch import nn
@@ -21,14 +19,10 @@ from torch.nn.functional import normalize
 from ccd_fast.engines import ImageEngine, ImageTower
 from ccd_fast.engines.attention_pool import has_attention_pool, resize_attention_pool
 from ccd_fast.engines.batching import in_fixed_batches
-from ccd_fast.errors import UserError, nearest
+from ccd_fast.errors import UserError
 from ccd_fast.machine import hub
 from ccd_fast.prompts import texts
-
-CONFIG = "open_clip_config.json"
-WEIGHTS = "open_clip_model.safetensors"
-RANDOM = "random"
-"""Weights tag of a model as it is before training: good for measuring speed, and for nothing else."""
+from ccd_fast.teacher.names import CONFIG, FROM_A_FOLDER, RANDOM, hub_repository, resolve
 
 TEXTS = 256
 """That the text tower reads in a call."""
@@ -110,9 +104,13 @@ def load_clip(name: str, image_size: int | str = "native", say: Callable[[str], 
     Raises:
         UserError: the name is unknown, the weights cannot be had, or they were trained with another activation.
     """
+    import open_clip  # which loads timm, torchvision and PyTorch's compiler: what is kept is had without
+
     identifier, weights = resolve(name)
     repository = hub_repository(identifier, weights)
     fetched = hub.announce(f"teacher {name}", repository, say)
+    if fetched and not hub.answers():
+        raise UserError(hub.absent(f"teacher {name}: its weights", repository, FROM_A_FOLDER))
     try:
         with _quiet(shows_progress=fetched), hub.quiet():
             model = _create(identifier, weights, None if image_size == "native" else int(image_size))
@@ -125,7 +123,7 @@ def load_clip(name: str, image_size: int | str = "native", say: Callable[[str], 
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
         if repository and "Hub" in reason:
-            raise UserError(hub.absent(f"teacher {name}: its weights", repository, "give --teacher FOLDER")) from error
+            raise UserError(hub.absent(f"teacher {name}: its weights", repository, FROM_A_FOLDER)) from error
         raise UserError(f"teacher {name}: cannot be loaded: {reason}") from error
     model.eval().requires_grad_(False)
     preprocess = open_clip.get_model_preprocess_cfg(model)
@@ -133,7 +131,7 @@ def load_clip(name: str, image_size: int | str = "native", say: Callable[[str], 
     if height != width:
         raise UserError(f"teacher {name}: its input is {height} x {width} pixels; only squares are supported")
     tower = ImageTower(
-        name=_spelled_once(name),
+        name=spelled_once(name),
         module=model.visual,
         image_size=height,
         mean=tuple(preprocess["mean"]),
@@ -152,6 +150,8 @@ def _create(identifier: str, weights: str | None, size: int | None) -> Any:
 
 
 def _created(identifier: str, known: dict[str, Any], size: int | None) -> Any:
+    import open_clip
+
     model = open_clip.create_model(identifier, **known)
     if size is None or size == _pair(model.visual.image_size)[0]:
         return model
@@ -206,70 +206,12 @@ def _refuse_truncated(clip: Clip, prompts: Sequence[str], context: int) -> None:
         raise UserError(f"teacher {clip.name}: reads {context} tokens only, too few for the prompt {prompt!r}")
 
 
-def resolve(name: str) -> tuple[str, str | None]:
-    """Turn the user's name into open_clip's model name and weights tag, checked as far as needs no download.
-
-    Raises:
-        UserError: open_clip has no such model or weights, or they do not belong together.
-    """
-    if name.startswith("hf-hub:"):
-        return name, None
-    if Path(name).is_dir():
-        return f"local-dir:{_checked_folder(Path(name))}", None
-    architecture, _, tag = name.partition("/")
-    known = open_clip.list_models()
-    if architecture not in known:
-        form = "name it architecture/weights as open_clip does, hf-hub:org/name, or an existing folder"
-        raise UserError(f"teacher {name!r}: unknown: {form}" + nearest(architecture, known))
-    if tag == RANDOM:
-        return architecture, RANDOM
-    tags = open_clip.list_pretrained_tags_by_model(architecture)
-    if tag not in tags:
-        choices = f"the weights of {architecture} are {', '.join(tags) or 'none'}"
-        raise UserError(f"teacher {name!r}: name it {architecture}/weights: {choices}" + nearest(tag, tags))
-    _refuse_wrong_activation(architecture, tag)
-    return architecture, tag
-
-
-def hub_repository(identifier: str, weights: str | None) -> str:
-    """Name the repository of the Hugging Face hub that a model of :func:`resolve` comes from, where one is known."""
-    if identifier.startswith("hf-hub:"):
-        return identifier.removeprefix("hf-hub:")
-    if weights in (None, RANDOM):
-        return ""
-    return str(open_clip.get_pretrained_cfg(identifier, weights).get("hf_hub", "")).rstrip("/")
-
-
-def _spelled_once(name: str) -> str:
+def spelled_once(name: str) -> str:
     """Give the same name for a folder however its path is written, or wherever it was moved; others as they are."""
     if not Path(name).is_dir():
         return name
     config = hashlib.sha256((Path(name) / CONFIG).read_bytes()).hexdigest()
     return f"{Path(name).resolve().name} (config {config[:8]})"
-
-
-def _checked_folder(folder: Path) -> Path:
-    for file in (CONFIG, WEIGHTS):
-        if not (folder / file).is_file():
-            raise UserError(f"teacher {folder}: no {file} in this folder")
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"teacher {folder}: {CONFIG} is not valid JSON: {error}") from error
-    if not isinstance(config, dict) or "model_cfg" not in config:
-        raise UserError(f"teacher {folder}: {CONFIG} has no model_cfg")
-    return folder
-
-
-def _refuse_wrong_activation(architecture: str, tag: str) -> None:
-    """Weights trained with QuickGELU give wrong embeddings under GELU, and the other way round."""
-    trained = bool(open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False))
-    runs = bool((open_clip.get_model_config(architecture) or {}).get("quick_gelu", False))
-    if trained != runs:
-        plain = architecture.removesuffix("-quickgelu")
-        right = f"{plain}-quickgelu" if trained else plain
-        used = "QuickGELU" if trained else "GELU"
-        raise UserError(f"teacher {architecture}/{tag}: these weights were trained with {used}: use {right}/{tag}")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.errors import UserError
 from ccd_fast.labels import known, on_disk
 from ccd_fast.labels.known import Matrix
-from ccd_fast.recipes import config
+from ccd_fast.recipes import Recipe, config
+from ccd_fast.runs import RunFolder
 from ccd_fast.training.state import Parts
 from ccd_fast.training.steps import could_differ
 
@@ -56,6 +57,32 @@ def _record(matrix: Matrix) -> dict[str, Any]:
     return {**known.counts(matrix), "digest": known.digest(matrix)}
 
 
+def as_it_began(recipe: Recipe, run: Path) -> Recipe:
+    """Give a recipe whose student runs on what it ran on when a run began, where only the number of epochs is another.
+
+    ``auto`` goes by the number of looks, which the epochs change.
+    """
+    began = RunFolder(run).read_json(FILE).get("student_runtime", "torch")
+    if recipe == config.of_run(run) or recipe.student.runtime != "auto":
+        return recipe
+    return recipe.model_copy(update={"student": recipe.student.model_copy(update={"runtime": began})})
+
+
+def note_epochs(parts: Parts) -> None:
+    """Keep another number of epochs than the run had so far, and forget that it has ended."""
+    stored = config.of_run(parts.folder.path)
+    if stored == parts.recipe:
+        return
+    parts.stages.say(f"train.epochs = {parts.recipe.train.epochs} from here on; it was {stored.train.epochs}")
+    parts.folder.write_text("recipe.toml", parts.recipe.dumps())
+    parts.folder.remove_summary()
+
+
+def _for_as_long(recipe: Recipe, epochs: int) -> Recipe:
+    """Give a recipe with another number of epochs."""
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": epochs})})
+
+
 def note_resumed(parts: Parts, command: str) -> None:
     """Add to ``run.json`` where a run goes on: processes, device and machine may be others than before."""
     described = parts.folder.read_json(FILE)
@@ -66,10 +93,12 @@ def note_resumed(parts: Parts, command: str) -> None:
 def refuse_another(parts: Parts) -> None:
     """Refuse to go on with another recipe, runtime, teacher or data set than the run began with.
 
+    The number of epochs may be another.
+
     Raises:
         UserError: it says what differs.
     """
-    stored = config.of_run(parts.folder.path)
+    stored = _for_as_long(config.of_run(parts.folder.path), parts.recipe.train.epochs)
     if stored != parts.recipe:
         here, there = parts.recipe.dumps().splitlines(), stored.dumps().splitlines()
         differing = next((a for a, b in zip(here, there, strict=False) if a != b), "")
@@ -78,6 +107,12 @@ def refuse_another(parts: Parts) -> None:
     began, now = described.get("student_runtime", "torch"), parts.passes.student_runtime
     if began != now:
         raise UserError(f"--resume: the run began with the student on {began}, which would be on {now} here")
+    eyes, own = (str(name).split(",")[0] for name in (described.get("views", ""), parts.passes.reading.backend.name))
+    if eyes and eyes != own:
+        raise UserError(
+            f"--resume: the run began with views by {eyes}, which would be by {own} here, with other pixels: go on "
+            f"where {eyes} is installed"
+        )
     if parts.folder.has_state() and (changed := _changes(parts)):
         raise UserError(f"{ANOTHER}: {changed}")
     digests = _digests(parts)

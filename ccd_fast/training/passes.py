@@ -6,10 +6,8 @@ from typing import Any, Protocol
 
 import torch
 
-from ccd_fast.compat.passes import PublishedPasses
-from ccd_fast.compat.views import PublishedViews
 from ccd_fast.datasets import ImageSet, ObjectBoxes
-from ccd_fast.engines import EmbedPixels, ImageTower, Precision, ceilings
+from ccd_fast.engines import EmbedPixels, ImageTower, Precision
 from ccd_fast.errors import UserError
 from ccd_fast.labels import PseudoLabels, training_boxes, view_choice
 from ccd_fast.labels.training_boxes import TrainingBoxes
@@ -142,6 +140,8 @@ def open_passes(
     if recipe.compat == "official":
         if ranks.size > 1 or device != "cpu":
             raise UserError("compat = 'official': one process on the CPU only, as its views depend on their order")
+        from ccd_fast.compat.passes import PublishedPasses
+
         published = PublishedPasses(recipe, images)
         say(
             f"compat = 'official': teacher {recipe.teacher.model}, "
@@ -180,6 +180,7 @@ def least_seconds(
     """
     if passes.tower is None or images < LASTS:
         return {}
+    from ccd_fast.engines import ceilings
 
     def of_tower(tower: ImageTower) -> float:
         return ceilings.least_seconds(EmbedPixels(tower), tower.image_size, passes.precision, device)
@@ -206,5 +207,8 @@ def evaluation_conditions(recipe: Recipe, device: str = "cpu") -> tuple[ViewBack
     if recipe.compat == "official":
         if device != "cpu":
             raise UserError("compat = 'official': on the CPU only; use --device cpu")
+        from ccd_fast.compat.passes import PublishedPasses
+        from ccd_fast.compat.views import PublishedViews
+
         return PublishedViews(), PublishedPasses.absent_ap
     return view_backend(recipe.views, device), math.nan

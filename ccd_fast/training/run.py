@@ -18,6 +18,7 @@ from ccd_fast.training import description, supervision, thresholds
 from ccd_fast.training.ccd import Ccd
 from ccd_fast.training.compared import Compared
 from ccd_fast.training.epoch import Fitted, fit_epoch
+from ccd_fast.training.forecast import Forecast
 from ccd_fast.training.measures import CHOSEN, LAST, ORACLE, UPDATED, student_metrics
 from ccd_fast.training.memory import Memory
 from ccd_fast.training.method import Method
@@ -46,7 +47,8 @@ def train(
         folder: where the run is written, and the processes that share it; it is on a disk that all of them see.
         stages: shows the progress; its records go into the folder.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
-        resume: go on with the run in the folder, from where it is.
+        resume: go on with the run in the folder, from where it is; with another number of epochs it ends sooner or
+            later.
         overwrite: replace the run in the folder.
         command: kept in ``run.json``.
         until: stop before this epoch; with ``resume`` the run goes on.
@@ -64,10 +66,11 @@ def train(
     folder.check_free(resume, overwrite)
     with folder.at_work():
         resolve(recipe.teacher.model)  # a mistyped name is told of before the student's weights are fetched
-        parts = _open(source, recipe, folder, stages, device, memory)
+        parts = _open(source, recipe, folder, stages, device, memory, resume)
         if resume:
             description.refuse_another(parts)
             description.note_resumed(parts, command)
+            description.note_epochs(parts)
         else:
             folder.create(overwrite)
             folder.write_text("recipe.toml", recipe.dumps())
@@ -100,10 +103,13 @@ def _run(parts: Parts, method: Method, until: int) -> State:
             _save(parts, state, method)
         fitted = _train(parts, method, state, epoch)
         metrics = _measure(parts, method, state, epoch, fitted)
-        _choose(parts, state, epoch, metrics)
+        _choose(parts, state, epoch)
         _tell(parts, epoch, fitted, metrics)
         method.after_epoch(state, epoch, fitted.predicted)
         state.epoch = epoch + 1
+        _save(parts, state, method)
+    if state.chosen is None and state.epoch >= parts.recipe.train.epochs:  # the run was shortened to what it has done
+        _keep(parts, state, state.epoch - 1)
         _save(parts, state, method)
     return state
 
@@ -143,14 +149,19 @@ def _measure(parts: Parts, method: Method, state: State, epoch: int, fitted: Fit
     return metrics
 
 
-def _choose(parts: Parts, state: State, epoch: int, metrics: Metrics | None) -> None:
+def _choose(parts: Parts, state: State, epoch: int) -> None:
     """Keep the student of this epoch, where it is the one to keep (section 6)."""
     if _is_chosen(parts, state, epoch):
-        state.chosen = epoch
-        parts.folder.save_student("best", parts.student.state_dict())
-        if metrics is not None:
-            state.metrics[CHOSEN] = metrics.record()
-            scores.copy(parts.folder, LAST, CHOSEN)
+        _keep(parts, state, epoch)
+
+
+def _keep(parts: Parts, state: State, epoch: int) -> None:
+    """Keep the student as it is now as the best, with its metrics on the test images, where there are any."""
+    state.chosen = epoch
+    parts.folder.save_student("best", parts.student.state_dict())
+    if LAST in state.metrics:
+        state.metrics[CHOSEN] = state.metrics[LAST]
+        scores.copy(parts.folder, LAST, CHOSEN)
 
 
 def _is_chosen(parts: Parts, state: State, epoch: int) -> bool:
@@ -170,9 +181,16 @@ def _tell(parts: Parts, epoch: int, fitted: Fitted, metrics: Metrics | None) -> 
 
 
 def _open(
-    source: Source, recipe: Recipe, folder: RunFolder, stages: Stages, device: str, memory: Memory | None
+    source: Source,
+    recipe: Recipe,
+    folder: RunFolder,
+    stages: Stages,
+    device: str,
+    memory: Memory | None,
+    resume: bool,
 ) -> Parts:
     """Open data, networks and passes; what cannot be had is refused before anything is written."""
+    as_it_began = description.as_it_began(recipe, folder.path) if resume else recipe
     ranks, images, test = folder.ranks, source.load("train"), source.load("test")
     for split in (images, test):
         split.refuse_missing(recipe.views.max_bad_frac)
@@ -183,7 +201,7 @@ def _open(
     )
     choose_precision(recipe.train.precision, student.to(device).mean.device)  # what cannot be had is said at once
     with ranks.leader_first():
-        passes = open_passes(recipe, images, objects, device, stages.say, memory, ranks)
+        passes = open_passes(as_it_began, images, objects, device, stages.say, memory, ranks)
     if known is not None:
         student = systems.with_its_head(student, recipe.system.name, passes.teacher.classes, known, recipe.seed)
     trainer = Trainer(student, recipe.train, knobs.image_size, ranks, stages.say, len(images))
@@ -193,6 +211,9 @@ def _open(
     with ranks.leader_first():
         passes.prepare(trainer.judged)
     stages.least = least_seconds(passes, len(images), knobs, device, student, trainer.precision)
+    tested = len(test) if test.truth is not None else 0
+    forecast = Forecast(recipe, len(images), tested, stages.least)
+    stages.outlook = lambda: forecast.said(folder.records)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
         stages.say(warning)
@@ -228,9 +249,14 @@ def _restore(parts: Parts, method: Method) -> State:
     parts.trainer.load_state_dict(content.pop("trainer"))
     labels = PseudoLabels(**content.pop("labels"))
     method.go_on(content.pop("method", {}))
-    ended = content["epoch"] >= parts.recipe.train.epochs
-    parts.stages.say("the run has ended already" if ended else f"going on at epoch {content['epoch']}")
-    return State(labels=labels, **content)
+    state = State(labels=labels, **content)
+    ended = state.epoch >= parts.recipe.train.epochs
+    if not ended and not (parts.recipe.train.choose == "label-free" and choose_epoch(state.agreement) is not None):
+        state.chosen = None  # it was the last epoch, of a run that is longer now
+    outlook = parts.stages.outlook()
+    going = f"going on at epoch {state.epoch}" + (f"; {outlook}" if outlook else "")
+    parts.stages.say("the run has ended already" if ended else going)
+    return state
 
 
 def _summary(parts: Parts, state: State) -> dict[str, Any]:

@@ -4,16 +4,15 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ccd_fast import engines
 from ccd_fast.datasets import ImageSet, ObjectBoxes
+from ccd_fast.engines import cache
 from ccd_fast.labels import CropCache, FirstLabels, PseudoLabels, Update, ViewChoice
-from ccd_fast.labels.from_maps import Maps, relabel_from_maps
-from ccd_fast.labels.map_store import beyond_budget
 from ccd_fast.labels.relabel import relabel
 from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.labels.view_choice import Cams
@@ -26,12 +25,14 @@ from ccd_fast.student import PixelClassifier, Student, predict
 from ccd_fast.student import engine as student_engine
 from ccd_fast.student.cam import activity_threshold
 from ccd_fast.student.reading import Reading
-from ccd_fast.teacher import Clip, Teacher, anchors, class_embeddings, load_clip
+from ccd_fast.teacher import Clip, Teacher, anchors, kept
 from ccd_fast.teacher.checked_engines import open_checked
-from ccd_fast.teacher.maps import MapTeacher
 from ccd_fast.training.kept_views import KeptViews
 from ccd_fast.training.memory import Memory
 from ccd_fast.views import ViewBackend, open_backend
+
+if TYPE_CHECKING:
+    from ccd_fast.labels.from_maps import Maps
 
 
 class StandardPasses:
@@ -51,8 +52,8 @@ class StandardPasses:
     ) -> None:
         """Load the teacher and open its engine, building it where it is missing."""
         knobs = recipe.teacher
-        clip = load_clip(knobs.model, knobs.image_size, say)
-        embeddings = class_embeddings(clip, images.prompt_names, knobs.templates, device)
+        clip = kept.load_clip(knobs.model, knobs.image_size, say)
+        embeddings = kept.class_embeddings(clip, images.prompt_names, knobs.templates, device)
         backend = view_backend(recipe.views, device)
         say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
         views = engines.batch_size(knobs.batch_size, knobs.runtime, device, clip.tower.image_size)
@@ -88,8 +89,8 @@ class StandardPasses:
         self.tower = clip.tower if memory is None else None
         self.precision = settings.precision
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
-        self.maps = None
-        self.looks = None
+        self.maps: Maps | None = None
+        self.looks: engines.ImageTower | None = None
         if recipe.relabel.teacher == "maps":
             self.maps, facts = open_maps(
                 clip,
@@ -102,6 +103,8 @@ class StandardPasses:
             )
             self.looks = self.maps.teacher.tower.looks
             self.engine["maps"] = facts
+            from ccd_fast.labels.map_store import beyond_budget
+
             if line := beyond_budget(len(images), self.maps.teacher.numbers, self.maps.gib):
                 say(line)
 
@@ -152,6 +155,8 @@ class StandardPasses:
         again = (limit, recipe.bias.min_count) if recipe.bias.debias and recipe.bias.again else None
         update = Update(recipe.labels.floor, recipe.weight_of_the_old(epoch), again)
         if self.maps is not None:
+            from ccd_fast.labels.from_maps import relabel_from_maps
+
             return relabel_from_maps(images, self.reading, self.maps, seer, labels, looks, update, stage)
         return relabel(images, self.reading, self.teacher, seer, labels, looks, update, stage, self.cache)
 
@@ -163,6 +168,8 @@ class StandardPasses:
         looks = ViewChoice(views, self.recipe.relabel, Cams(0, 1.0), of_all, (self.recipe.seed, 0), None, knobs.grids)
         update = Update(knobs.floor, knobs.whole_weight)
         if self.maps is not None:
+            from ccd_fast.labels.from_maps import relabel_from_maps
+
             return relabel_from_maps(images, self.reading, self.maps, None, labels, looks, update, stage)
         return relabel(images, self.reading, self.teacher, None, labels, looks, update, stage)
 
@@ -175,7 +182,7 @@ def open_maps(
     recipe: Recipe,
     beside: torch.Tensor | None,
     views: Callable[..., torch.Tensor],
-) -> tuple[Maps, dict[str, Any]]:
+) -> tuple["Maps", dict[str, Any]]:
     """Open the teacher that looks once, on the runtime of the one that looks at crops, and compare it with PyTorch.
 
     Returns:
@@ -185,13 +192,16 @@ def open_maps(
         UserError: the tower has no map.
         RunError: its engines are beyond the limits of their precision.
     """
+    from ccd_fast.labels.from_maps import Maps
+    from ccd_fast.teacher.maps import MapTeacher
+
     knobs, store = recipe.relabel, engines.Store()
     size = clip.tower.image_size if knobs.maps_size == "native" else knobs.maps_size
     own = replace(settings, runtime=runtime)
     teacher = MapTeacher(clip, size, own, store, classes, recipe.teacher.temperature, beside)
     parity = teacher.parity(partial(views, size=size), store)
     facts = {"image_size": size, "numbers": teacher.numbers, "parity": asdict(parity) if parity else None}
-    return Maps(teacher, engines.default_folder() / "maps", knobs.maps_gib), facts
+    return Maps(teacher, cache.writable(engines.default_folder() / "maps"), knobs.maps_gib), facts
 
 
 def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int, size: int = 0) -> torch.Tensor:

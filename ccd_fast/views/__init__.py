@@ -5,8 +5,9 @@ tested against). Imports the machine, kernels and the ground. Names are handed o
 looks for files in shards, as data sets do, does not wait for torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ccd_fast.handing import handed_on
 
 if TYPE_CHECKING:
     from ccd_fast.views.backend import Interpolation, Photographs, ViewBackend
@@ -32,18 +33,27 @@ __all__ = [
 ]
 
 WHERE = {
-    "backend": ("Interpolation", "Photographs", "ViewBackend"),
+    "backend": (
+        "Interpolation",
+        "Photographs",
+        "ViewBackend",
+    ),
     "boxes": ("to_image_boxes",),
-    "files": ("EncodedCache", "read_bytes"),
-    "opening": ("installed_backends", "open_backend"),
-    "prefetch": ("prefetched", "works_ahead"),
-    "training": ("flipped", "jitter_factors"),
+    "files": (
+        "EncodedCache",
+        "read_bytes",
+    ),
+    "opening": (
+        "installed_backends",
+        "open_backend",
+    ),
+    "prefetch": (
+        "prefetched",
+        "works_ahead",
+    ),
+    "training": (
+        "flipped",
+        "jitter_factors",
+    ),
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Hand a name on from the file where it lives."""
-    for module, names in WHERE.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = handed_on(__name__, WHERE)

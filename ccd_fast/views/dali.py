@@ -25,9 +25,9 @@ from ccd_fast.views.bad_samples import at_once, decode_each
 from ccd_fast.views.decode_one import decode_one
 from ccd_fast.views.decoding_worker import tensors_of
 from ccd_fast.views.files import Encoded, Reader, read_bytes
-from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS, Header, inspect
+from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS
 from ccd_fast.views.on_device import DevicePictures
-from ccd_fast.views.plain import plain_parts
+from ccd_fast.views.sorting import sorted_out
 
 FILTERS = {"bilinear": types.DALIInterpType.INTERP_TRIANGULAR, "bicubic": types.DALIInterpType.INTERP_CUBIC}
 
@@ -121,23 +121,17 @@ class DaliViews:
 
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
         """Decode files; see :class:`ViewBackend`."""
-        unreadable: dict[int, str] = {}
-        plain: dict[int, Encoded] = {}
-        asked: dict[int, tuple[Encoded, Header]] = {}
-        for file, row in zip(files, rows.tolist(), strict=True):
-            content = self._read(file)
-            header = content if isinstance(content, str) else inspect(content, self._max_megapixels)
-            if isinstance(content, str) or isinstance(header, str):
-                unreadable[row] = str(header)
-                continue
-            if (parts := plain_parts(content, header)) is not None:
-                plain[row] = content = np.frombuffer(b"".join(parts), dtype=np.uint8)
-            asked[row] = content, header
+        asked, unreadable = sorted_out(files, rows, self._read, self._max_megapixels)
+        plain: dict[int, Encoded] = {
+            row: np.frombuffer(b"".join(each.parts), dtype=np.uint8)
+            for row, each in asked.items()
+            if each.parts is not None
+        }
         with self.on_torch_stream():
             decoded = decode_each(list(plain.values()), self._decode_batch, self._at_once)
             found = {row: picture for row, picture in zip(plain, decoded, strict=True) if picture is not None}
             for row in asked.keys() - found.keys():
-                picture = decode_one(*asked[row], self._max_megapixels)
+                picture = decode_one(plain.get(row, asked[row].content), asked[row].header, self._max_megapixels)
                 if isinstance(picture, str):
                     unreadable[row] = picture
                 else:

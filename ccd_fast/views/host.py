@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from ccd_fast.views.apart import Encoded, decoder_apart
 from ccd_fast.views.backend import Indices, Interpolation, Photographs
 from ccd_fast.views.files import Reader, read_bytes
-from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS, inspect
-from ccd_fast.views.plain import plain_parts
+from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS
 from ccd_fast.views.resize import HostResize
+from ccd_fast.views.sorting import sorted_out
 
 if TYPE_CHECKING:
     from ccd_fast.views.dali import Contexts
@@ -44,16 +44,11 @@ class HostViews:
 
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
         """Decode files; see :class:`ViewBackend`."""
-        unreadable: dict[int, str] = {}
-        asked: dict[int, Encoded] = {}
-        for file, row in zip(files, rows.tolist(), strict=True):
-            content = self._read(file)
-            header = content if isinstance(content, str) else inspect(content, self._max_megapixels)
-            if isinstance(content, str) or isinstance(header, str):
-                unreadable[row] = str(header)
-                continue
-            parts = plain_parts(content, header)
-            asked[row] = Encoded([content.data], "pillow", header) if parts is None else Encoded(parts, "dali", header)
+        read, unreadable = sorted_out(files, rows, self._read, self._max_megapixels)
+        asked = {
+            row: Encoded([content.data], "pillow", header) if parts is None else Encoded(parts, "dali", header)
+            for row, (content, header, parts) in read.items()
+        }
         found = dict(zip(asked, self._apart.decode(list(asked.values()), self._max_megapixels), strict=True))
         refused = [row for row, picture in found.items() if picture is None]
         again = self._apart.decode([asked[row]._replace(by="pillow") for row in refused], self._max_megapixels)

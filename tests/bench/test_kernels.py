@@ -40,9 +40,8 @@ def test_all_kernels_are_measured_on_both_types(monkeypatch):
     monkeypatch.setitem(measure.COPY_BYTES, "cpu", 1000)
     rates = kernels.bench(CPU, rows=8, classes=5, repeats=1)
     names = ["score", "update", "cam_boxes"]
-    assert [rate.case.name for rate in rates] == [
-        f"{name} {dtype}" for name in names for dtype in ("float32", "float16")
-    ]
+    of_both = [f"{name} {dtype}" for name in names for dtype in ("float32", "float16")]
+    assert [rate.case.name for rate in rates] == [*of_both, "crop_resize uint8"]
     assert all(rate.bytes_a_second > 0 for rate in rates)
 
 
@@ -58,4 +57,11 @@ def test_a_device_that_is_not_there_is_one_line(monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
 def test_a_gpu_is_measured():
     rates = kernels.bench(kernels.check_device("cuda"), rows=2000, classes=81, repeats=2)
-    assert len(rates) == 6
+    assert len(rates) == 7
+
+
+def test_crops_are_counted_by_the_pixels_of_their_boxes_and_of_their_squares():
+    case = kernels.crops_case(CPU, 80, 3, torch.uint8)
+    sides = [120, 121]  # a quarter of the photograph's height, and one more
+    assert case.moved == 3 * (sum(side * side for side in sides) + 2 * 224 * 224)
+    assert [tuple(call().shape) for call in case.calls] == [(2, 224, 224, 3)] * kernels.SETS

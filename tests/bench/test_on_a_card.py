@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import on_a_card  # noqa: E402
-from card import children, limits, page, per_test, pieces, plan, setting, worker  # noqa: E402
+from card import children, limits, page, per_test, pieces, plan, sensors, setting, worker  # noqa: E402
 from card.ledger import Ledger, LeftOut  # noqa: E402
 from card.plan import Part  # noqa: E402
 
@@ -83,12 +83,15 @@ def test_early_parts_give_way_to_what_must_not_be_lost():
 def test_the_dry_run_lists_parts_limits_and_what_is_missing(monkeypatch, capsys):
     monkeypatch.setattr(plan, "PARTS", (*plan.PARTS, Part("odd", "x", 1, ("no_such_module", "open_clip"))))
     monkeypatch.setattr(pieces, "brought", lambda folder: {"open_clip"})
+    monkeypatch.setattr(sensors, "name", lambda: "cpu")
     monkeypatch.setattr(plan, "is_installed", lambda name: name not in ("no_such_module", "open_clip"))
     code, printed, _ = call(monkeypatch, capsys, "--dry-run", "--minutes", "12")
     assert code == 1
     assert "13 odd [1 s at most]: MISSING no_such_module" in printed
     assert "7 relabel passes [150 s at most, must not be lost]: would run; 1 modules come from .wheels" in printed
     assert "they fit into 12" in printed
+    assert "and 1.0 more for what only takes time that is left" in printed  # the demo world
+    assert "no NVIDIA card is here" in printed
     assert "do NOT fit into 5" in call(monkeypatch, capsys, "--dry-run", "--minutes", "5")[1]
 
 

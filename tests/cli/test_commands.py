@@ -20,8 +20,11 @@ def test_training_says_what_it_does_and_ends_with_a_summary(trained):
     out, printed, progress = trained
     for stage in ("first labels", "train epoch 0", "activity threshold epoch 2", "relabel epoch 2", "evaluate epoch 2"):
         assert stage in progress
-    assert "images/s" in progress
-    assert "crops/s" in progress
+    assert " a second" in progress
+    assert "crops/s" not in progress  # with --verbose
+    next_steps = printed[printed.index("next:") :]
+    for command in ("predict", "evaluate", "export"):
+        assert f"ccd-fast {command} {out}" in next_steps
     for row in ("zero-shot teacher, test", "first pseudo-labels, train", "pseudo-labels after the updates, train"):
         assert row in printed
     assert "checkpoints/best is epoch" in printed
@@ -48,8 +51,10 @@ def test_every_command_explains_itself_with_an_example(ccd, command):
         (["train", "--owt", "x"], "No such option: --owt (Possible options: --known, --out, --overwrite"),
         (
             ["train", "--epochs", "3"],
-            "no option --epochs: it is a knob of the recipe: --set train.epochs=… (",
+            "no option --epochs: it is a knob of the recipe: --set train.epochs=3 (",
         ),
+        (["train", "--epochs=7"], "no option --epochs: it is a knob of the recipe: --set train.epochs=7 ("),
+        (["train", "--epochs"], "no option --epochs: it is a knob of the recipe: --set train.epochs=… ("),
         (["predict", "--epochs", "3"], "No such option: --epochs"),
         (["label", "--out", "x.csv"], "Missing option '--data-root'. (ccd-fast label --help)"),
         (["label", "--threshold", "2"], "Invalid value for '--threshold'"),
@@ -85,7 +90,9 @@ def test_ctrl_c_says_how_to_go_on(ccd, photo_folder, tiny_clip, tmp_path, monkey
     def interrupt_of_train(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "examine", interrupt)
+    for look in ("glance", "examine"):
+        monkeypatch.setattr(doctor, look, interrupt)
+    monkeypatch.setattr("ccd_fast.machine.device_names.may_have_a_gpu", lambda: False)
     code, _, err = ccd("doctor")
     assert (code, err) == (130, "ccd-fast: interrupted\n")
     monkeypatch.setattr("ccd_fast.training.train", interrupt_of_train)
@@ -349,8 +356,8 @@ def test_a_mistake_gets_one_line_exit_code_two_and_writes_nothing(ccd, arguments
     [
         (["evaluate", "{tmp}"], "not a run of ccd-fast"),
         (["train", "--out", "{tmp}/new"], "--data-root FOLDER is needed"),
-        (["train", "--out", "{tmp}", "--resume"], "not a run of ccd-fast"),
-        (["train", "--out", "{run}", "--resume", "--set", "train.epochs=9"], "leave out --set"),
+        (["train", "--out", "{tmp}", "--resume"], "holds no run to go on with"),
+        (["train", "--out", "{run}", "--resume", "--set", "relabel.k=9"], "leave out --set"),
         (["train", "--out", "{run}", "--resume", "--overwrite"], "give one of them"),
         (["train", "--out", "{run}", "--resume", "--student", "resnet18"], "leave out --student"),
         (["predict", "{run}", "{tmp}/gone.jpg"], "gone.jpg: no such file"),

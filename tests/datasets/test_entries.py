@@ -45,6 +45,15 @@ def test_what_cannot_be_meant_is_refused_in_a_line(source, table, said):
     assert str(refused.value).startswith(f"--known {source.known}")
 
 
+def test_rows_that_name_no_file_are_counted_and_the_first_is_named(source, capsys):
+    told(source, "path,labels\na.jpg,cat\ngone/1.jpg,cat\ngone/2.jpg,dog\n")
+    assert capsys.readouterr().err == (
+        f"ccd-fast: --known {source.known}: 2 of its rows name no file, the first gone/1.jpg\n"
+    )
+    told(source, "path,labels\na.jpg,cat\n")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_file_that_is_not_there(source):
     with pytest.raises(UserError, match="no such file"):
         source.entries(source.load("train"))

@@ -104,7 +104,7 @@ def test_the_command_prints_tables_or_json_and_its_code_says_whether_all_is_well
     code, out, err = ccd("verify", *files)
     assert code == 0
     assert "all is well" in out
-    assert "images/s" in err
+    assert " a second" in err
     gone = rows(photos)[1]["path"]
     (photos / gone).unlink()
     code, out, _ = ccd("verify", *files, "--quick")

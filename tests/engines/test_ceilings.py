@@ -112,7 +112,7 @@ def test_stages_hand_on_what_is_known_of_each(capsys):
     from rich.console import Console
 
     kept = []
-    stages = Stages(Console(), kept.append)
+    stages = Stages(Console(), kept.append, verbose=True)
     stages.least = {"train": {"training": 1.0}}
     for name in ("train", "draw"):
         with stages.stage(name, 1) as stage:

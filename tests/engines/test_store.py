@@ -1,9 +1,11 @@
 """The store: an engine is what its key says, whole, the user's own, and built once."""
 
 import dataclasses
+import errno
 import json
 import multiprocessing
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import torch
 from torch import nn
 
 from ccd_fast.engines import EngineSettings, ImageTower, Store, build, onnx_export, tensorrt_runtime
+from ccd_fast.engines import cache as cache_module
 from ccd_fast.engines.store import MANIFEST, key_of
-from ccd_fast.errors import UserError
+from ccd_fast.errors import RunError, UserError
 
 IDENTITY = {"weights": "abc", "runtime": {"module": "tensorrt", "version": "10.12"}, "batch_size": 8}
 ONNX = EngineSettings("onnxruntime")
@@ -219,3 +222,58 @@ def test_two_processes_that_build_at_once_give_one_engine(tmp_path):
 
 def test_keys_do_not_depend_on_the_order_of_entries():
     assert key_of({"a": 1, "b": [2]}) == key_of({"b": [2], "a": 1})
+
+
+@pytest.fixture
+def nothing_said(monkeypatch):
+    """A process that has not said yet that a cache cannot be written to."""
+    monkeypatch.setattr(cache_module, "_told", [])
+
+
+def test_a_cache_that_cannot_be_written_to_is_worked_without_and_that_is_said_once(tmp_path, capsys, nothing_said):
+    (tmp_path / "cache").write_text("a file, where a folder would have to be made")
+    for identity in (IDENTITY, {**IDENTITY, "batch_size": 9}):
+        store = Store(tmp_path / "cache" / "mine")
+        assert (store.get(identity, write) / "engine").read_text() == "built"
+        assert Store(tmp_path / "cache" / "mine").has(key_of(identity))  # as long as the process lives
+    said = capsys.readouterr().err
+    assert said.count("the cache cannot be written to") == 1
+    assert "set CCD_CACHE to a folder of yours" in said
+
+
+def test_what_cannot_be_noted_of_an_engine_is_done_without(tmp_path, capsys, monkeypatch, nothing_said):
+    store = Store(tmp_path)
+    store.get(IDENTITY, write)
+
+    def refuses(*arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "write_text", refuses)
+    store.note(key_of(IDENTITY), parity={"cosine": 1})
+    assert "parity" not in store.manifest(key_of(IDENTITY))
+    assert "Read-only file system" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_with_the_folder_the_need_and_what_to_set(tmp_path):
+    def fills(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(RunError, match=r"the disk is full: an engine needs about 5 MiB, and \d+ are free; .*CCD_CACHE"):
+        Store(tmp_path).get(IDENTITY, fills, lambda: 5 * 2**20)
+    assert [path.name for path in (tmp_path / "engines").iterdir()] == [".locks"]
+
+
+def test_who_waits_for_an_engine_says_for_whom(tmp_path, capsys):
+    lock = tmp_path / "key"
+    with cache_module.held(lock, "engine key"):
+        waiting = threading.Thread(target=_wait, args=(lock,))
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+    waiting.join(5)
+    assert f"engine key: process {os.getpid()} on" in capsys.readouterr().err
+
+
+def _wait(lock: Path) -> None:
+    with cache_module.held(lock, "engine key"):
+        pass

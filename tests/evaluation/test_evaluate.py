@@ -137,3 +137,16 @@ def test_average_precision_is_that_of_the_published_code_of_the_other_systems(go
     by_class = average_precision(scores.float(), truth == 1, absent_ap=0.0)  # a class without positives counts 0 there
     np.testing.assert_allclose(by_class, golden_systems["metrics/cole/ap"], rtol=1e-5)
     assert 100 * float(by_class.mean()) == pytest.approx(float(golden_systems["metrics/cole/map"]), rel=1e-5)
+
+
+def test_classes_are_ranked_in_blocks_with_the_same_bits(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    scores, truth = (torch.randint(0, n, (40, 9), generator=generator) / 5 for n in (6, 2))
+    whole = average_precision(scores, truth > 0, 0.25)
+    monkeypatch.setattr("ccd_fast.evaluation.metrics.NUMBERS", 90)
+    assert torch.equal(average_precision(scores, truth > 0, 0.25), whole)
+
+
+def test_a_score_that_all_images_share_is_worth_the_share_of_positives():
+    truth = torch.tensor([[True, False], [False, False], [False, True], [False, True]])
+    assert average_precision(torch.full((4, 2), 0.5), truth).tolist() == [0.25, 0.5]

@@ -54,9 +54,8 @@ def model(photo_folder):
     net = student.build("test_efficientnet", len(NAMES), 3.0, "none", seed=4)
     for _ in range(20):  # BatchNorms with statistics of their own
         net.train()(student_engine.noise(8, SIZE))
-    return trained.Trained(
-        net.eval(), recipe, NAMES, Source("folder", photo_folder, photo_folder / "classes.txt", None), OWN
-    )
+    source = Source("folder", photo_folder, photo_folder / "classes.txt", None)
+    return trained.Trained(recipe, NAMES, source, net.eval, OWN)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +94,7 @@ def test_the_metadata_say_all_that_a_program_needs(model, written):
 def test_folders_of_this_machine_do_not_travel(model, tmp_path):
     (tmp_path / "my-clip").mkdir()
     recipe = config.load("folder", [f"teacher.model='{tmp_path}/my-clip'", f"student.weights='{tmp_path}/w.pth'"])
-    described = export.facts(trained.Trained(model.student, recipe, NAMES, model.source, OWN))
+    described = export.facts(trained.Trained(recipe, NAMES, model.source, model.read, OWN))
     assert described["teacher"] == "my-clip"
     assert str(tmp_path) not in json.dumps(described)
 

@@ -372,7 +372,7 @@ def test_fiftyone_reads_its_folder(for_fiftyone):
 def test_a_folder_that_is_there_is_not_written_into(tmp_path):
     (tmp_path / "yolo").mkdir()
     with pytest.raises(UserError, match="makes a folder: name one that is not there yet"):
-        label_formats.format_of(tmp_path / "yolo", "ultralytics", overwrite=True)
+        label_formats.refuse_taken("ultralytics", tmp_path / "yolo", overwrite=True)
 
 
 def test_every_format_is_offered_on_the_command_line():

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from ccd_fast.runs import progress
+from ccd_fast.runs.durations import in_words
 from ccd_fast.runs.progress import Stage, Stages
 
 
@@ -42,30 +43,47 @@ def relabel(stages, clock, batches=3):
 
 
 SHOWN = "2.5 images/s, 10.0 crops/s, 50% cache hits (student 25%, teacher 50%)"
+MOST, ENDED = "relabel epoch 2: 20 of 40 photographs, 2.5 a second, 8.0 s left", "30 photographs in 12 s, 2.5 a second"
 
 
-def test_a_log_gets_a_line_now_and_then_with_rates_hits_and_shares(clock, monkeypatch):
+@pytest.mark.parametrize(("verbose", "more"), [(False, ""), (True, f" ({SHOWN})")])
+def test_a_log_gets_a_line_now_and_then_for_people_and_all_of_it_when_verbose(clock, monkeypatch, verbose, more):
     monkeypatch.setattr(progress, "PLAIN_INTERVAL", 8.0)
     log = io.StringIO()
-    relabel(Stages(Console(file=log, width=200)), clock)
-    assert log.getvalue().splitlines() == [
-        f"relabel epoch 2: 20 of 40, {SHOWN}",
-        f"relabel epoch 2: 30 images in 12.0 s, {SHOWN}",
-    ]
+    relabel(Stages(Console(file=log, width=200), verbose=verbose), clock)
+    assert log.getvalue().splitlines() == [f"{MOST}{more}", f"relabel epoch 2: {ENDED}{more}"]
+
+
+def test_each_stage_ends_with_what_is_known_of_all_that_follows(clock):
+    log, kept = io.StringIO(), []
+    stages = Stages(Console(file=log, width=200), kept.append)
+    stages.outlook = lambda: f"{len(kept)} stage done"  # the record of the stage is there already
+    relabel(stages, clock)
+    assert log.getvalue() == f"relabel epoch 2: {ENDED}; 1 stage done\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        *((0.04, "0.0 s"), (9.94, "9.9 s"), (12.4, "12 s"), (89, "89 s"), (90, "2 min"), (5369, "89 min")),
+        *((5400, "1 h 30 min"), (7200, "2 h"), (86400, "24 h"), (172800, "2 days"), (273600, "3 days 4 h")),
+    ],
+)
+def test_a_duration_is_said_as_people_say_it(seconds, words):
+    assert in_words(seconds) == words
 
 
 def test_a_terminal_of_80_columns_shows_the_bar_and_all_of_it_below(clock):
     screen = io.StringIO()
     relabel(Stages(Console(file=screen, width=80, force_terminal=True, color_system=None, legacy_windows=False)), clock)
     while_it_runs, _, at_the_end = screen.getvalue().rpartition("relabel epoch 2: ")
-    assert "30/40" in while_it_runs
-    assert SHOWN in while_it_runs
-    assert SHOWN in at_the_end
+    assert "30 of 40 photographs, 2.5 a second, 4.0 s left" in while_it_runs
+    assert at_the_end.strip() == ENDED
 
 
 def test_parts_that_overlap_are_said_to_run_side_by_side(clock):
     log = io.StringIO()
-    with Stages(Console(file=log, width=200)).stage("train", 10) as stage:
+    with Stages(Console(file=log, width=200), verbose=True).stage("train", 10) as stage:
         with stage.part("decode"):
             work(stage, clock, "student", 2.0)
         stage.advance(10)
@@ -74,10 +92,10 @@ def test_parts_that_overlap_are_said_to_run_side_by_side(clock):
 
 def test_a_stage_without_parts_or_crops_shows_its_images_only(clock):
     log = io.StringIO()
-    with Stages(Console(file=log, width=200)).stage("draw scenes", 10) as stage:
+    with Stages(Console(file=log, width=200)).stage("draw scenes", 10, of="scenes") as stage:
         clock.now += 5
         stage.advance(10)
-    assert log.getvalue() == "draw scenes: 10 images in 5.0 s, 2.0 images/s\n"
+    assert log.getvalue() == "draw scenes: 10 scenes in 5.0 s, 2.0 a second\n"
 
 
 def test_what_was_done_before_an_interruption_counts_with_the_time_that_it_took(clock):

@@ -4,9 +4,12 @@ import errno
 import os
 
 import pytest
+import torch
 
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.runs.writing import refuse_existing, write_whole
+from ccd_fast.runs import RunFolder
+from ccd_fast.runs.free import refuse_no_study
+from ccd_fast.runs.writing import refuse_existing, refuse_foreign_folder, write_whole
 
 
 def test_a_full_disk_leaves_what_was_there_and_nothing_half_written(tmp_path, monkeypatch):
@@ -33,3 +36,32 @@ def test_files_beside_the_one_that_was_asked_for_are_not_overwritten_either(tmp_
         refuse_existing("--out", [tmp_path / "gone" / "a.csv"], overwrite=False)
     with pytest.raises(UserError, match="a folder, where a file is to be written"):
         refuse_existing("--out", [tmp_path], overwrite=True)
+
+
+def test_a_run_on_a_full_disk_says_the_file_the_need_and_the_mend(tmp_path, monkeypatch):
+    def full(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = RunFolder(tmp_path / "run")
+    folder.create(overwrite=False)
+    monkeypatch.setattr(os, "fsync", full)
+    said = r"state\.pt: cannot be written: No space left on device \(2 MiB are needed, .* are free\): make room"
+    with pytest.raises(RunError, match=said):
+        folder.save_state({"labels": {"table": torch.zeros(2**19)}})
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_folder_that_holds_something_else_is_not_written_into(tmp_path):
+    refuse_foreign_folder("--overlays", tmp_path, overwrite=False)
+    refuse_foreign_folder("--overlays", tmp_path / "new", overwrite=False)
+    refuse_no_study(tmp_path)
+    (tmp_path / "compare.md").write_text("somebody's")
+    with pytest.raises(UserError, match=r"--overlays .*: already holds something; .*--overwrite"):
+        refuse_foreign_folder("--overlays", tmp_path, overwrite=False)
+    refuse_foreign_folder("--overlays", tmp_path, overwrite=True)
+    with pytest.raises(UserError, match="a file, where a folder is to be made"):
+        refuse_foreign_folder("--overlays", tmp_path / "compare.md", overwrite=True)
+    with pytest.raises(UserError, match="already exists, and holds no tables of ccd-fast"):
+        refuse_no_study(tmp_path)
+    (tmp_path / "runs").mkdir()  # as an interrupted study leaves it
+    refuse_no_study(tmp_path)

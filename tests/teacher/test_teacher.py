@@ -12,6 +12,7 @@ from ccd_fast import engines
 from ccd_fast.engines import Store
 from ccd_fast.errors import UserError
 from ccd_fast.teacher import clip as teacher
+from ccd_fast.teacher import names as teachers
 from ccd_fast.teacher import twins
 
 
@@ -205,10 +206,10 @@ def test_names_that_cannot_be_right_are_refused_before_any_download(name, said):
 
 
 def test_quickgelu_weights_under_their_right_name_pass_the_check():
-    teacher._refuse_wrong_activation("ViT-B-32-quickgelu", "openai")
-    teacher._refuse_wrong_activation("ViT-B-32", "laion2b_s34b_b79k")
+    teachers._refuse_wrong_activation("ViT-B-32-quickgelu", "openai")
+    teachers._refuse_wrong_activation("ViT-B-32", "laion2b_s34b_b79k")
     with pytest.raises(UserError, match="trained with GELU: use ViT-B-32/laion2b"):
-        teacher._refuse_wrong_activation("ViT-B-32-quickgelu", "laion2b_s34b_b79k")
+        teachers._refuse_wrong_activation("ViT-B-32-quickgelu", "laion2b_s34b_b79k")
 
 
 @pytest.mark.parametrize("name", ["hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "ViT-B-32/laion2b_s34b_b79k"])

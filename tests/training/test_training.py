@@ -361,11 +361,44 @@ def test_an_existing_run_is_refused_continued_or_replaced(source, recipe, tmp_pa
     with pytest.raises(UserError, match="already exists; go on with --resume or replace it with --overwrite"):
         run(source, recipe("train.epochs=1"), out)
     with pytest.raises(UserError, match="the recipe is not that of the run"):
-        run(source, recipe("train.epochs=2"), out, resume=True)
+        run(source, recipe("train.epochs=1", "relabel.k=1"), out, resume=True)
     assert run(source, recipe("train.epochs=1"), out, resume=True)["epochs"] == 1
     (out / "leftover").write_text("of the old run")
     run(source, recipe("train.epochs=1"), out, overwrite=True)
     assert not (out / "leftover").exists()
+
+
+def test_a_run_that_goes_on_may_become_longer_and_is_then_as_one_that_was_meant_so(source, recipe, tmp_path):
+    short, long = recipe("train.epochs=2"), recipe("train.epochs=4")
+    whole = run(source, long, tmp_path / "whole")
+    run(source, short, tmp_path / "longer")
+    assert run(source, long, tmp_path / "longer", resume=True, until=3) == {}
+    assert not (tmp_path / "longer" / "summary.json").exists()  # it has not ended any more
+    summary = run(source, config.of_run(tmp_path / "longer"), tmp_path / "longer", resume=True)
+    assert summary["metrics"] == whole["metrics"]
+    assert (summary["epochs"], summary["chosen_epoch"]) == (4, whole["chosen_epoch"])
+    for name in ("best", "last"):
+        files = [tmp_path / way / "checkpoints" / f"{name}.safetensors" for way in ("whole", "longer")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    assert config.of_run(tmp_path / "longer") == long
+
+
+def test_a_run_may_be_shortened_to_less_than_it_has_done_and_keeps_its_last_student(source, recipe, tmp_path):
+    out = tmp_path / "run"
+    run(source, recipe("train.epochs=9", "train.choose='last'"), out, until=2)
+    assert not (out / "checkpoints" / "best.safetensors").exists()
+    summary = run(source, recipe("train.epochs=1", "train.choose='last'"), out, resume=True)
+    assert (summary["epochs"], summary["chosen_epoch"]) == (2, 1)
+    assert summary["metrics"]["student, chosen epoch, test"] == summary["metrics"]["student, last epoch, test"]
+    best, last = ((out / "checkpoints" / f"{name}.safetensors").read_bytes() for name in ("best", "last"))
+    assert best == last
+
+
+def test_a_longer_run_has_its_student_on_what_it_began_on(source, recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("ccd_fast.student.engine.PAYS_FROM", 30 * 3)
+    run(source, recipe("train.epochs=1"), tmp_path / "run")
+    assert run(source, recipe("train.epochs=6"), tmp_path / "run", resume=True, until=2) == {}
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["student_runtime"] == "torch"
 
 
 def test_a_folder_that_is_no_run_is_never_replaced(source, recipe, tmp_path):

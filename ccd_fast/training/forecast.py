@@ -1,0 +1,111 @@
+"""How long a run still takes: said after its first stage, and corrected by each that ends, also after ``--resume``."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ccd_fast.recipes import Recipe
+from ccd_fast.runs.durations import in_words
+
+Record = Mapping[str, Any]
+BEFORE = -1
+"""Stands for the epoch of a stage before the first one."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A stage that a run will go through.
+
+    Attributes:
+        name: of the stage.
+        epoch: :data:`BEFORE` the first.
+        images: N.
+        views: of an image that each network sees, where nobody has counted yet.
+    """
+
+    name: str
+    epoch: int
+    images: int
+    views: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will do, and what is known of the speed of the networks beforehand.
+
+    Attributes:
+        recipe: of the run.
+        images: for training.
+        test: images that the student is tested on; 0 where there are none.
+        least: by stage and network, the seconds that a view takes at least (:mod:`ccd_fast.engines.ceilings`).
+    """
+
+    recipe: Recipe
+    images: int
+    test: int
+    least: Mapping[str, Mapping[str, float]]
+
+    def remaining(self, records: Sequence[Record]) -> float | None:
+        """Give the seconds that are left after the stages of some records, in order.
+
+        A stage takes as long as the last one of its kind did. One of a kind that has not been yet takes as long as its
+        networks' work does at the nearness to the hardware that the stages so far had.
+
+        Returns:
+            None where a kind of stage has not been yet and nothing is known of its networks' speed.
+        """
+        found = [self._seconds(planned, records) for planned in self._left(records)]
+        known = [seconds for seconds in found if seconds is not None]
+        return None if len(known) < len(found) else sum(known)
+
+    def said(self, records: Sequence[Record]) -> str:
+        """Say it in a few words; nothing where it is not known, or nothing is left."""
+        seconds = self.remaining(records)
+        return f"about {in_words(seconds)} to go in this run" if seconds is not None and seconds >= 1 else ""
+
+    def plan(self) -> Iterator[Planned]:
+        """List the stages of the whole run, in order."""
+        recipe = self.recipe
+        yield Planned("first labels", BEFORE, self.images, {"teacher": 1})
+        if self.test:
+            yield Planned("zero-shot on the test images", BEFORE, self.test, {"teacher": 1})
+        if recipe.is_ccd and recipe.labels.grids:
+            yield Planned("cells", BEFORE, self.images, {"teacher": sum(side**2 for side in recipe.labels.grids)})
+        looks, has_tau = recipe.relabel.student == "pass", False
+        for epoch in range(recipe.train.epochs):
+            if recipe.updates_labels(epoch):
+                if looks and (not has_tau or recipe.relabel.tau == "every"):
+                    yield Planned("activity threshold", epoch, self.images, {"student": 1})
+                has_tau = True
+                views = {"teacher": recipe.relabel.k + 1.0} | ({"student": 1.0} if looks else {})
+                yield Planned("relabel", epoch, self.images, views)
+            yield Planned("train", epoch, self.images, {"training": self._views_of(epoch)})
+            if self.test:
+                yield Planned("evaluate", epoch, self.test, {"student": 1})
+
+    def _views_of(self, epoch: int) -> float:
+        """Give how many views of an image are trained on: two with the consistency loss."""
+        return 2 if self.recipe.is_consistent(epoch) else 1
+
+    def _left(self, records: Sequence[Record]) -> list[Planned]:
+        done = {(record["stage"], record.get("epoch", BEFORE)) for record in records if "stage" in record}
+        trained = max((epoch for name, epoch in done if name == "train"), default=BEFORE)
+        plan = list(self.plan())
+        has_settled = any(p.name == "relabel" and p.epoch <= trained and (p.name, p.epoch) not in done for p in plan)
+        ended = ("relabel", "activity threshold") if has_settled else ()
+        behind = {p.epoch for p in plan if p.epoch < trained} if trained != BEFORE else set()
+        return [p for p in plan if (p.name, p.epoch) not in done and p.epoch not in behind and p.name not in ended]
+
+    def _seconds(self, planned: Planned, records: Sequence[Record]) -> float | None:
+        last = next((r for r in reversed(records) if r.get("stage") == planned.name and r["images"]), None)
+        if last is not None:
+            each = last["seconds"] / last["images"]
+            if planned.name == "train":
+                each *= self._views_of(planned.epoch) / self._views_of(last["epoch"])
+            return float(planned.images * each)
+        least = self.least.get(planned.name, {})
+        near = next((r["of_matmul"] for r in reversed(records) if r.get("of_matmul")), None)
+        if near is None or any(network not in least for network in planned.views):
+            return None
+        views = sum(count * least[network] for network, count in planned.views.items())
+        return float(planned.images * views / near)

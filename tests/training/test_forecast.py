@@ -1,0 +1,64 @@
+"""How long a run still takes: from the first stage on, corrected by each that ends."""
+
+import pytest
+
+from ccd_fast.recipes import config
+from ccd_fast.training.forecast import Forecast
+
+KNOBS = ("train.epochs=4", "train.warmup_epochs=2", "labels.grids=[2]", "relabel.k=3", "consistency.mu=1")
+LEAST = {
+    **{name: {"teacher": 0.01} for name in ("first labels", "zero-shot on the test images", "cells")},
+    "relabel": {"teacher": 0.01, "student": 0.002},
+    "activity threshold": {"student": 0.002},
+    "evaluate": {"student": 0.002},
+    "train": {"training": 0.02},
+}
+
+
+def forecast(*knobs, least=LEAST, test=50):
+    return Forecast(config.load("folder", [*KNOBS, *knobs]), 100, test, least)
+
+
+def record(stage, images, seconds, epoch=None, near=0.5):
+    return {"stage": stage, "images": images, "seconds": seconds, "of_matmul": near} | (
+        {} if epoch is None else {"epoch": epoch}
+    )
+
+
+FIRST = record("first labels", 100, 2.0)
+
+
+def test_after_the_first_stage_the_work_of_the_networks_gives_the_time_of_all_others():
+    # cells: 4 views each; two updates of 1 look and 4 crops, tau as the recipe has it; training: 1, 1, 2, 2 views
+    given = forecast("relabel.tau='once'")
+    least = 50 * 0.01 + 400 * 0.01 + 100 * 0.002 + 2 * 100 * (0.002 + 4 * 0.01) + 600 * 0.02 + 4 * 50 * 0.002
+    assert given.remaining([FIRST]) == pytest.approx(least / 0.5)
+    assert given.said([FIRST]) == "about 51 s to go in this run"
+
+
+def test_a_stage_that_has_been_is_taken_as_it_was_with_twice_the_views_for_the_consistency_loss():
+    first = [FIRST, record("zero-shot on the test images", 50, 1.0), record("cells", 100, 8.0)]
+    before = forecast(test=0).remaining([FIRST, first[2]])
+    slow = [*first, record("train", 100, 100.0, 0)]
+    after = forecast(test=0).remaining(slow)
+    assert after - before == pytest.approx((100.0 - 4.0) * (1 + 2 + 2) - 4.0)
+
+
+def test_without_the_speed_of_the_networks_nothing_is_said_before_each_kind_of_stage_has_been():
+    given = forecast("train.epochs=3", "relabel.epochs=0", least={}, test=0)
+    records = [FIRST, record("cells", 100, 8.0)]
+    assert given.said(records) == ""
+    records.append(record("train", 100, 30.0, 0))
+    assert given.remaining(records) == pytest.approx(30 + (60 if given.recipe.is_consistent(2) else 30))
+
+
+def test_updates_that_have_ended_are_not_waited_for():
+    records = [FIRST, record("cells", 100, 8.0), *(record("train", 100, 10.0, e) for e in (0, 1, 2))]
+    settled = forecast("relabel.epochs='every'", test=0).remaining(records)
+    assert settled == pytest.approx(10.0)
+
+
+def test_nothing_is_left_after_the_last_stage():
+    given = forecast("train.epochs=1", "labels.grids=[]", test=0)
+    assert given.remaining([FIRST, record("train", 100, 5.0, 0)]) == 0
+    assert given.said([FIRST, record("train", 100, 5.0, 0)]) == ""
