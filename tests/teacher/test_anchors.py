@@ -59,7 +59,7 @@ def test_no_noun_stands_twice():
 def test_the_anchors_take_their_share_of_the_softmax():
     axes = torch.eye(4)
     seen = normalize(torch.tensor([[1.0, 0.2, 0, 0], [0, 0.1, 1.0, 0]]), dim=1)
-    judge = Teacher(clip_of(10.0), Engine(seen), axes[:2], axes[2:])
+    judge = Teacher(clip_of(10.0), Engine(seen), axes[:2], anchors=axes[2:])
     similarities = judge.similarities(torch.zeros(2, 4, 4, 3))
     assert similarities.shape == (2, 4)
     scores = judge.scores(similarities)
