@@ -33,7 +33,7 @@ from ccd_fast.teacher.maps import MapTeacher
 from ccd_fast.views import open_backend
 
 SIZES = (224, 320, 448)
-CHOICES = ("grid", "random", "ground-truth")
+CHOICES = ("ground-truth", "grid", "random")
 CROPS = "crops"
 ENOUGH = 1e6
 """GiB: no limit."""
