@@ -41,7 +41,8 @@ class KeptViews:
     def decode(self, files: Sequence[Path], rows: NDArray[np.int64]) -> Photographs:
         """Give the photographs, without decoding them where all have been seen before."""
         facts = [self._memory.facts.get((self._key, file)) for file in files]
-        if any(fact is None for fact in facts):
+        whole = [place for place, fact in enumerate(facts) if isinstance(fact, list)]
+        if not whole or any(fact is None for fact in facts):
             decoded = self._backend.decode(files, rows)
             of_row = dict(zip(rows.tolist(), files, strict=True))
             found = zip(decoded.rows.tolist(), decoded.sizes.tolist(), strict=True)
@@ -49,7 +50,6 @@ class KeptViews:
                 self._memory.facts[self._key, of_row[row]] = fact
             readable = _Batch([of_row[row] for row in decoded.rows.tolist()], decoded)
             return Photographs(decoded.rows, decoded.sizes, readable, decoded.unreadable)
-        whole = [place for place, fact in enumerate(facts) if isinstance(fact, list)]
         sizes = np.array([facts[place] for place in whole], dtype=np.int64).reshape(-1, 2)
         unreadable = {int(row): fact for row, fact in zip(rows, facts, strict=True) if isinstance(fact, str)}
         return Photographs(rows[whole], sizes, _Batch([files[place] for place in whole]), unreadable)

@@ -143,6 +143,15 @@ def test_photographs_that_were_seen_are_not_decoded_again_but_for_their_crops(fi
     assert memory.used == views.nbytes
 
 
+def test_a_batch_that_cannot_be_read_is_none_the_next_time_either(files):
+    memory = Memory(2**20)
+    for _ in range(2):
+        kept = KeptViews(CountingViews(), memory, "")
+        found = kept.decode(files[3:], np.array([9]))
+        assert (len(found), list(found.unreadable)) == (0, [9])
+        assert kept.whole(found, 48, "bilinear").shape == (0, 48, 48, 3)
+
+
 def test_views_of_another_side_filter_or_backend_and_views_beyond_the_budget_are_made_anew(files):
     backend, rows = CountingViews(), np.arange(4)
     for memory, whole in (
