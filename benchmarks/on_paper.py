@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ccd_fast.engines import ImageTower
 from ccd_fast.engines.ceilings import CONVOLUTION_BACKWARD
+from ccd_fast.engines.map_towers import map_tower
 from ccd_fast.engines.tower import EmbedPixels
 from ccd_fast.errors import UserError
 from ccd_fast.student import network as students
@@ -42,6 +43,13 @@ GRADIENT = 4
 CROPS = (3, 6)
 """Crops an image, fewest and most: an image has at most k + 2 = 6 active classes on average (section 4)."""
 GPUS = (1, 8)
+MAP_VIEWS = (
+    *(("ViT-B-32", 224), ("ViT-B-32", 448), ("ViT-L-14", 224), ("ViT-L-14", 448)),
+    *(("RN50x64", 448), ("RN50x64", 640)),
+)
+"""Towers that look once, and the side of the view."""
+BOXES = 64
+"""In a call of the second half of such a tower, and of so many maps."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,9 @@ RATES = {
     "decode_gpu": Rate(1e9, "pixels/s a GPU", "assumed: nvJPEG; about 3,300 COCO photographs a second"),
     "decode_core": Rate(0.0, "pixels/s a core", ""),
     "cores": Rate(16, "host cores a GPU", "assumed"),
+    "host_link": Rate(64e9, "bytes/s", "published: PCIe 5.0 x16, one direction"),
+    "disk": Rate(5e9, "bytes/s", "assumed: one NVMe drive"),
+    "host_memory": Rate(200e9, "bytes", "assumed: what a host has free for the pages of a file"),
 }
 """Rates by name; ``decode_core`` is read from the file of ``bench decode`` or given."""
 
@@ -136,6 +147,47 @@ def teacher_work(architecture: str, size: int, batch: int = 32) -> Work:
     return Work(flop.get_total_flops() / batch, traffic.bytes / batch)
 
 
+@dataclass(frozen=True)
+class MapWork:
+    """A tower that looks once: the look at a view, a box of its map, and the numbers of the map."""
+
+    look: Work
+    box: Work
+    numbers: int
+
+    def size(self, data: DataSet) -> int:
+        """Give the bytes of a data set's maps."""
+        return HALF * self.numbers * data.images
+
+    def place(self, data: DataSet, rates: Mapping[str, Rate]) -> str:
+        """Say where they are read from: a file, whose pages the host keeps where it has the memory."""
+        return "memory" if self.size(data) <= rates["host_memory"].value else "disk"
+
+    def reading(self, data: DataSet, rates: Mapping[str, Rate]) -> float:
+        """Derive the seconds in which all maps come to the GPU."""
+        rate = "host_link" if self.place(data, rates) == "memory" else "disk"
+        return self.size(data) / rates[rate].value / rates["share"].value
+
+
+def map_work(architecture: str, size: int, batch: int = BOXES) -> MapWork:
+    """Count both halves of a tower, without its numbers, as :func:`teacher_work` does."""
+    known = open_clip.get_model_config(architecture)
+    native = known["vision_cfg"]["image_size"]
+    with torch.device("meta"), torch.no_grad():
+        visual = open_clip.model._build_vision_tower(
+            known["embed_dim"], known["vision_cfg"], known.get("quick_gelu", False)
+        )
+        split = map_tower(ImageTower(architecture, visual.eval(), native, (0.5,) * 3, (0.5,) * 3, "bicubic"), size)
+        looks, pixels = EmbedPixels(split.looks).to("meta"), torch.zeros((batch, size, size, 3), dtype=torch.uint8)
+        with FlopCounterMode(display=False) as flop, Traffic(products_only=True) as traffic:
+            looks(pixels)
+        maps, boxes = torch.zeros((batch, split.numbers)), torch.zeros((batch, 5))
+        with FlopCounterMode(display=False) as box_flop, Traffic(products_only=True) as box_traffic:
+            split.boxes(maps, boxes)
+    box = Work(box_flop.get_total_flops() / batch, box_traffic.bytes / batch)
+    return MapWork(Work(flop.get_total_flops() / batch, traffic.bytes / batch), box, split.numbers)
+
+
 def student_work(size: int, trained: bool, batch: int = BATCH) -> Work:
     """Count the student: a forward pass in evaluation mode, or forward and backward, without its numbers."""
     net = students.build(STUDENT, CLASSES, 3.0, "none").to("meta").train(trained)
@@ -179,6 +231,21 @@ def relabel_epoch(
     return Epoch(decode, share * crops * teacher.seconds(rates), share * student.seconds(rates))
 
 
+def epoch_from_maps(
+    data: DataSet, crops: float, maps: MapWork, student: Work | None, first: bool, rates: Mapping[str, Rate]
+) -> Epoch:
+    """Derive a relabel epoch on one GPU whose boxes are pooled from maps.
+
+    The first one looks; a later one reads the maps beside the rest. Without a student nothing is decoded.
+    """
+    reads = 0.0 if first else maps.reading(data, rates)
+    decode = data.images * data.pixels / rates["decode_gpu"].value if first or student is not None else 0.0
+    look = maps.look.seconds(rates) if first else 0.0
+    seconds = look + crops * maps.box.seconds(rates)
+    asked = 0.0 if student is None else student.seconds(rates)
+    return Epoch(max(decode, reads), data.images * seconds, data.images * asked)
+
+
 def training_epoch(data: DataSet, student: Work, gpus: int, rates: Mapping[str, Rate]) -> Epoch:
     """Derive a training epoch with consistency: both views from one decode, gradients summed by a ring of GPUs."""
     share = data.images / gpus
@@ -214,7 +281,38 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
-def tables(works: Mapping[str, Work], rates: Mapping[str, Rate]) -> str:
+def count_maps() -> dict[str, MapWork]:
+    """Count all towers that look once."""
+    return {f"{name} at {size}": map_work(name, size) for name, size in MAP_VIEWS}
+
+
+def tables_of_maps(works: Mapping[str, Work], maps: Mapping[str, MapWork], rates: Mapping[str, Rate]) -> str:
+    """Write the tables of the teacher that looks once."""
+    asked = works[f"{STUDENT} at {ASKED_AT}, forward"]
+    of_maps, of_epochs = [], []
+    for name, work in maps.items():
+        sizes = [f"{work.size(data) / 1e9:.1f} GB ({work.place(data, rates)})" for data in DATA_SETS]
+        looks = [f"{work.look.flop / 1e9:.1f}", f"{1e6 * work.look.seconds(rates):.0f}"]
+        boxes = [f"{work.box.flop / 1e9:.2f}", f"{1e6 * work.box.seconds(rates):.1f}"]
+        of_maps.append([name, *looks, *boxes, f"{HALF * work.numbers / 1e3:.0f}", *sizes])
+        row = [name]
+        for data in DATA_SETS:
+            passes = ((asked, True), (asked, False), (None, False))
+            row.append(" / ".join(duration(epoch_from_maps(data, CROPS[-1], work, *p, rates).seconds) for p in passes))
+        of_epochs.append(row)
+    head = ["tower and view", "look, GFLOP", "µs", "box, GFLOP", "µs", "KB a photograph", *(d.name for d in DATA_SETS)]
+    titles = (
+        ("Teachers that look once: work, and where their maps are read from", table(head, of_maps)),
+        (
+            f"Relabel epoch from maps with {CROPS[1]} boxes an image on one GPU: the first / a later one / a later one "
+            "without a pass of the student",
+            table(["", *(data.name for data in DATA_SETS)], of_epochs),
+        ),
+    )
+    return "\n\n".join(f"**{title}**\n\n{text}" for title, text in titles)
+
+
+def tables(works: Mapping[str, Work], maps: Mapping[str, MapWork], rates: Mapping[str, Rate]) -> str:
     """Write the tables of the page."""
     *teachers, asked, trained = works
     of_rates = [[name, f"{rate.value:.3g}", rate.unit, rate.origin] for name, rate in rates.items()]
@@ -253,14 +351,17 @@ def tables(works: Mapping[str, Work], rates: Mapping[str, Rate]) -> str:
             table(["", *teachers, "training epoch"], of_hosts),
         ),
     )
-    return "\n\n".join(f"**{title}**\n\n{text}" for title, text in titles)
+    text = "\n\n".join(f"**{title}**\n\n{text}" for title, text in titles)
+    return f"{text}\n\n{tables_of_maps(works, maps, rates)}"
 
 
-def read() -> tuple[dict[str, Work], dict[str, Rate]]:
+def read() -> tuple[dict[str, Work], dict[str, MapWork], dict[str, Rate]]:
     """Read back what was counted, and the rates, from the file of the results."""
     content = json.loads(RESULTS.read_text(encoding="utf-8"))
     works = {name: Work(**work) for name, work in content["works"].items()}
-    return works, {name: Rate(**rate) for name, rate in content["rates"].items()}
+    halves = content["maps"].items()
+    maps = {name: MapWork(Work(**m["look"]), Work(**m["box"]), m["numbers"]) for name, m in halves}
+    return works, maps, {name: Rate(**rate) for name, rate in content["rates"].items()}
 
 
 def with_values(rates: Mapping[str, Rate], arguments: list[str]) -> dict[str, Rate]:
@@ -290,15 +391,16 @@ if __name__ == "__main__":
         print(__doc__)
         sys.exit()
     try:
-        known = with_values(read()[1] if RESULTS.exists() else RATES, sys.argv[1:])
+        known = with_values({**RATES, **read()[2]} if RESULTS.exists() else RATES, sys.argv[1:])
     except UserError as error:
         sys.exit(str(error))
     if not known["decode_core"].value:
         sys.exit("decode_core=PIXELS_A_SECOND is needed: what `ccd-fast bench decode --threads 1` measured")
-    counted = count()
+    counted, of_maps = count(), count_maps()
     content = {name: asdict(work) for name, work in counted.items()}
     of_rates = {name: asdict(rate) for name, rate in known.items()}
-    RESULTS.write_text(json.dumps({"works": content, "rates": of_rates}, indent=1) + "\n", encoding="utf-8")
+    every = {"works": content, "maps": {name: asdict(work) for name, work in of_maps.items()}, "rates": of_rates}
+    RESULTS.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{tables(counted, known)}\n\n{END}{after}", encoding="utf-8")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{tables(counted, of_maps, known)}\n\n{END}{after}", encoding="utf-8")

@@ -6,8 +6,9 @@ kept in WORK, and the same command goes on. On a data set the student's backbone
 loss (ROWS of the labels are what is studied); in the demo world the whole student is trained. Schedules are to be
 chosen by the pseudo-labels of the training images; the test images confirm.
 
-In the environment ``TABLE=gains`` runs the rows of :data:`GAINS` in place of the schedules,
-``ONLY="running mean;every, lambda 0.5"`` some of the rows, and ``SET="student.image_size=320 …"`` sets knobs.
+In the environment ``TABLE=gains`` runs the rows of :data:`GAINS` in place of the schedules, ``TABLE=maps`` those of
+:data:`MAPS`; ``FULL=1`` trains the whole student on a data set too, with the consistency loss;
+``ONLY="running mean;every, lambda 0.5"`` runs some of the rows, and ``SET="student.image_size=320 …"`` sets knobs.
 """
 
 import functools
@@ -87,8 +88,18 @@ GAINS: dict[str, tuple[str, ...]] = {
     "the same, without label updates": ("labels.grids=[3]", *SLOWLY, "relabel.epochs=0"),
 }
 """What a change of the recipe gains alone, and together with others."""
-TABLES = {"schedules": (SCHEDULES, ONCE), "gains": (GAINS, ONCE_BEFORE)}
+CROPS = "crops"
+TRAINING = "relabel.student=training"
+MAPS: dict[str, tuple[str, ...]] = {
+    CROPS: (),
+    **{f"maps of {side} pixels": ("relabel.teacher=maps", f"relabel.maps_size={side}") for side in (224, 320, 448)},
+    "crops, boxes of the training steps": (TRAINING,),
+    "maps of 320 pixels, boxes of the training steps": ("relabel.teacher=maps", "relabel.maps_size=320", TRAINING),
+}
+"""The recipe as it is with a teacher that looks once, and without a pass of the student."""
+TABLES = {"schedules": (SCHEDULES, ONCE), "gains": (GAINS, ONCE_BEFORE), "maps": (MAPS, CROPS)}
 """Rows, and the one that the others are compared with."""
+ABOVE = {"schedules": "test_map_above_once", "gains": "test_map_above_before", "maps": "test_map_above_crops"}
 TABLE = os.environ.get("TABLE", "schedules")
 AS_MEASURED = (*BEFORE, f"train.epochs={EPOCHS}", "train.choose=last", "relabel.epochs=every")
 """What the schedules have in common: what the recipe was when they were measured."""
@@ -99,7 +110,7 @@ Scored = tuple[NDArray[np.float32], NDArray[np.bool_]]
 def plan(work: Path, arguments: Sequence[str]) -> cells.Plan:
     """Say what the trainings of the rows share."""
     stages, extra = Stages(Console(stderr=True)), os.environ.get("SET", "").split()
-    every = extra if TABLE == "gains" else [*AS_MEASURED, *extra]
+    every = [*AS_MEASURED, *extra] if TABLE == "schedules" else extra
 
     def folder(row: str, seed: int) -> Path:
         return work / f"seed-{seed}" / slug(row)
@@ -115,7 +126,8 @@ def plan(work: Path, arguments: Sequence[str]) -> cells.Plan:
     dataset, root, classes, truth, teacher, weights = arguments
     files = [None if file == "-" else Path(file) for file in (classes, truth)]
     source = Source(dataset, Path(root), *files)
-    named = [f"teacher.model='''{teacher}'''", f"student.weights='''{weights}'''", "consistency.mu=0", *FROZEN]
+    frozen = () if os.environ.get("FULL") else ("consistency.mu=0", *FROZEN)
+    named = [f"teacher.model='''{teacher}'''", f"student.weights='''{weights}'''", *frozen]
     return cells.Plan(
         source=lambda seed: source,  # noqa: ARG005 - the same for all
         recipe=lambda seed, more: config.load("folder", [*every, *named, f"seed={seed}", *more]),
@@ -130,6 +142,13 @@ def label_maps(cell: Cell) -> list[float]:
     """Give the mAP of the pseudo-labels after each update, on the training images."""
     lines = (cell.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [record["pseudo_label_map"] for record in map(json.loads, lines) if "pseudo_label_map" in record]
+
+
+def seconds_by_stage(cells_: Sequence[Cell]) -> dict[str, float]:
+    """Give the seconds of each stage of a training, mean over seeds."""
+    names = dict.fromkeys(name for cell in cells_ for name in cell.summary["stages"])
+    each = {name: [cell.summary["stages"].get(name, {}).get("seconds", 0.0) for cell in cells_] for name in names}
+    return {name: round(statistics.fmean(seconds), 3) for name, seconds in each.items()}
 
 
 @functools.cache
@@ -204,12 +223,9 @@ def main() -> None:
             "last_label_map_by_seed": [label_maps(cell)[-1] for cell in own if label_maps(cell)],
             "test_map_by_seed": [cell.test.mean_average_precision for cell in own],
             "seconds": statistics.fmean(cell.seconds for cell in own),
+            "seconds_by_stage": seconds_by_stage(own),
             "last_test_map_by_seed": [cell.summary["results"][LAST] for cell in own],
-            **(
-                {}
-                if row == once_row or not once
-                else {"test_map_above_once" if TABLE == "schedules" else "test_map_above_before": difference(own, once)}
-            ),
+            **({} if row == once_row or not once else {ABOVE[TABLE]: difference(own, once)}),
         }
         shown = " ".join(f"{100 * value:.1f}" for value in (first, *by_update))
         test = statistics.fmean(figures[row]["test_map_by_seed"])
@@ -220,6 +236,7 @@ def main() -> None:
         "seeds": seeds,
         "epochs": planned.recipe(0, ()).train.epochs,
         "set": os.environ.get("SET", ""),
+        "trained_in_full": bool(os.environ.get("FULL")),
     }
     measure.save(
         {

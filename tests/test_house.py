@@ -21,7 +21,7 @@ FLOORS = (
     "compat systems",  #                    the published code's behaviour; the other systems of the paper's table
     "training",  #                          a run
     "outputs bench",  #                     what is made of a trained student; how fast it all is
-    "api studies demo",  #                  what programs call; tables; the drawn world
+    "api cluster studies demo",  #          what programs call; shards on many machines; tables; the drawn world
     "report",  #                            the page of a run
     "cli",  #                               one file a command
     "__main__",

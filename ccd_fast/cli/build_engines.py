@@ -59,18 +59,21 @@ def build_engines(
         typer.Option(metavar="KEY|all", help="Remove an engine by its key or its beginning, or all; stop."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    recipe: options.Recipe = "folder",
+    dataset: options.Dataset = "folder",
+    recipe: options.RecipeOfTheData = None,
     set_: options.Set = None,
     debug: options.Debug = False,
 ) -> None:
     """Build a teacher's engine ahead of time, and compare it with open_clip. `train` does it too where it is missing.
 
+    With nothing given it is the one that `train` takes for photographs of your own, with --dataset that of a data set.
     Engines are kept under `$CCD_CACHE`, by default `~/.cache/ccd_fast`. One whose embeddings differ from open_clip's
     by more than its precision explains is refused.
 
     Example: `ccd-fast build-engines --teacher ViT-B-32/laion2b_s34b_b79k --runtime onnxruntime`
     """
     from ccd_fast import engines
+    from ccd_fast.datasets import whereabouts
     from ccd_fast.recipes import config
     from ccd_fast.teacher import class_embeddings, load_clip
     from ccd_fast.teacher.checked_engines import build_checked
@@ -86,7 +89,7 @@ def build_engines(
     named = {"teacher.model": teacher, "teacher.image_size": image_size, "teacher.batch_size": batch_size}
     named |= {"teacher.runtime": runtime, "teacher.precision": precision}
     overrides += [f"{k}={v if isinstance(v, int) else options.quoted(v)}" for k, v in named.items() if v is not None]
-    knobs = config.load(recipe, overrides).teacher
+    knobs = config.load(recipe or whereabouts.recipe_of(dataset), overrides).teacher
     device = options.where(device)
     clip = load_clip(knobs.model, knobs.image_size, options.warn)
     names, views = _to_compare(clip, images, classes)

@@ -39,7 +39,7 @@ def show(found: Comparison, said: Sequence[str]) -> None:
         values = [metrics.average_precision.get(name) for metrics in found.metrics.values()]
         table.add_row(Text(printable(name)), *("–" if value is None else f"{100 * value:.1f}" for value in values))
     table.add_section()
-    at = f"(threshold {first.threshold:g})"
+    at = f"({first.at})"
     for label, share in (
         (f"precision by class, CP {at}", "class_precision"),
         ("recall by class, CR", "class_recall"),

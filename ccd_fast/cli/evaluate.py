@@ -26,8 +26,8 @@ def evaluate(
         typer.Option(
             min=0,
             max=1,
-            help="Score from which a class counts as predicted; by default the recipe's evaluate.threshold, 0.5 in "
-            "every built-in recipe.",
+            help="Score from which a class counts as predicted; by default the recipe's evaluate.threshold: in most, "
+            "one for each class that the run has chosen.",
         ),
     ] = None,
     min_positives: options.MinPositives = 0,
@@ -90,9 +90,8 @@ def evaluate(
         seen = predict(student, images.files_of_all(), Reading(backend), model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         options.warn(f"{images.paths[row]}: {reason}")
-    limit = model.recipe.evaluate.threshold if threshold is None else threshold
     own_root = source.root.resolve() == own.root.resolve()
-    asked = worth.Asked(limit, absent_ap, min_positives, alone, ensemble, views, own_root)
+    asked = worth.Asked(threshold, absent_ap, min_positives, alone, ensemble, views, own_root)
     result = worth.measure(run, model, images, seen, asked, stages, place)
     said = [worth.on_which(run, images, asked.own_root), *worth.explained(run, result)]
     if not json_:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import completion, options, screen
+from ccd_fast.cli import completion, on_ray, options, screen
 from ccd_fast.errors import printable
 
 if TYPE_CHECKING:
@@ -47,7 +47,12 @@ def label(
     format_: options.LabelFormat = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="A photograph has the classes whose label is at least this; by default 0.5."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="A photograph has the classes whose label is at least this; by default the recipe's "
+            "evaluate.threshold: in most, one for each class, chosen without labels.",
+        ),
     ] = None,
     thresholds: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV with class and threshold, for some classes or all.")
@@ -61,6 +66,12 @@ def label(
     set_: options.Set = None,
     device: options.Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    on: on_ray.On = None,
+    incremental: on_ray.Incremental = False,
+    actors: on_ray.Actors = None,
+    cpus_per_actor: on_ray.CpusPerActor = 1.0,
+    gpus_per_actor: on_ray.GpusPerActor = None,
+    keep_top: on_ray.KeepTop = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,
@@ -84,7 +95,10 @@ def label(
     from ccd_fast.recipes import config
     from ccd_fast.runs.free import refuse_no_run
 
-    kind = format_of(out, format_)
+    on_ray.refuse_without(on, incremental=incremental, actors=actors, gpus_per_actor=gpus_per_actor, keep_top=keep_top)
+    if on is not None:
+        on_ray.refuse_with(on, format=format_, labels_per_image=labels_per_image)
+    kind = "" if on is not None else format_of(out, format_)
     if labels_per_image is not None and (thresholds is not None or threshold is not None):
         name = "--threshold" if thresholds is None else "--thresholds"
         raise UserError(f"--labels-per-image sets the threshold itself: give it or {name}")
@@ -95,11 +109,11 @@ def label(
         raise UserError(f"{', '.join(own)}: these are the run's with --run")
     changed = options.overrides(set_, teacher, None, None, templates)
     options.refuse_at_once(  # before anything large is loaded
-        device,
-        lambda: refuse_taken(kind, out, overwrite),
-        lambda: refuse_elsewhere(kind, out, data_root),
+        device if on is None else "cpu",  # the cluster's machines have devices of their own
+        lambda: None if on is not None else refuse_taken(kind, out, overwrite),
+        lambda: None if on is not None else refuse_elsewhere(kind, out, data_root),
         lambda: None if run is None else refuse_no_run(run),
-        Source(dataset, data_root, classes).check,
+        lambda: None if on is not None else Source(dataset, data_root, classes).check(),
         lambda: options.refuse_teacher(
             (config.load(recipe, changed) if run is None else config.of_run(run)).teacher.model
         ),
@@ -112,7 +126,14 @@ def label(
     from ccd_fast.outputs import labelling as library
 
     names = library.class_names(classes, run)
-    fixed = _limits(names, library.LIKELY if threshold is None else threshold, thresholds, labels_per_image)
+    fixed = _limits(names, threshold, thresholds, labels_per_image)
+    if on is not None:
+        asked = on_ray.Asked(
+            on, incremental, overwrite, actors, cpus_per_actor, gpus_per_actor, device, keep_top, as_json
+        )
+        knobs_given = options.overrides(set_, teacher, None, None, templates)
+        on_ray.label(asked, data_root, dataset, out, classes, run, fixed, recipe, knobs_given)
+        return
     machine.keep_freed_memory()
     place = options.where(device)
     stages = options.stages()
@@ -122,7 +143,9 @@ def label(
         assert classes is not None  # seen to above
         knobs = config.load(recipe, changed)
         labelled = library.by_teacher(data_root, classes, knobs, stages, place, dataset)
-    limits = fixed if labels_per_image is None else np.full_like(fixed, library.limit_for(labelled, labels_per_image))
+    limits = np.where(np.isnan(fixed), labelled.limits, fixed)
+    if labels_per_image is not None:
+        limits = np.full_like(limits, library.limit_for(labelled, labels_per_image))
     label_files.refuse_shards(kind, labelled.images)
     decided = library.chosen(labelled, limits)
     written = label_files.write(labelled, decided, kind, out)
@@ -140,9 +163,9 @@ def label(
 
 
 def _limits(
-    names: tuple[str, ...], threshold: float, thresholds: Path | None, labels_per_image: float | None
+    names: tuple[str, ...], threshold: float | None, thresholds: Path | None, labels_per_image: float | None
 ) -> "NDArray[np.float32]":
-    """Settle the limit of each class, before the work as far as it is known then."""
+    """Settle the limits that are given, before the work; NaN where they are to be found."""
     import numpy as np
 
     from ccd_fast.errors import UserError
@@ -150,9 +173,11 @@ def _limits(
 
     if labels_per_image is not None and labels_per_image > len(names):
         raise UserError(f"--labels-per-image {labels_per_image:g}: there are {len(names)} classes only")
+    every = np.full(len(names), np.nan if threshold is None else threshold, dtype=np.float32)
     if thresholds is not None:
-        return library.read_limits(thresholds, names, threshold)
-    return np.full(len(names), threshold, dtype=np.float32)
+        given = library.read_limits(thresholds, names)
+        return np.where(np.isnan(given), every, given)
+    return every
 
 
 def _show(
@@ -163,14 +188,16 @@ def _show(
     as_json: bool,
     remarks: list[str],
 ) -> None:
+    from ccd_fast.outputs import decisions
+
     names = labelled.images.class_names
     counts = dict(zip(names, decided.sum(axis=0).tolist(), strict=True))
-    readable = int(labelled.readable.sum())
+    readable, none = int(labelled.readable.sum()), decisions.none_of_these(labelled, decided)
     if as_json:
         unreadable = {labelled.images.paths[row]: reason for row, reason in labelled.unreadable.items()}
-        facts = {"photographs": readable, "labels": int(decided.sum()), "by_class": counts, "unreadable": unreadable}
+        facts = {"photographs": readable, "labels": int(decided.sum()), "by_class": counts, "none_of_these": none}
         thresholds = dict(zip(names, limits.tolist(), strict=True))
-        facts |= {"thresholds": thresholds, "remarks": remarks}
+        facts |= {"unreadable": unreadable, "thresholds": thresholds, "remarks": remarks}
         typer.echo(json.dumps({**facts, "files": [str(file) for file in written]}))
         return
     console = screen.console()
@@ -182,9 +209,8 @@ def _show(
         table.add_row(Text(printable(name)), f"{count:,}", f"{limits[c]:.3f}")
     screen.show(table)
     console.print(f"{readable:,} photographs, {decided.sum() / max(readable, 1):.2f} labels each on average")
-    without = int((~decided.any(axis=1) & labelled.readable.numpy()).sum())
-    if without:
-        console.print(f"{without:,} photographs have no label at this threshold")
+    if none:
+        console.print(f"{none:,} photographs are none of these: no class reaches its threshold")
     for line in remarks:
         console.print(line, markup=False, soft_wrap=True)
     for row, reason in list(labelled.unreadable.items())[:SHOWN]:

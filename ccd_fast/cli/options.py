@@ -148,13 +148,15 @@ Verbose = Annotated[
         help="Show where the time goes too: the share of each part, crops a second, how near to the hardware.",
     ),
 ]
-Recipe = Annotated[
-    str,
+BUILT_IN = (
+    "A built-in recipe (folder, demo; voc07, voc12, coco, nus, fast; paper-voc12, paper-voc07, paper-coco, paper-nus, "
+    "paper-voc12-official) or a TOML file"
+)
+Recipe = Annotated[str, typer.Option(metavar="NAME|FILE", autocompletion=completion.recipes, help=f"{BUILT_IN}.")]
+RecipeOfTheData = Annotated[
+    str | None,
     typer.Option(
-        metavar="NAME|FILE",
-        autocompletion=completion.recipes,
-        help="A built-in recipe (folder, demo, paper-voc12, paper-voc07, paper-coco, paper-nus, "
-        "paper-voc12-official) or a TOML file.",
+        metavar="NAME|FILE", autocompletion=completion.recipes, help=f"{BUILT_IN}; by default the data set's own."
     ),
 ]
 Set = Annotated[

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import options, screen
+from ccd_fast.cli import on_ray, options, screen
 from ccd_fast.errors import printable
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def predict(
         typer.Option(
             min=0,
             max=1,
-            help="Classes from this probability on, and no others; by default the recipe's evaluate.threshold, 0.5 in "
-            "every built-in recipe.",
+            help="Classes from this probability on, and no others; by default the recipe's evaluate.threshold: in "
+            "most, one for each class that the run has chosen.",
         ),
     ] = None,
     ensemble: Annotated[
@@ -75,6 +75,12 @@ def predict(
     json_: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a photograph, with every class, instead of a table.")
     ] = False,
+    on: on_ray.On = None,
+    incremental: on_ray.Incremental = False,
+    actors: on_ray.Actors = None,
+    cpus_per_actor: on_ray.CpusPerActor = 1.0,
+    gpus_per_actor: on_ray.GpusPerActor = None,
+    keep_top: on_ray.KeepTop = None,
     device: options.Device = "auto",
     verbose: options.Verbose = False,
     debug: options.Debug = False,
@@ -93,15 +99,24 @@ def predict(
     from ccd_fast.runs.free import refuse_no_run
     from ccd_fast.runs.writing import refuse_foreign_folder
 
+    on_ray.refuse_without(on, incremental=incremental, actors=actors, gpus_per_actor=gpus_per_actor, keep_top=keep_top)
     if format_ is not None and out is None:
         raise UserError("--format is of --out: give --out FILE")
-    kind = None if out is None else format_of(out, format_)
+    if on is not None:
+        on_ray.refuse_with(on, format=format_, ensemble=ensemble, overlays=overlays)
+    kind = None if out is None or on is not None else format_of(out, format_)
     options.refuse_at_once(  # before anything large is loaded
-        device,
+        device if on is None else "cpu",  # the cluster's machines have devices of their own
         lambda: refuse_no_run(run),
         lambda: None if out is None or kind is None else refuse_taken(kind, out, overwrite),
         lambda: None if overlays is None else refuse_foreign_folder("--overlays", overlays, overwrite),
     )
+    if on is not None:
+        asked = on_ray.Asked(
+            on, incremental, overwrite, actors, cpus_per_actor, gpus_per_actor, device, keep_top, json_
+        )
+        on_ray.predict(asked, run, paths, checkpoint, out, top_k, threshold)
+        return
 
     import numpy as np
     import torch
@@ -138,10 +153,10 @@ def predict(
         looks = teacher_looks.look(model.recipe, images, stages, device)
         table = teacher_looks.together(table, teacher_looks.debiased(run, model.recipe, looks.scores))
         readable, by = readable & looks.readable, f"{by} together with its teacher"
-    labelled = Labelled(images, table, readable, seen.unreadable, by)
-    limit = model.recipe.evaluate.threshold if threshold is None else threshold
-    least = 0.0 if top_k is not None and threshold is None else limit
-    decided = labelling.chosen(labelled, np.full(len(model.class_names), least, dtype=np.float32))
+    limits = model.thresholds(threshold).numpy()
+    labelled = Labelled(images, table, readable, seen.unreadable, by, limits)
+    least = np.zeros_like(limits) if top_k is not None and threshold is None else limits
+    decided = labelling.chosen(labelled, least)
     if top_k is not None:
         decided = decisions.likeliest(labelled, decided, top_k)
     if out is not None and kind is not None:
@@ -155,8 +170,11 @@ def predict(
     if json_:
         typer.echo(as_json_lines(labelled, decided, files), nl=False)
     elif out is None and found:
-        show(found, limit)
+        show(found, dict(zip(model.class_names, limits.tolist(), strict=True)))
     if not json_ and top_k is None:
+        none, there = decisions.none_of_these(labelled, decided), int(labelled.readable.sum())
+        if none:
+            typer.echo(f"{none:,} of {there:,} photographs are none of these: no class reaches its threshold", err=True)
         for line in decisions.remarks(labelled, decided):
             typer.echo(line, err=True)
     if overlays is not None:
@@ -230,15 +248,20 @@ def ranked(labelled: "Labelled", shown: "NDArray[np.bool_]", files: Sequence[Pat
     return found
 
 
-def show(predictions: dict[Path, Ranked], threshold: float) -> None:
-    """Print a table; classes from the threshold on are bold and have a star, which a file or a pipe shows too."""
+def _word(name: str, probability: float, likely: bool) -> Text:
+    return Text(f"{printable(name)} {probability:.2f}{'*' * likely}", "bold" if likely else "")
+
+
+def show(predictions: dict[Path, Ranked], thresholds: dict[str, float]) -> None:
+    """Print a table; classes from their threshold on are bold and have a star, which a file or a pipe shows too."""
+    one = set(thresholds.values())
     table = Table()
     table.add_column("photograph", overflow="fold")
-    table.add_column(f"classes (*: probability >= {threshold:g})")
+    table.add_column(
+        f"classes (*: {f'probability >= {one.pop():g}' if len(one) == 1 else 'likely enough for the class'})"
+    )
     for file, pairs in predictions.items():
-        words = Text(", ").join(
-            Text(f"{printable(n)} {p:.2f}{'*' * (p >= threshold)}", "bold" if p >= threshold else "") for n, p in pairs
-        )
+        words = Text(", ").join(_word(name, p, p >= thresholds[name]) for name, p in pairs)
         table.add_row(Text(printable(str(file))), words or Text("–"))
     screen.show(table)
 

@@ -22,9 +22,18 @@ OF_THE_RUN = (
 
 def train(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder of the run; made anew.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the run; made anew. By default runs/ and the data set's name, -2, -3 where taken."
+        ),
+    ] = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="Folder that holds the data set. Needed, unless --resume goes on with a run.")
+        Path | None,
+        typer.Option(
+            help="Folder that holds the data set; by default that of its name in $CCD_DATA or in data. Needed for "
+            "photographs of your own, unless --resume goes on with a run."
+        ),
     ] = None,
     dataset: options.Dataset = "folder",
     classes: options.Classes = None,
@@ -58,7 +67,7 @@ def train(
             help="Share of unreadable images from which on a run stops (views.max_bad_frac). By default the recipe's.",
         ),
     ] = None,
-    recipe: options.Recipe = "folder",
+    recipe: options.RecipeOfTheData = None,
     set_: options.Set = None,
     device: options.Device = "auto",
     log: Annotated[
@@ -85,15 +94,18 @@ def train(
 
     Example: `ccd-fast train --data-root photos --classes classes.txt --out runs/photos`
     """
-    from ccd_fast.datasets import Source
+    from ccd_fast.datasets import Source, whereabouts
     from ccd_fast.errors import UserError
     from ccd_fast.recipes import config
     from ccd_fast.runs.free import refuse_occupied
 
     if resume and overwrite:
         raise UserError("--resume goes on with a run and --overwrite replaces it: give one of them")
-    if data_root is None and not resume:
-        raise UserError("--data-root FOLDER is needed: the folder that holds the photographs")
+    given = (data_root, out)
+    if not resume:
+        data_root = data_root or whereabouts.find(dataset)
+    out = out or _folder_of_the_run(dataset, resume, overwrite)
+    recipe = recipe or whereabouts.recipe_of(dataset)
     overrides = options.overrides(set_, teacher, student, student_weights, templates)
     overrides += [] if system is None else [f"system.name={options.quoted(system)}"]
     overrides += [] if max_bad_frac is None else [f"views.max_bad_frac={max_bad_frac}"]
@@ -127,6 +139,10 @@ def train(
         if not options.was_given(context, "device"):
             device = _as_it_began(out)
     processes, device = ranks.join(options.where(device))
+    opening = options.opening()
+    if None in given and not resume:
+        settled = f"{dataset} in {data_root}, recipe {recipe}; the run goes to {out}"
+        opening = "; ".join(filter(None, (opening, settled)))
     folder = RunFolder(out, processes, kept)
     again = f"`ccd-fast train --resume --out {shlex.quote(str(out))}`, from where it is"
     options.goes_on_with(again, once=out / "recipe.toml")
@@ -180,6 +196,22 @@ def tell_what_next(out: Path, has_truth: bool) -> None:
 def _of_epochs(name: str, given: list[str] | None) -> bool:
     """Tell whether a parameter is a ``--set`` of the number of epochs alone, which a run that goes on may change."""
     return name == "set_" and all(knob.partition("=")[0].strip() == "train.epochs" for knob in given or ())
+
+
+def _folder_of_the_run(dataset: str, resume: bool, overwrite: bool) -> Path:
+    """Give the folder of a run where ``--out`` is not given.
+
+    Raises:
+        UserError: it has to be.
+    """
+    from ccd_fast.errors import UserError
+    from ccd_fast.runs.free import own_folder
+
+    if resume:
+        raise UserError("--resume: say which run goes on: --out RUN")
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UserError("--out RUN is needed with several processes: each would look for a free folder")
+    return own_folder(dataset, overwrite)
 
 
 def _as_it_began(run: Path) -> str:

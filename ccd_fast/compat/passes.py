@@ -30,7 +30,7 @@ class PublishedFirstLabels:
     def __init__(self, scores: torch.Tensor, readable: torch.Tensor, max_entropy: float, names: Sequence[str]) -> None:
         """Take the teacher's scores, (N, C) float32, of the readable rows, (N,) bool; and the C class names."""
         self.scores = scores
-        self.readable = readable
+        self.readable = self.named = readable
         self.names = names
         self.confident = readable & (quirks.entropy(scores) <= max_entropy)
 

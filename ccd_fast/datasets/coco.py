@@ -203,6 +203,7 @@ def _describe(year: int) -> Description:
         rules="images without a label are left out; a crowd region makes its class positive",
         load=partial(load, classes=None, year=year),
         load_with=partial(load, year=year),
+        recipe="coco",
     )
 
 

@@ -54,6 +54,7 @@ class Description:
         load_with: the adapter where the user brings other classes, in a file, than the data set's own; None where that
             cannot be.
         yours: the adapter where the user brings classes; else None.
+        recipe: the built-in recipe that it is trained with where nobody names one.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Description:
     load: Callable[[Path, str], ImageSet] | None = None
     load_with: Callable[[Path, str, Path], ImageSet] | None = None
     yours: Yours | None = None
+    recipe: str = "folder"
 
     def record(self) -> dict[str, Any]:
         """Give the description as plain data."""

@@ -191,4 +191,5 @@ DESCRIPTION = Description(
     forms=(RELEASE, RECRAWLED),
     rules="images without any label stay",
     load=load,
+    recipe="nus",
 )

@@ -91,12 +91,21 @@ def photographs(path: Path) -> list[Path]:
     return found
 
 
-def _checked(dataset: str, root: Path, classes: Path | None, truth: Path | None) -> Description:
-    """Refuse what can be seen at once to be wrong; give the description."""
+def described_as(dataset: str) -> Description:
+    """Give the description of a data set.
+
+    Raises:
+        UserError: the name is unknown.
+    """
     if dataset not in DATASETS:
         known = ", ".join(DATASETS)
         raise UserError(f"--dataset {dataset}: unknown; this version reads {known}" + nearest(dataset, DATASETS))
-    described = DATASETS[dataset]
+    return DATASETS[dataset]
+
+
+def _checked(dataset: str, root: Path, classes: Path | None, truth: Path | None) -> Description:
+    """Refuse what can be seen at once to be wrong; give the description."""
+    described = described_as(dataset)
     for option, file in (("--classes", classes), ("--truth", truth)):
         may_be = described.yours or (option == "--classes" and described.load_with)
         if file is not None and not may_be:

@@ -176,6 +176,7 @@ def _describe(year: int) -> Description:
         ),
         rules="a difficult object does not make its class positive; images without a positive class stay",
         load=partial(load, year=year),
+        recipe=f"voc{year % 100:02}",
     )
 
 

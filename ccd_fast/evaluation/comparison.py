@@ -10,7 +10,7 @@ import torch
 from ccd_fast.errors import UserError, printable
 from ccd_fast.evaluation import bootstrap
 from ccd_fast.evaluation.bootstrap import Interval
-from ccd_fast.evaluation.metrics import Metrics, evaluate
+from ccd_fast.evaluation.metrics import Metrics, Threshold, evaluate
 
 FEW = 10
 """Positives below which the average precision of a class says little: one photograph more moves it by points."""
@@ -88,7 +88,7 @@ def compare(
     systems: Mapping[str, torch.Tensor],
     truth: torch.Tensor,
     class_names: Sequence[str],
-    threshold: float,
+    thresholds: float | Mapping[str, Threshold],
     absent_ap: float = math.nan,
     min_positives: int = 0,
 ) -> Comparison:
@@ -98,7 +98,7 @@ def compare(
         systems: scores by name, (N, C) float32 in [0, 1]; the first is compared with the others.
         truth: (N, C) bool.
         class_names: C names.
-        threshold: a class is predicted from this score on.
+        thresholds: a class is predicted from this score on; or by system, one for all classes or one for each, (C,).
         absent_ap: average precision of a class without positives; NaN leaves it out of the mean.
         min_positives: classes with fewer are left out of all figures.
 
@@ -108,14 +108,16 @@ def compare(
     kept, few, left_out = kept_classes(truth, class_names, min_positives)
     names, truth = [class_names[c] for c in kept], truth[:, kept]
     tables = {name: scores[:, kept] for name, scores in systems.items()}
+    own = {name: thresholds[name] if isinstance(thresholds, Mapping) else thresholds for name in tables}
+    limits = {name: limit[kept] if isinstance(limit, torch.Tensor) else limit for name, limit in own.items()}
     maps = bootstrap.resampled_maps(list(tables.values()), truth, absent_ap)
-    given = torch.stack([scores >= threshold for scores in tables.values()])
+    given = torch.stack([scores >= limits[name] for name, scores in tables.items()])
     hits = (given & truth).sum(dim=2)
     found = bootstrap.resampled_shares(hits, truth.sum(dim=1).expand_as(hits))
     right = bootstrap.resampled_shares(hits, given.sum(dim=2))
     number = {name: k for k, name in enumerate(tables)}
     return Comparison(
-        metrics={name: evaluate(scores, truth, names, threshold, absent_ap) for name, scores in tables.items()},
+        metrics={name: evaluate(scores, truth, names, limits[name], absent_ap) for name, scores in tables.items()},
         maps={name: maps.interval([k]) for name, k in number.items()},
         found={name: found.interval([k]) for name, k in number.items()},
         right={name: right.interval([k]) for name, k in number.items()},

@@ -9,6 +9,8 @@ import torch
 
 from ccd_fast.datasets import ImageSet
 
+Threshold = float | torch.Tensor
+"""From which score on a class is predicted: one for all, or one for each, (C,) float32."""
 NUMBERS = 2**22
 """Scores that are ranked at a time: memory does not grow with the number of classes."""
 
@@ -28,7 +30,7 @@ class Metrics:
         overall_precision: OP, over all decisions on all classes.
         overall_recall: OR, likewise.
         overall_f1: OF1, the harmonic mean of OP and OR.
-        threshold: a class is predicted from this score on.
+        threshold: a class is predicted from this score on; by class name where each has its own.
         images: how many were evaluated.
     """
 
@@ -41,7 +43,7 @@ class Metrics:
     overall_precision: float
     overall_recall: float
     overall_f1: float
-    threshold: float
+    threshold: float | dict[str, float]
     images: int
 
     def record(self) -> dict[str, Any]:
@@ -49,11 +51,21 @@ class Metrics:
         record = asdict(self)
         return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in record.items()}
 
+    @property
+    def at(self) -> str:
+        """Say in a few words from which score on a class is predicted."""
+        return said(self.threshold)
+
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Metrics":
         """Read back what :meth:`record` gave."""
         known: dict[str, Any] = {key: math.nan if value is None else value for key, value in record.items()}
         return cls(**known)
+
+
+def said(threshold: float | Mapping[str, float]) -> str:
+    """Say in a few words what a kept threshold is."""
+    return f"threshold {threshold:g}" if isinstance(threshold, float) else "each class's own threshold"
 
 
 def average_precision(scores: torch.Tensor, truth: torch.Tensor, absent_ap: float = math.nan) -> torch.Tensor:
@@ -93,7 +105,7 @@ def evaluate(
     scores: torch.Tensor,
     truth: torch.Tensor,
     class_names: Sequence[str],
-    threshold: float,
+    threshold: Threshold,
     absent_ap: float = math.nan,
 ) -> Metrics:
     """Compare scores with the truth.
@@ -124,13 +136,15 @@ def evaluate(
         overall_precision=overall_precision,
         overall_recall=overall_recall,
         overall_f1=_harmonic_mean(overall_precision, overall_recall),
-        threshold=threshold,
+        threshold=threshold
+        if not isinstance(threshold, torch.Tensor)
+        else dict(zip(class_names, threshold.tolist(), strict=True)),
         images=len(truth),
     )
 
 
 def evaluate_images(
-    scores: torch.Tensor, images: ImageSet, readable: torch.Tensor, threshold: float, absent_ap: float = math.nan
+    scores: torch.Tensor, images: ImageSet, readable: torch.Tensor, threshold: Threshold, absent_ap: float = math.nan
 ) -> Metrics | None:
     """Compare scores with the truth of an ImageSet, over the images that can be read and whose labels are known.
 

@@ -16,7 +16,7 @@ class CropScorer:
     def __init__(self, teacher: Teacher) -> None:
         """Start with no crop waiting."""
         self.teacher = teacher
-        self._batches = FullBatches(teacher, lambda similarities: self._scores.append(similarities.softmax(dim=1)))
+        self._batches = FullBatches(teacher, lambda similarities: self._scores.append(teacher.scores(similarities)))
         self._scores: list[torch.Tensor] = []
 
     def add(self, crops: torch.Tensor) -> None:

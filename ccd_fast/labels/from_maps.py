@@ -100,7 +100,8 @@ def relabel_from_maps(
         for batch in batches:
             photographs, seen, crops = batch.photographs, None, 0
             unreadable |= photographs.unreadable
-            stage.saw("maps", batch.looked)
+            if batch.looked:
+                stage.saw("maps", batch.looked)
             if len(photographs):
                 if batch.views is not None and student is not None:
                     with stage.part("student"), torch.inference_mode():

@@ -54,29 +54,30 @@ class PseudoLabels:
 class FirstLabels:
     """Gathers the teacher's scores of the whole images, then gives the first pseudo-labels (section 2)."""
 
-    def __init__(self, images: int, classes: int, max_entropy: float) -> None:
-        """Start with nothing seen, for N images and C classes; ``max_entropy`` in nats."""
+    def __init__(self, images: int, classes: int, max_entropy: float, anchors: int = 0) -> None:
+        """Start with nothing seen, for N images, C classes and A anchors; ``max_entropy`` in nats."""
         self.max_entropy = max_entropy
         self.scores = torch.zeros((images, classes))
         self.confident = torch.zeros(images, dtype=torch.bool)
         self.readable = torch.zeros(images, dtype=torch.bool)
-        self.bias_sums = torch.zeros(classes, dtype=torch.int64)
-        self.bias_counts = torch.zeros(classes, dtype=torch.int64)
+        self.named = torch.zeros(images, dtype=torch.bool)
+        self.bias_sums = torch.zeros(classes + anchors, dtype=torch.int64)
+        self.bias_counts = torch.zeros(classes + anchors, dtype=torch.int64)
 
     def add(self, rows: torch.Tensor, similarities: torch.Tensor) -> None:
-        """Take in the similarities, (M, C) float32, of some rows, (M,) int64, each once. All stays on their device."""
+        """Take in the similarities, (M, C + A) float32, of rows, (M,) int64, each once. All stays on their device."""
         if similarities.device != self.scores.device:
             self._move(similarities.device)
-        rows = send(rows, self.scores.device)  # else the host would wait for the teacher
-        self.scores[rows], self.confident[rows] = kernels.score(
-            similarities, self.max_entropy, self.bias_sums, self.bias_counts
-        )
+        rows, classes = send(rows, self.scores.device), self.scores.shape[1]  # else the host would wait for the teacher
+        scores, self.confident[rows] = kernels.score(similarities, self.max_entropy, self.bias_sums, self.bias_counts)
+        self.scores[rows] = scores[:, :classes]
+        self.named[rows] = scores.argmax(dim=1) < classes
         self.readable[rows] = True
 
     def put_together(self, reading: Reading) -> None:
         """Bring everything to the host, and to all processes: rows by their share, sums as integers."""
         self._move(torch.device("cpu"))
-        for table in (self.scores, self.confident, self.readable):
+        for table in (self.scores, self.confident, self.readable, self.named):
             reading.put_together(table)
         for sums in (self.bias_sums, self.bias_counts):
             reading.ranks.total(sums)
@@ -90,7 +91,7 @@ class FirstLabels:
     def count_known(self, told: torch.Tensor) -> None:
         """Let known entries, (N, C) int8, count in the bias; see :func:`ccd_fast.labels.bias.with_known_entries`."""
         told = torch.where(self.readable[:, None], told, 0)
-        self.bias_sums, self.bias_counts = with_known_entries(self.scores, self.confident, told)
+        self.bias_sums, self.bias_counts = with_known_entries(self.scores, self.confident & self.named, told)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Give what was gathered, by name; :meth:`go_on` takes it back."""
@@ -111,17 +112,23 @@ class FirstLabels:
         Raises:
             UserError: no image is confident, so that there is no bias.
         """
-        bias = torch.ones(self.scores.shape[1])
+        classes = self.scores.shape[1]
+        bias, sums, counts = torch.ones(classes), self.bias_sums[:classes], self.bias_counts[:classes]
         if debias:
-            self._refuse_doubt_alone()
-            bias = class_bias(self.bias_sums, self.bias_counts, min_count)
+            self._refuse_doubt_alone(counts)
+            bias = class_bias(sums, counts, min_count)
         table = debiased_labels(self.scores, bias, floor)
         table[~self.readable] = 0
-        return PseudoLabels(table, bias, self.bias_counts, self.confident, self.readable)
+        return PseudoLabels(table, bias, counts.clone(), self.confident, self.readable)
 
-    def _refuse_doubt_alone(self) -> None:
-        if self.bias_counts.any():
+    def _refuse_doubt_alone(self, counts: torch.Tensor) -> None:
+        if counts.any():
             return
+        if self.confident.any():
+            raise UserError(
+                "no photograph is of any of the classes: in each an everyday thing is likelier (labels.anchors): check "
+                "the class names and the teacher, or begin anew with --set labels.anchors=none and --overwrite"
+            )
         entropy = -torch.xlogy(self.scores[self.readable], self.scores[self.readable]).sum(dim=1)
         lowest = float(entropy.min()) if len(entropy) else math.nan
         most = math.log(self.scores.shape[1])

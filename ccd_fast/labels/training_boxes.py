@@ -1,7 +1,8 @@
 """Boxes at the CAMs of the training steps, kept until labels are updated from them (``relabel.student = "training"``).
 
 A step's forward pass gives logits and maps of each photograph anyway. They are those of the moment at which it came by,
-of its flipped view, which is undone here, and with BatchNorm as in training: statistics of the batch.
+of its flipped view, which is undone here, and with BatchNorm as in training: statistics of the batch. Under
+``train.ema`` they are those of the weights that are trained, not of their average.
 """
 
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ def score_whole_images(
     Returns:
         What was gathered, on the host, and the unreadable rows with the reason.
     """
-    gathered = FirstLabels(len(images), len(images.class_names), max_entropy)
+    gathered = FirstLabels(len(images), len(images.class_names), max_entropy, teacher.anchors)
     unreadable: dict[int, str] = {}
     if left := stage.keeper.restored():
         gathered.go_on(left["gathered"])

@@ -70,6 +70,11 @@ def probably_missed(labelled: Labelled, decided: NDArray[np.bool_]) -> list[Miss
     return sorted(found, key=lambda each: each.given - each.near)
 
 
+def none_of_these(labelled: Labelled, decided: NDArray[np.bool_]) -> int:
+    """Count the photographs that could be read and are given no class."""
+    return int((~decided.any(axis=1) & labelled.readable.numpy()).sum())
+
+
 def remarks(labelled: Labelled, decided: NDArray[np.bool_]) -> list[str]:
     """Say which classes are given to no photograph, and which are probably missed, in a line each; nothing of a few."""
     if int(labelled.readable.sum()) < TOLD_FROM:

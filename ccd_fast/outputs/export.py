@@ -165,6 +165,7 @@ def facts(trained: Trained) -> dict[str, Any]:
         "image_size": recipe.student.image_size,
         "resize": {"filter": STUDENT_FILTER, "antialias": True, "crop": False, "colour": "RGB", "upright": True},
         "threshold": recipe.evaluate.threshold,
+        "thresholds": [round(limit, 6) for limit in trained.thresholds().tolist()],
         "alpha": trained.student.alpha,
         "mean": mean,  # of pixels in 0 … 255; inside the ONNX graph
         "std": std,

@@ -1,10 +1,11 @@
 """Labels without a training: the teacher's own, or those that it gives where a trained student sends it."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,14 +17,17 @@ from ccd_fast.datasets.folder import read_class_names
 from ccd_fast.datasets.tables import read_table
 from ccd_fast.errors import RunError, UserError, nearest
 from ccd_fast.labels import PseudoLabels, debiased_labels
+from ccd_fast.labels.limits import by_class
 from ccd_fast.prompts import names_of
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
+from ccd_fast.runs.folder import OF_LABELS
+from ccd_fast.student import Student
 from ccd_fast.teacher import twins_warning
-from ccd_fast.training.passes import Passes, least_seconds, open_passes
+from ccd_fast.training.passes import Passes, WholeImages, least_seconds, open_passes
 
-LIKELY = 0.5
-"""A photograph has the classes whose label is at least this, where nobody says otherwise."""
+if TYPE_CHECKING:
+    from ccd_fast.outputs.trained import Trained
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,6 +40,7 @@ class Labelled:
         readable: (N,) bool.
         unreadable: row to reason.
         by: who gave them: "teacher ViT-B-32/…".
+        limits: (C,) float32, from which number on a photograph has a class, where nobody says otherwise.
     """
 
     images: ImageSet
@@ -43,6 +48,7 @@ class Labelled:
     readable: torch.Tensor
     unreadable: dict[int, str]
     by: str
+    limits: NDArray[np.float32]
 
     def __repr__(self) -> str:
         """Say in a line what this is."""
@@ -52,7 +58,7 @@ class Labelled:
         )
 
     def __getitem__(self, path: str) -> dict[str, float]:
-        """Give the labels of a photograph that are at least :data:`LIKELY`, likeliest first.
+        """Give the labels of a photograph that reach their class's limit, likeliest first.
 
         Raises:
             KeyError: there is no such path among :attr:`images`.
@@ -61,7 +67,7 @@ class Labelled:
             raise KeyError(path)
         row = self.table[self.images.paths.index(path)]
         order = row.argsort(descending=True, stable=True).tolist()
-        return {self.images.class_names[c]: round(float(row[c]), 3) for c in order if row[c] >= LIKELY}
+        return {self.images.class_names[c]: round(float(row[c]), 3) for c in order if row[c] >= self.limits[c]}
 
 
 def class_names(classes: Path | None, run: Path | None) -> tuple[str, ...]:
@@ -104,7 +110,26 @@ def by_teacher(
     if stages.verbose:
         stages.least = least_seconds(passes, len(images), recipe.student, device)
     labels, unreadable = first_labels(passes, images, recipe, stages, None)
-    return Labelled(images, labels.table, labels.readable, unreadable, f"teacher {recipe.teacher.model}")
+    return _labelled(images, labels, unreadable, recipe, None)
+
+
+def _labelled(
+    images: ImageSet,
+    labels: PseudoLabels,
+    unreadable: dict[int, str],
+    recipe: Recipe,
+    kept: Mapping[str, float] | None,
+) -> Labelled:
+    """Give labels with the recipe's limit, that of the run, or those which these photographs suggest."""
+    own = recipe.evaluate.threshold
+    if own != "auto":
+        limits = torch.full((len(images.class_names),), own)
+    elif kept is not None:
+        limits = torch.tensor([kept[name] for name in images.class_names])
+    else:
+        limits = by_class(labels.table[labels.readable])
+    by = f"teacher {recipe.teacher.model}"
+    return Labelled(images, labels.table, labels.readable, unreadable, by, limits.numpy())
 
 
 def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: str = "folder") -> Labelled:
@@ -127,6 +152,55 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
 
     stages.on_gpu = machine.check_device(device).type == "cuda"
     model = trained.load(run)
+    described = RunFolder(run).read_json("run.json")
+    images = everything(dataset, root, described.get("prompt_names", described["class_names"]))
+    guide = open_guide(model, run, images, stages, device)
+    recipe = model.recipe
+    stages.least = least_seconds(guide.passes, len(images), recipe.student, device, model.student)
+    labels, unreadable = first_labels(guide.passes, images, recipe, stages, guide.bias)
+    unreadable |= guide.update(images, labels, stages)
+    return _labelled(images, labels, unreadable, recipe, trained.kept_thresholds(run, "best", OF_LABELS))
+
+
+@dataclass(frozen=True)
+class Guide:
+    """A trained student that says where the teacher looks again.
+
+    Attributes:
+        passes: of its run.
+        student: as it was trained.
+        recipe: of the run.
+        tau: a class is active from this probability on.
+        bias: b, (C,) float32, of the run.
+    """
+
+    passes: Passes
+    student: Student
+    recipe: Recipe
+    tau: float
+    bias: torch.Tensor
+
+    def update(self, images: ImageSet, labels: PseudoLabels, stages: Stages) -> dict[int, str]:
+        """Update first labels in place (section 4); gives the unreadable rows with the reason."""
+        with stages.stage("relabel", len(images)) as stage:
+            epoch = self.recipe.train.warmup_epochs
+            return self.passes.relabel(self.student, images, labels, self.tau, epoch, stage)
+
+
+def open_guide(model: "Trained", run: Path, images: ImageSet, stages: Stages, device: str) -> Guide:
+    """Open what a run looks with.
+
+    Args:
+        model: read from the run.
+        run: its folder.
+        images: that it will look at.
+        stages: shows the progress.
+        device: where the teacher runs.
+
+    Raises:
+        UserError: the run has not ended, or what it was made with cannot be had.
+        RunError: the run never updated its labels, so that nothing says where to look.
+    """
     folder = RunFolder(run)
     summary = folder.summary()
     if summary is None:
@@ -134,18 +208,10 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
     tau = summary.get("tau")
     if tau is None:
         raise RunError(f"--run {run}: it never updated its labels: without --run, the teacher labels whole images")
-    recipe = model.recipe
-    described = folder.read_json("run.json")
-    images = everything(dataset, root, described.get("prompt_names", described["class_names"]))
-    passes = open_passes(recipe, images, object_boxes.of(images), device, stages.say)
+    passes = open_passes(model.recipe, images, object_boxes.of(images), device, stages.say)
     passes.prepare(model.student)
-    if stages.verbose:
-        stages.least = least_seconds(passes, len(images), recipe.student, device, model.student)
     bias = PseudoLabels(**folder.load_state()["labels"]).bias
-    labels, unreadable = first_labels(passes, images, recipe, stages, bias)
-    with stages.stage("relabel", len(images)) as stage:
-        unreadable |= passes.relabel(model.student, images, labels, tau, recipe.train.warmup_epochs, stage)
-    return Labelled(images, labels.table, labels.readable, unreadable, f"teacher {recipe.teacher.model}")
+    return Guide(passes, model.student, model.recipe, tau, bias)
 
 
 def first_labels(
@@ -155,21 +221,38 @@ def first_labels(
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
         stages.say(warning)
-    with stages.stage("whole images", len(images)) as stage:
-        gathered, unreadable = passes.whole_images(images, stage)
+    gathered, unreadable = whole_images(passes, images, stages)
     if len(unreadable) == len(images):
         raise UserError(f"{images.root}: none of the {len(images)} images can be read; the first: {unreadable[0]}")
     if bias is None:
         labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
-        return labels, unreadable | _cells(passes, images, recipe, labels, stages)
-    table = debiased_labels(gathered.scores, bias, recipe.labels.floor)
-    table[~gathered.readable] = 0
+    else:
+        labels = with_bias(gathered.scores, gathered.readable, bias, recipe.labels.floor)
+    return labels, unreadable | cells(passes, images, recipe, labels, stages)
+
+
+def whole_images(passes: Passes, images: ImageSet, stages: Stages) -> tuple[WholeImages, dict[int, str]]:
+    """Score whole images; gives the unreadable rows too, with the reason (section 1)."""
+    with stages.stage("whole images", len(images)) as stage:
+        return passes.whole_images(images, stage)
+
+
+def with_bias(scores: torch.Tensor, readable: torch.Tensor, bias: torch.Tensor, floor: float) -> PseudoLabels:
+    """Give the first labels of whole images by a bias that is known (section 2).
+
+    Args:
+        scores: p, (N, C) float32.
+        readable: (N,) bool.
+        bias: b, (C,) float32.
+        floor: epsilon.
+    """
+    table = debiased_labels(scores, bias, floor)
+    table[~readable] = 0
     nothing = torch.zeros(len(bias), dtype=torch.int64)
-    labels = PseudoLabels(table, bias, nothing, torch.zeros_like(gathered.readable), gathered.readable)
-    return labels, unreadable | _cells(passes, images, recipe, labels, stages)
+    return PseudoLabels(table, bias, nothing, torch.zeros_like(readable), readable)
 
 
-def _cells(passes: Passes, images: ImageSet, recipe: Recipe, labels: PseudoLabels, stages: Stages) -> dict[int, str]:
+def cells(passes: Passes, images: ImageSet, recipe: Recipe, labels: PseudoLabels, stages: Stages) -> dict[int, str]:
     """Look at the cells of a grid too, where the recipe asks for it."""
     if not recipe.labels.grids:
         return {}
@@ -198,13 +281,13 @@ def limit_for(labelled: Labelled, labels_per_image: float) -> float:
     return float(torch.topk(table.flatten(), wanted).values[-1])
 
 
-def read_limits(file: Path, class_names: tuple[str, ...], default: float) -> NDArray[np.float32]:
-    """Read limits by class from a CSV with the columns ``class`` and ``threshold``; others get the default.
+def read_limits(file: Path, class_names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Read limits by class from a CSV with the columns ``class`` and ``threshold``; others are NaN.
 
     Raises:
         UserError: the file cannot be read, names an unknown class or one twice, or a limit is not in 0 … 1.
     """
-    limits = np.full(len(class_names), default, dtype=np.float32)
+    limits = np.full(len(class_names), np.nan, dtype=np.float32)
     seen: set[str] = set()
     for row in read_table(file, "--thresholds", ("class", "threshold")).rows:
         name = unicodedata.normalize("NFC", row.text("class"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from ccd_fast import __version__
 from ccd_fast.errors import UserError, printable
+from ccd_fast.evaluation.metrics import said
 from ccd_fast.outputs.export import facts, without_folders
 from ccd_fast.outputs.trained import Trained
 from ccd_fast.runs import RunFolder
@@ -41,7 +42,7 @@ def card(run: Path, trained: Trained, checkpoint: str, file: Path) -> str:
         "file": file.name,
         "network": f"{known['backbone']}, {side} x {side} pixels, resized with {known['resize']['filter']} filter",
         "classes": ", ".join(trained.class_names),
-        "threshold": f"{known['threshold']:g} by default",
+        "threshold": _threshold(trained),
         "data": f"{data}: {images['train']} photographs to train on, {images['test']} to test on; no labels were used",
         "teacher": known["teacher"],
         "checkpoint": checkpoint
@@ -98,14 +99,20 @@ def _measured(summary: Mapping[str, Any] | None, name: str) -> list[str]:
     student, teacher = metrics[name], metrics.get("zero-shot teacher, test")
     both = {"student": student} | ({"zero-shot teacher": teacher} if teacher else {})
     rows = {"mAP": "mean_average_precision", "CF1": "class_f1", "OF1": "overall_f1"}
-    lines = [
-        f"On {student['images']} photographs whose labels are known, in %; F1 at threshold {student['threshold']:g}."
-    ]
+    lines = [f"On {student['images']} photographs whose labels are known, in %; F1 at {said(student['threshold'])}."]
     lines += ["", f"| | {' | '.join(both)} |", "|---|" + "---:|" * len(both)]
     lines += [f"| {title} | {' | '.join(_percent(m[key]) for m in both.values())} |" for title, key in rows.items()]
     by_class = sorted(student["average_precision"].items(), key=lambda item: item[1])
     worst = ", ".join(f"{_cell(name)} {_percent(value)}" for name, value in by_class[:WORST])
     return [*lines, "", f"Lowest average precision: {worst}."]
+
+
+def _threshold(trained: Trained) -> str:
+    own = trained.recipe.evaluate.threshold
+    if own != "auto":
+        return f"{own:g} by default"
+    pairs = zip(trained.class_names, trained.thresholds().tolist(), strict=True)
+    return "by class, chosen without labels: " + ", ".join(f"{name} {limit:.2f}" for name, limit in pairs)
 
 
 def _percent(share: float | None) -> str:

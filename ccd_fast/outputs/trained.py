@@ -1,10 +1,11 @@
 """A trained student, read back from the folder of its run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ccd_fast import machine, systems
@@ -13,6 +14,7 @@ from ccd_fast.engines import Store
 from ccd_fast.errors import UserError
 from ccd_fast.recipes import Recipe, config
 from ccd_fast.runs import RunFolder
+from ccd_fast.runs.folder import OF_STUDENT, THRESHOLDS
 from ccd_fast.student import PixelClassifier, Student, kept_engine
 from ccd_fast.student import engine as student_engine
 
@@ -26,6 +28,7 @@ class Trained:
         class_names: C names.
         source: the data set that the run used.
         read: reads the student.
+        chosen: the thresholds by class that the run has chosen for this checkpoint; None where it has chosen none.
         kept: gives the engine that was kept of it, if there is one.
     """
 
@@ -33,12 +36,29 @@ class Trained:
     class_names: tuple[str, ...]
     source: Source
     read: Callable[[], Student] = field(repr=False)
+    chosen: Mapping[str, float] | None = None
     kept: Callable[[], PixelClassifier | None] = field(default=lambda: None, repr=False)
 
     @cached_property
     def student(self) -> Student:
         """Give the student, in evaluation mode; it is read when it is first asked for."""
         return self.read()
+
+    def thresholds(self, given: float | None = None) -> torch.Tensor:
+        """Give the probability from which on each class is predicted, (C,) float32.
+
+        Args:
+            given: one for all classes, in place of the recipe's.
+
+        Raises:
+            UserError: the recipe wants them chosen by the run, and it has not.
+        """
+        own = self.recipe.evaluate.threshold if given is None else given
+        if own != "auto":
+            return torch.full((len(self.class_names),), float(own))
+        if self.chosen is None or any(name not in self.chosen for name in self.class_names):
+            raise UserError("the run has no thresholds of its own (thresholds.json): give one with --threshold")
+        return torch.tensor([self.chosen[name] for name in self.class_names])
 
 
 def load(run: Path, checkpoint: str = "best") -> Trained:
@@ -53,7 +73,8 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
     """
     source, recipe = origin(run)
     student = _student(run, checkpoint, recipe)
-    return Trained(recipe, class_names_of(run), source, lambda: student)
+    chosen = kept_thresholds(run, checkpoint, OF_STUDENT)
+    return Trained(recipe, class_names_of(run), source, lambda: student, chosen)
 
 
 def load_late(run: Path, checkpoint: str = "best") -> Trained:
@@ -65,7 +86,8 @@ def load_late(run: Path, checkpoint: str = "best") -> Trained:
     source, recipe = origin(run)
     RunFolder(run).refuse_no_student(checkpoint)
     late = partial(kept_engine.open_kept, run, checkpoint, Store())
-    return Trained(recipe, class_names_of(run), source, lambda: _student(run, checkpoint, recipe), late)
+    chosen = kept_thresholds(run, checkpoint, OF_STUDENT)
+    return Trained(recipe, class_names_of(run), source, lambda: _student(run, checkpoint, recipe), chosen, late)
 
 
 def _student(run: Path, checkpoint: str, recipe: Recipe) -> Student:
@@ -85,6 +107,25 @@ def _student(run: Path, checkpoint: str, recipe: Recipe) -> Student:
     except RuntimeError as error:
         raise UserError(f"{run}: the checkpoint {checkpoint!r} does not fit its recipe or classes") from error
     return student.eval()
+
+
+def kept_thresholds(run: Path, checkpoint: str, of: str) -> Mapping[str, float] | None:
+    """Read the thresholds that a run has chosen; None where it has chosen none.
+
+    Args:
+        run: its folder.
+        checkpoint: ``"best"`` or ``"last"``.
+        of: :data:`~ccd_fast.runs.folder.OF_STUDENT` or ``OF_LABELS``.
+
+    Raises:
+        UserError: the file is not what a run wrote.
+    """
+    if not (run / THRESHOLDS).is_file():
+        return None
+    found = RunFolder(run).read_json(THRESHOLDS).get(checkpoint, {}).get(of)
+    if found is not None and not all(isinstance(limit, float | int) for limit in found.values()):
+        raise UserError(f"{run / THRESHOLDS}: not what a run of ccd-fast wrote")
+    return found  # type: ignore[no-any-return]
 
 
 def at_work(trained: Trained, pictures: int, device: str = "cpu") -> PixelClassifier:

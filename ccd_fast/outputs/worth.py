@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import UserError
 from ccd_fast.evaluation import Comparison, compare, scores
-from ccd_fast.labels import on_disk
+from ccd_fast.evaluation.metrics import Threshold
+from ccd_fast.labels import limits, on_disk
 from ccd_fast.outputs import teacher_looks
 from ccd_fast.outputs.trained import Trained
 from ccd_fast.runs import RunFolder, Stages
@@ -29,7 +30,8 @@ class Asked:
     """What is asked of a comparison.
 
     Attributes:
-        threshold: a class is predicted from this score on.
+        threshold: a class is predicted from this score on; None: each class from its own on, which the run has chosen
+            for the student, and which is chosen for the others from their scores of these photographs.
         absent_ap: average precision of a class without positives.
         min_positives: classes with fewer are left out.
         alone: whether the student stands alone.
@@ -38,7 +40,7 @@ class Asked:
         own_root: whether the photographs are those of the run's own folder.
     """
 
-    threshold: float
+    threshold: float | None
     absent_ap: float
     min_positives: int = 0
     alone: bool = False
@@ -78,7 +80,16 @@ def measure(
         labels = teacher_looks.debiased(run, model.recipe, systems[TEACHER])
         systems[ENSEMBLE] = teacher_looks.together(systems[STUDENT], labels)
     truth = torch.from_numpy(images.truth[rows])
-    return compare(systems, truth, images.class_names, asked.threshold, asked.absent_ap, asked.min_positives)
+    thresholds = {name: _threshold(name, model, table, asked) for name, table in systems.items()}
+    return compare(systems, truth, images.class_names, thresholds, asked.absent_ap, asked.min_positives)
+
+
+def _threshold(name: str, model: Trained, table: torch.Tensor, asked: Asked) -> Threshold:
+    """Give from which score on a system predicts a class."""
+    own = model.recipe.evaluate.threshold if asked.threshold is None else asked.threshold
+    if own != "auto":
+        return float(own)
+    return model.thresholds() if name == STUDENT else limits.by_class(table)
 
 
 def _beside(

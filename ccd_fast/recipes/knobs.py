@@ -17,6 +17,9 @@ Pixels = Annotated[int, Ge(16), Le(4096)]
 Megapixels = Annotated[float, Gt(0), Le(178)]  # Pillow refuses to decode more
 Count = Annotated[int, Ge(1)]
 Natural = Annotated[int, Ge(0)]
+FEW_CLASSES = 8
+"""Classes up to which anchors are the default: with ten that cover every photograph they cost the student two points of
+mAP, with eight or fewer of them, or of eighty, they give the labels between two and thirty (benchmarks/README.md)."""
 
 
 class Section(BaseModel):
@@ -89,6 +92,16 @@ class LabelKnobs(Section):
         description="the teacher also looks at the cells of grids of so many a side; [] is the whole image alone"
     )
     whole_weight: Share = Field(description="weight of the whole image beside the cells' maximum")
+    anchors: Literal["none", "everyday", "auto"] = Field(
+        description="what a photograph may show in place of the classes: everyday nouns beside their names take their "
+        f"share of the softmax, so that it may have no label; auto is everyday up to {FEW_CLASSES} classes"
+    )
+
+    def anchors_for(self, classes: int) -> Literal["none", "everyday"]:
+        """Give what stands beside C classes."""
+        if self.anchors != "auto":
+            return self.anchors
+        return "everyday" if classes <= FEW_CLASSES else "none"
 
     def entropy_limit(self, classes: int, temperature: float = 1.0) -> float:
         """Give the limit in nats for C classes: at 2,000 of them nothing would be confident at the paper's 2 nats.
@@ -107,7 +120,7 @@ class BiasKnobs(Section):
 
     debias: bool = Field(description="divide scores by the bias")
     min_count: Natural = Field(description="a class on top in fewer confident images is drawn to the mean bias")
-    again: bool = Field(description="measure the bias anew at each label update, over its crops")
+    again: bool = Field(description="measure the bias anew at each label update, over its crops; without anchors only")
 
 
 class RelabelKnobs(Section):
@@ -213,7 +226,10 @@ class TrainKnobs(Section):
 class EvaluateKnobs(Section):
     """Evaluation and prediction (section 6)."""
 
-    threshold: Share = Field(description="a class is predicted from this score on (CF1, OF1, predict)")
+    threshold: Share | Literal["auto"] = Field(
+        description="a class is predicted from this score on (CF1, OF1, predict, label); auto: one for each class, "
+        "chosen without labels"
+    )
 
 
 class SystemKnobs(Section):

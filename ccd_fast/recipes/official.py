@@ -54,6 +54,7 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
         ("relabel.min_tau", recipe.relabel.min_tau, start_of_search(recipe.labels.floor)),
         ("teacher.temperature", recipe.teacher.temperature, 1.0),
         ("labels.grids", recipe.labels.grids, []),
+        ("labels.anchors", recipe.labels.anchors, "none"),
         ("bias.again", recipe.bias.again, False),
         ("relabel.tau", recipe.relabel.tau, "once"),
         ("relabel.settle", recipe.relabel.settle, 0.0),

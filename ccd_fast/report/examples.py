@@ -15,7 +15,7 @@ PICTURED = 60
 LISTED = 240
 """Classes behind them that are listed with their counts."""
 COUNTS = 0.5
-"""The label from which on a photograph counts for a class."""
+"""The label from which on a photograph counts for a class, where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,13 @@ class OfClass:
     Attributes:
         name: of the class.
         count: photographs whose label counts.
+        least: the label from which on one does.
         examples: some of them; the likeliest ones where none counts.
     """
 
     name: str
     count: int
+    least: float = COUNTS
     examples: list[Example] = field(default_factory=list)
 
 
@@ -57,16 +59,19 @@ def by_class(counts: list[Bar], album: Album | None) -> list[OfClass]:
         counts: photographs by class, in that order.
         album: the photographs; None where they are not shown.
     """
-    found = [OfClass(bar.name, int(bar.values["photographs"] or 0)) for bar in counts]
+    found = [
+        OfClass(bar.name, int(bar.values["photographs"] or 0), bar.values.get("least") or COUNTS) for bar in counts
+    ]
     if album is None:
         return found
     places = {name: place for place, name in enumerate(album.model.class_names)}
-    chosen = {one.name: rows_to_show(album.after[:, places[one.name]]) for one in found[:PICTURED]}
+    chosen = {one.name: rows_to_show(album.after[:, places[one.name]], one.least) for one in found[:PICTURED]}
     copies = dict(album.copies(sorted({row for rows in chosen.values() for row in rows}), SIDE))
     return [
         OfClass(
             one.name,
             one.count,
+            one.least,
             [
                 Example(
                     album.images.paths[row],
@@ -82,14 +87,15 @@ def by_class(counts: list[Bar], album: Album | None) -> list[OfClass]:
     ]
 
 
-def rows_to_show(labels: NDArray[np.float32]) -> list[int]:
+def rows_to_show(labels: NDArray[np.float32], least: float = COUNTS) -> list[int]:
     """Choose photographs of a class: the two surest, and the last two that count; the likeliest two where none does.
 
     Args:
         labels: (N,), of one class; NaN is last.
+        least: the label from which on a photograph counts.
     """
     order = np.argsort(-labels, kind="stable")
-    counting = int((labels >= COUNTS).sum())
+    counting = int((labels >= np.float32(least)).sum())
     ends = (
         order[:2] if not counting else order[:counting] if counting <= 4 else order[[0, 1, counting - 2, counting - 1]]
     )

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from ccd_fast.errors import UserError
-from ccd_fast.labels import on_disk
+from ccd_fast.labels import limits, on_disk
 from ccd_fast.recipes import config
 from ccd_fast.report import headlines
 from ccd_fast.report.charts import Bar, Curve
@@ -43,7 +46,7 @@ class Facts:
         quarantined: how many there are.
         machine: what it ran on.
         debiased: whether the bias was divided out.
-        counts: of each class, the photographs that the last labels give it (label of 0.5 or more).
+        counts: of each class, the photographs that the last labels give it, and the label from which on they do.
     """
 
     name: str
@@ -163,9 +166,15 @@ def _by_class(headline: list[Line]) -> list[Bar]:
 
 
 def _counts(run: Path, names: list[str]) -> list[Bar]:
-    last = on_disk.read(on_disk.files(run)[-1], names)
-    counts = {name: int((last.column(name).to_numpy() >= 0.5).sum()) for name in names}
-    return [Bar(name, {"photographs": float(count)}) for name, count in sorted(counts.items(), key=lambda p: -p[1])]
+    """Count as `label` does: from the recipe's threshold on, or from that of each class."""
+    last = on_disk.read(on_disk.files(run)[-1], ["status", *names])
+    table = np.stack([last.column(name).to_numpy() for name in names], axis=1).astype(np.float32)
+    readable = torch.from_numpy(table[np.array(last.column("status").to_pylist()) == "labelled"])
+    own = config.of_run(run).evaluate.threshold
+    least = limits.by_class(readable) if own == "auto" else torch.full((len(names),), own)
+    counts = (readable >= least).sum(dim=0).tolist()
+    found = zip(names, counts, least.tolist(), strict=True)
+    return [Bar(n, {"photographs": float(count), "least": at}) for n, count, at in sorted(found, key=lambda f: -f[1])]
 
 
 def _knobs(run: Path) -> tuple[dict[str, object], str]:

@@ -1,7 +1,7 @@
 """The headline of a run's page: teacher, labels and student, with intervals where the run has kept their scores."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from ccd_fast.compat import quirks
 from ccd_fast.errors import UserError
 from ccd_fast.evaluation import Comparison, Scores, compare, scores
 from ccd_fast.evaluation.comparison import told
+from ccd_fast.evaluation.metrics import Threshold
 from ccd_fast.evaluation.scores import common
 from ccd_fast.recipes import config
 from ccd_fast.training import CHOSEN, FIRST, TEACHER, UPDATED
@@ -63,7 +64,7 @@ def read(
             raise UserError(f"--min-positives: {run} has kept no scores, being older than them: train it again")
         return [Line(HEADLINE[name], _on(name), metrics[name]) for name in there], []
     measured = {name: found for name, found in kept.items() if found is not None}
-    compared = _compared(measured, run, class_names, min_positives)
+    compared = _compared(measured, run, metrics, class_names, min_positives)
     lines = []
     for name in there:
         own, said = compared[_on(name)], HEADLINE[name]
@@ -73,12 +74,17 @@ def read(
     return lines, [] if test is None else [*test.sentences(), *test.notes()]
 
 
+def _threshold(kept: Any, class_names: Sequence[str]) -> Threshold:
+    """Give the threshold that figures were measured at."""
+    return torch.tensor([kept[name] for name in class_names]) if isinstance(kept, Mapping) else float(kept)
+
+
 def _on(name: str) -> str:
     return "test" if name.endswith("test") else "training"
 
 
 def _compared(
-    kept: dict[str, Scores], run: Path, class_names: Sequence[str], min_positives: int
+    kept: dict[str, Scores], run: Path, metrics: dict[str, Any], class_names: Sequence[str], min_positives: int
 ) -> dict[str, Comparison]:
     """Compare what was measured on the same images: the last of it with what came before."""
     recipe = config.of_run(run)
@@ -91,6 +97,7 @@ def _compared(
             first = next(iter(same.values()))
             known = torch.from_numpy(first.known)
             tables = {name: table.table[known] for name, table in same.items()}
-            truth, limit = first.truth[known], recipe.evaluate.threshold
-            found[split] = compare(tables, truth, class_names, limit, absent_ap, min_positives)
+            truth = first.truth[known]
+            at = {HEADLINE[name]: _threshold(metrics[name]["threshold"], class_names) for name in kept}
+            found[split] = compare(tables, truth, class_names, at, absent_ap, min_positives)
     return found

@@ -27,6 +27,9 @@ STATE = "checkpoints/state.pt"
 PARTIAL = "checkpoints/partial.pt"
 SUMMARY = "summary.json"
 BIAS = "labels/bias.json"
+THRESHOLDS = "thresholds.json"
+OF_STUDENT, OF_LABELS = "student", "labels"
+"""What a run keeps thresholds for: the student's probabilities, and the label table."""
 NOT_A_STATE = (
     *(UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, OverflowError),
     *(zipfile.BadZipFile, zlib.error, struct.error),

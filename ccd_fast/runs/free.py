@@ -2,9 +2,24 @@
 
 import json
 import tempfile
+from itertools import count
 from pathlib import Path
 
 from ccd_fast.errors import UserError
+
+RUNS = Path("runs")
+"""Where a run goes that is not given a folder."""
+
+
+def own_folder(name: str, overwrite: bool) -> Path:
+    """Give the folder of a run that is not given one: ``runs/<name>``, or with -2, -3, ... where that is taken.
+
+    Args:
+        name: of the data set.
+        overwrite: the first is given, taken or not.
+    """
+    numbered = (RUNS / (name if number == 1 else f"{name}-{number}") for number in count(1))
+    return next(folder for folder in numbered if overwrite or not folder.exists())
 
 
 def refuse_occupied(path: Path, resume: bool, overwrite: bool) -> None:

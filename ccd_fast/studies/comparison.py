@@ -142,6 +142,8 @@ def notes(recipe: Recipe, names: Collection[str], frozen: bool) -> list[str]:
         "Every system has the same student, views, epochs, batch and rates, CCD's own; its epoch is chosen by its "
         "agreement with what it learns from. The paper's figures are of each system's own protocol.",
     ]
+    if recipe.teacher.temperature != 1:
+        found.append("teacher.temperature is CCD's: the others are told CLIP's own scores.")
     for of, text in _of_rows(recipe).items():
         found += [text] if told & set(of.split()) else []
     if frozen:

@@ -52,12 +52,17 @@ def notes(
         f"{_count(test)} to test; {len(test.class_names)} classes{_absent(test, recipe)}.",
         f"Teacher {recipe.teacher.model}, {recipe.teacher.image_size} px; student {recipe.student.backbone} from "
         f"{recipe.student.weights}, {recipe.student.image_size} px; recipe {name}{but_for}.",
-        f"The student's epoch is {chosen}; CF1 and OF1 at the threshold {recipe.evaluate.threshold:g}.",
+        f"The student's epoch is {chosen}; CF1 and OF1 at {_threshold(recipe)}.",
         "Seconds: all stages of a training; the zero-shot teacher's are part of them.",
         sureness.NOTE,
         *([] if test.truth is None else _rare(test.truth[test.known], test.class_names, min_positives)),
         *without_update(recipe),
     ]
+
+
+def _threshold(recipe: Recipe) -> str:
+    own = recipe.evaluate.threshold
+    return "each class's own threshold, chosen without labels" if own == "auto" else f"the threshold {own:g}"
 
 
 def without_update(recipe: Recipe) -> list[str]:

@@ -40,7 +40,9 @@ def again(run: Path, name: str, known: Metrics, min_positives: int) -> Metrics:
         raise UserError(f"--min-positives: {run} has kept no scores, being older than them: remove the run")
     kept, _, _ = kept_classes(test.truth[test.known], names, min_positives)
     table, truth = own.table[own.known][:, kept], own.truth[own.known][:, kept]
-    return evaluate(table, truth, [names[c] for c in kept], known.threshold)
+    left = [names[c] for c in kept]
+    at = known.threshold
+    return evaluate(table, truth, left, torch.tensor([at[name] for name in left]) if isinstance(at, dict) else at)
 
 
 def interval(

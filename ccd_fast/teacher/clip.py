@@ -48,15 +48,29 @@ class Clip:
 
 
 class Teacher:
-    """Scores views: an engine for the pixels, and one embedding a class."""
+    """Scores views: an engine for the pixels, one embedding a class, and one for each thing beside the classes."""
 
-    def __init__(self, clip: Clip, engine: ImageEngine, classes: torch.Tensor, temperature: float = 1.0) -> None:
-        """Join an engine of a CLIP's image tower with class embeddings, (C, D) float32 of length 1.
+    def __init__(
+        self,
+        clip: Clip,
+        engine: ImageEngine,
+        classes: torch.Tensor,
+        temperature: float = 1.0,
+        anchors: torch.Tensor | None = None,
+    ) -> None:
+        """Join an engine of a CLIP's image tower with embeddings of length 1.
 
-        The similarities are divided by the temperature.
+        Args:
+            clip: the teacher's CLIP.
+            engine: of its image tower.
+            classes: (C, D) float32.
+            temperature: that similarities are divided by.
+            anchors: (A, D) float32, of what may be seen in place of the classes; None where nothing else may.
         """
         self.engine = engine
         self.classes = classes
+        self.anchors = 0 if anchors is None else len(anchors)
+        self._names = classes if anchors is None else torch.cat([classes, anchors])
         self.scale = clip.scale
         self.temperature = temperature
         self.image_size = engine.image_size
@@ -64,14 +78,18 @@ class Teacher:
         self.interpolation = clip.tower.interpolation
 
     def similarities(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Compute s_c = scale / temperature <e, t_c> for views, (M, S, S, 3) uint8: (M, C) float32.
+        """Compute s_c = scale / temperature <e, t_c> for views, (M, S, S, 3) uint8: (M, C + A) float32, anchors last.
 
-        Their softmax over the classes are the scores p. A row does not depend on its neighbours: a matrix product
+        Their softmax are the scores p, see :meth:`scores`. A row does not depend on its neighbours: a matrix product
         may add up in another order where it has another number of rows, so it too sees one number only.
         """
         embeddings = self.engine.embed(pixels)
         scale = self.scale / self.temperature
-        return in_fixed_batches(embeddings, self.batch_size, lambda batch: scale * (batch @ self.classes.T))
+        return in_fixed_batches(embeddings, self.batch_size, lambda batch: scale * (batch @ self._names.T))
+
+    def scores(self, similarities: torch.Tensor) -> torch.Tensor:
+        """Give p, (M, C) float32, of similarities, (M, C + A): the softmax of each row, without the anchors' share."""
+        return similarities.softmax(dim=1)[:, : len(self.classes)]
 
 
 def load_clip(name: str, image_size: int | str = "native", say: Callable[[str], None] | None = None) -> Clip:

@@ -40,6 +40,7 @@ class MapTeacher:
         store: Store,
         classes: torch.Tensor,
         temperature: float = 1.0,
+        anchors: torch.Tensor | None = None,
     ) -> None:
         """Split the tower and open both halves.
 
@@ -50,6 +51,7 @@ class MapTeacher:
             store: where engines are kept.
             classes: (C, D) float32, rows of length 1.
             temperature: that similarities are divided by.
+            anchors: (A, D) float32, of what stands beside the classes; None where nothing does.
 
         Raises:
             UserError: the tower has no map.
@@ -57,6 +59,8 @@ class MapTeacher:
         self.tower = tower = map_tower(clip.tower, view_size)
         self.image_size, self.interpolation, self.numbers = view_size, clip.tower.interpolation, tower.numbers
         self.classes, self.scale = classes.to(settings.device), clip.scale / temperature
+        names = classes if anchors is None else torch.cat([classes, anchors])
+        self._names = names.to(settings.device)
         self._engine = engines.open_engine(tower.looks, settings, store)
         self._boxes = open_boxes(tower, settings, store)
         self._settings = settings
@@ -85,7 +89,8 @@ class MapTeacher:
         if not len(boxes):
             return self.classes.new_zeros((0, len(self.classes)))
         embeddings = self.embed(maps, boxes)
-        return in_fixed_batches(embeddings, BOXES, lambda batch: self.scale * (batch @ self.classes.T)).softmax(dim=1)
+        found = in_fixed_batches(embeddings, BOXES, lambda batch: self.scale * (batch @ self._names.T)).softmax(dim=1)
+        return found[:, : len(self.classes)]
 
     def embed(self, maps: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """Embed boxes, at least one; arguments as of :meth:`scores`. Gives (M, D) float32 of length 1."""

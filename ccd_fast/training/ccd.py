@@ -48,7 +48,7 @@ class Ccd:
         measure(parts, state, FIRST, labels.table, images, labels.readable)
         measure_zero_shot(parts, state)
         on_disk.save(parts.folder, 0, images, labels)
-        sure = labels.confident & labels.readable
+        sure = labels.confident & labels.readable & gathered.named
         parts.folder.write_json(BIAS, bias_by_class(gathered.scores, labels.table, sure, images.class_names))
         return state
 

@@ -1,6 +1,7 @@
 """A system of the paper's table, as a run asks it for its targets: what it is told, and nothing beside."""
 
 import math
+from copy import copy
 from typing import Any, cast
 
 import numpy as np
@@ -52,9 +53,11 @@ class Compared:
         with parts.stages.stage("first labels", len(images), parts.keeper("first labels")) as stage:
             gathered, unreadable = parts.passes.whole_images(images, stage)
         parts.set_aside(images, unreadable)
-        matrix, soft = self._told(gathered)
+        scores = as_clip_says(gathered, parts.recipe.teacher.temperature)
+        matrix, soft = self._told(scores, gathered.readable)
         positives = parts.recipe.system.positives
-        self._tell(matrix, soft, gathered.readable, spread(gathered) if positives == "teacher" else positives)
+        k = spread(scores[gathered.readable]) if positives == "teacher" else positives
+        self._tell(matrix, soft, gathered.readable, k)
         note_supervision(parts, self.source, matrix)
         if not self.system.rows().any():
             raise UserError(f"{images.root}: {parts.recipe.system.name} is told nothing of any training image")
@@ -65,9 +68,9 @@ class Compared:
         on_disk.save(parts.folder, 0, images, state.labels)
         return state
 
-    def _told(self, gathered: WholeImages) -> tuple[Matrix, torch.Tensor | None]:
+    def _told(self, scores: torch.Tensor, readable: torch.Tensor) -> tuple[Matrix, torch.Tensor | None]:
         """Give what is known of the labels, and soft labels where the source is of that kind."""
-        parts, scores, readable = self.parts, gathered.scores, gathered.readable
+        parts = self.parts
         nothing = np.zeros(tuple(scores.shape), dtype=np.int8)
         if self.source == "teacher-top1":
             return known.teacher_top1(scores, readable), None
@@ -77,7 +80,8 @@ class Compared:
             return nothing, scores
         if self.source == "teacher-tiles":
             with parts.stages.stage("tiles", len(parts.images)) as stage:
-                teacher = cast(Teacher, parts.passes.teacher)
+                teacher = copy(cast(Teacher, parts.passes.teacher))
+                teacher.temperature = 1.0
                 most, least = tiles.score_tiles(parts.images, parts.passes.reading, teacher, cdul.GRID, stage)
             return nothing, cdul.first_labels(scores, most, least)
         assert parts.known is not None, "people's labels are drawn before the run begins"
@@ -177,10 +181,18 @@ class Compared:
         self.system.go_on(kept["state"])
 
 
-def spread(gathered: WholeImages) -> float:
+def as_clip_says(gathered: WholeImages, temperature: float) -> torch.Tensor:
+    """Give the teacher's scores without the recipe's temperature, which is CCD's, (N, C); 0 of unreadable images."""
+    log = gathered.scores.clamp(min=torch.finfo(torch.float32).tiny).log()
+    return torch.softmax(temperature * log, dim=1) * gathered.readable[:, None]
+
+
+def spread(scores: torch.Tensor) -> float:
     """Tell over how many classes the teacher's scores of an image are spread, on average: exp of their entropy.
 
     It stands for the mean number of classes of an image, which nobody who has no labels knows.
+
+    Args:
+        scores: (N, C).
     """
-    scores = gathered.scores[gathered.readable]
     return float((-torch.xlogy(scores, scores).sum(dim=1)).exp().mean())

@@ -4,6 +4,8 @@ import torch
 
 from ccd_fast.datasets import ImageSet
 from ccd_fast.evaluation import Metrics, evaluate_images, scores
+from ccd_fast.evaluation.metrics import Threshold
+from ccd_fast.labels import limits
 from ccd_fast.student import predict
 from ccd_fast.training.state import Parts, State
 
@@ -17,7 +19,9 @@ def measure(
 ) -> None:
     """Keep a table of scores, (N, C), and its metrics over the rows whose truth is known."""
     scores.save(parts.folder, name, images, table, readable)
-    metrics = evaluate_images(table, images, readable, parts.recipe.evaluate.threshold, parts.passes.absent_ap)
+    own = parts.recipe.evaluate.threshold
+    threshold = limits.by_class(table[readable]) if own == "auto" else own
+    metrics = evaluate_images(table, images, readable, threshold, parts.passes.absent_ap)
     if metrics is not None:
         state.metrics[name] = metrics.record()
 
@@ -33,7 +37,7 @@ def measure_zero_shot(parts: Parts, state: State) -> None:
     measure(parts, state, f"{TEACHER}, test", zero_shot.scores, test, zero_shot.readable)
 
 
-def student_metrics(parts: Parts, epoch: int) -> Metrics | None:
+def student_metrics(parts: Parts, epoch: int, threshold: Threshold) -> Metrics | None:
     """Evaluate the student on the test images, and keep its scores; None where there are none."""
     test = parts.test
     if test is None or test.truth is None:
@@ -43,5 +47,4 @@ def student_metrics(parts: Parts, epoch: int) -> Metrics | None:
         student = parts.passes.at_work(parts.student, size, stage)
         seen = predict(student, test.files_of_all(), parts.passes.reading, size, stage)
     scores.save(parts.folder, LAST, test, seen.probabilities, seen.readable)
-    threshold = parts.recipe.evaluate.threshold
     return evaluate_images(seen.probabilities, test, seen.readable, threshold, parts.passes.absent_ap)

@@ -36,10 +36,12 @@ class WholeImages(Protocol):
     Attributes:
         scores: p, (N, C) float32; zero in unreadable rows.
         readable: (N,) bool.
+        named: (N,) bool, images with a class on top, and none of what stands beside the classes.
     """
 
     scores: torch.Tensor
     readable: torch.Tensor
+    named: torch.Tensor
 
     def finish(self, floor: float, min_count: int, debias: bool) -> PseudoLabels:
         """Compute bias and first labels; see :meth:`ccd_fast.labels.FirstLabels.finish`."""

@@ -14,7 +14,7 @@ from ccd_fast.runs import RunFolder, Stages, Stop
 from ccd_fast.runs.folder import SUMMARY
 from ccd_fast.student.training_views import TrainingViews
 from ccd_fast.teacher import resolve, twins_warning
-from ccd_fast.training import description, supervision
+from ccd_fast.training import description, supervision, thresholds
 from ccd_fast.training.ccd import Ccd
 from ccd_fast.training.compared import Compared
 from ccd_fast.training.epoch import Fitted, fit_epoch
@@ -137,7 +137,9 @@ def _measure(parts: Parts, method: Method, state: State, epoch: int, fitted: Fit
     record: dict[str, Any] = {"epoch": epoch, "loss": fitted.loss, "agreement": _number(agreement)}
     if UPDATED in state.metrics:
         record["pseudo_label_map"] = state.metrics[UPDATED]["mean_average_precision"]
-    metrics = student_metrics(parts, epoch)
+    best = _is_chosen(parts, state, epoch)
+    threshold = thresholds.choose(parts, state, rows, epoch, fitted.predicted, best)
+    metrics = student_metrics(parts, epoch, threshold)
     if metrics is not None:
         record["test"] = state.metrics[LAST] = metrics.record()
         state.test_maps.append(metrics.mean_average_precision)
@@ -149,10 +151,7 @@ def _measure(parts: Parts, method: Method, state: State, epoch: int, fitted: Fit
 
 def _choose(parts: Parts, state: State, epoch: int) -> None:
     """Keep the student of this epoch, where it is the one to keep (section 6)."""
-    recipe = parts.recipe
-    is_last = epoch == recipe.train.epochs - 1
-    fires = recipe.train.choose == "label-free" and choose_epoch(state.agreement) == epoch
-    if state.chosen is None and (fires or is_last):
+    if _is_chosen(parts, state, epoch):
         _keep(parts, state, epoch)
 
 
@@ -163,6 +162,13 @@ def _keep(parts: Parts, state: State, epoch: int) -> None:
     if LAST in state.metrics:
         state.metrics[CHOSEN] = state.metrics[LAST]
         scores.copy(parts.folder, LAST, CHOSEN)
+
+
+def _is_chosen(parts: Parts, state: State, epoch: int) -> bool:
+    """Tell whether the student of the epoch that has ended is the one to keep."""
+    recipe = parts.recipe
+    fires = recipe.train.choose == "label-free" and choose_epoch(state.agreement) == epoch
+    return state.chosen is None and (fires or epoch == recipe.train.epochs - 1)
 
 
 def _tell(parts: Parts, epoch: int, fitted: Fitted, metrics: Metrics | None) -> None:

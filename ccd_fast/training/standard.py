@@ -25,7 +25,7 @@ from ccd_fast.student import PixelClassifier, Student, predict
 from ccd_fast.student import engine as student_engine
 from ccd_fast.student.cam import activity_threshold
 from ccd_fast.student.reading import Reading
-from ccd_fast.teacher import Clip, Teacher, kept
+from ccd_fast.teacher import Clip, Teacher, anchors, kept
 from ccd_fast.teacher.checked_engines import open_checked
 from ccd_fast.training.kept_views import KeptViews
 from ccd_fast.training.memory import Memory
@@ -76,8 +76,14 @@ class StandardPasses:
         if memory is not None and torch.device(device).type == "cpu":
             backend = KeptViews(backend, memory, f"up to {recipe.views.max_megapixels:g} MP")
         self.reading = Reading(backend, ranks)
+        beside, told = anchors.beside(
+            recipe.labels.anchors_for(len(images.class_names)), clip, images.prompt_names, embeddings, knobs.templates
+        )
+        if told:
+            say(told)
+        beside = None if beside is None else beside.to(device)
         seen = engine if memory is None else memory.engine(engine)
-        self.teacher = Teacher(clip, seen, embeddings.to(device), recipe.teacher.temperature)
+        self.teacher = Teacher(clip, seen, embeddings.to(device), knobs.temperature, beside)
         looks = recipe.looks_of_the_student(len(images))
         self.student_runtime = student_engine.choose(recipe.student.runtime, looks, torch.device(device).type)
         self.tower = clip.tower if memory is None else None
@@ -86,7 +92,15 @@ class StandardPasses:
         self.maps: Maps | None = None
         self.looks: engines.ImageTower | None = None
         if recipe.relabel.teacher == "maps":
-            self.maps, facts = open_maps(clip, engine.runtime, settings, embeddings, recipe, images, backend)
+            self.maps, facts = open_maps(
+                clip,
+                engine.runtime,
+                settings,
+                embeddings.to(device),
+                recipe,
+                beside,
+                partial(first_views, images, clip, backend),
+            )
             self.looks = self.maps.teacher.tower.looks
             self.engine["maps"] = facts
             from ccd_fast.labels.map_store import beyond_budget
@@ -96,7 +110,7 @@ class StandardPasses:
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
         """Score the whole images; see :func:`ccd_fast.labels.whole_images.score_whole_images`."""
-        limit = self.recipe.entropy_limit(len(images.class_names))
+        limit = self.recipe.entropy_limit(len(images.class_names) + self.teacher.anchors)
         return score_whole_images(images, self.reading, self.teacher, limit, stage)
 
     def prepare(self, student: Student) -> None:
@@ -166,8 +180,8 @@ def open_maps(
     settings: engines.EngineSettings,
     classes: torch.Tensor,
     recipe: Recipe,
-    images: ImageSet,
-    backend: ViewBackend,
+    beside: torch.Tensor | None,
+    views: Callable[..., torch.Tensor],
 ) -> tuple["Maps", dict[str, Any]]:
     """Open the teacher that looks once, on the runtime of the one that looks at crops, and compare it with PyTorch.
 
@@ -184,8 +198,8 @@ def open_maps(
     knobs, store = recipe.relabel, engines.Store()
     size = clip.tower.image_size if knobs.maps_size == "native" else knobs.maps_size
     own = replace(settings, runtime=runtime)
-    teacher = MapTeacher(clip, size, own, store, classes, recipe.teacher.temperature)
-    parity = teacher.parity(partial(first_views, images, clip, backend, size=size), store)
+    teacher = MapTeacher(clip, size, own, store, classes, recipe.teacher.temperature, beside)
+    parity = teacher.parity(partial(views, size=size), store)
     facts = {"image_size": size, "numbers": teacher.numbers, "parity": asdict(parity) if parity else None}
     return Maps(teacher, cache.writable(engines.default_folder() / "maps"), knobs.maps_gib), facts
 

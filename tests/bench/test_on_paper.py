@@ -51,6 +51,20 @@ def test_a_training_epoch_has_two_views_an_image_and_sums_its_gradients(script, 
     assert script.training_epoch(data, student, 8, rates).seconds == pytest.approx(by_hand)
 
 
+def test_an_epoch_from_maps_looks_once_and_then_reads(script, rates):
+    of_host = {"host_link": 1e6, "disk": 1e5, "host_memory": 4e6}
+    rates |= {name: script.Rate(value, "", "") for name, value in of_host.items()}
+    data, student = script.DataSet("", 1000, 1000), script.Work(1e9, 0)  # 1 s to decode; 2 ms a look of the student
+    maps = script.MapWork(script.Work(2e9, 0), script.Work(0.05e9, 0), 1000)  # 4 ms a look, 0.1 ms a box, 2 kB
+    assert script.epoch_from_maps(data, 5, maps, student, True, rates).seconds == pytest.approx(4 + 0.5 + 2)
+    assert script.epoch_from_maps(data, 5, maps, student, False, rates).seconds == pytest.approx(4)  # 2 MB at 0.5 MB/s
+    assert maps.place(data, rates) == "memory"
+    assert script.epoch_from_maps(data, 5, maps, None, True, rates).seconds == pytest.approx(4.5)
+    many = script.DataSet("", 3000, 1000)
+    assert maps.place(many, rates) == "disk"
+    assert script.epoch_from_maps(many, 5, maps, None, False, rates).seconds == pytest.approx(6e6 / 0.5e5)
+
+
 def test_the_host_decodes_with_all_its_cores(script, rates):
     assert script.host_decode(rates)["decode_gpu"].value == 4e5
 

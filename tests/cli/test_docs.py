@@ -24,6 +24,7 @@ from test_house import FLOORS
 import ccd_fast
 from ccd_fast.cli.app import app
 from ccd_fast.datasets import DATASETS, load
+from ccd_fast.datasets.whereabouts import recipe_of
 from ccd_fast.recipes import config
 from ccd_fast.systems import SYSTEMS
 
@@ -108,8 +109,11 @@ def check_line(words: list[str]) -> None:
         return
     command, rest = command_of(words)
     given = command.make_context("ccd-fast", list(rest)).params
-    if given.get("recipe") in config.built_in():
-        config.load(given["recipe"], given["set_"] or [])
+    named = given.get("recipe") or (
+        "set_" in given and given.get("dataset") in DATASETS and recipe_of(given["dataset"])
+    )
+    if named in config.built_in():
+        config.load(named, given["set_"] or [])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)

@@ -1,6 +1,7 @@
 """The whole method on small trees of the benchmarks, by the command itself, and what a trained run can do then."""
 
 import json
+from pathlib import Path
 
 import pytest
 from benchmark_trees import BENCHMARKS, TEST, TRAIN
@@ -18,12 +19,19 @@ SMALL = (
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_a_benchmark_is_trained_on_and_evaluated(name, benchmark_root, tiny_clip, ccd, tmp_path):
-    dataset, root, out = name.split()[0], benchmark_root(name), tmp_path / "run"
+def test_a_benchmark_is_trained_on_and_evaluated(name, benchmark_root, tiny_clip, ccd, tmp_path, monkeypatch):
+    dataset = name.split()[0]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / dataset).symlink_to(benchmark_root(name))
+    monkeypatch.delenv("CCD_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    out = Path("runs", dataset)
     knobs = [part for knob in (*SMALL, "train.warmup_epochs=1") for part in ("--set", knob)]
     model = ["--teacher", tiny_clip, "--student", "test_efficientnet", "--student-weights", "none"]
-    code, printed, said = ccd("train", "--dataset", dataset, "--data-root", root, "--out", out, *model, *knobs)
+    code, printed, said = ccd("train", "--dataset", dataset, *model, *knobs)
     assert code == 0, said
+    recipe = {"coco2017": "coco"}.get(dataset, dataset)
+    assert f"{dataset} in data/{dataset}, recipe {recipe}; the run goes to {out}\n" in said
     assert "student, chosen epoch, test" in printed
     description = json.loads((out / "run.json").read_text())
     assert description["dataset"] == dataset

@@ -77,17 +77,22 @@ def update(images, maps, choice="random", keeper=None, student=None, eyes=None, 
     recipe = config.load("folder", [f"views.choice={choice}", "relabel.k=1"])
     looks = ViewChoice(recipe.views, recipe.relabel, Cams(64, 0.5), (len(images), 4), (0, 2), None)
     labels, eyes = labels_of(images), eyes or Eyes()
-    stage = Stage("relabel", len(images), lambda _: None, keeper)
+    stage = Stage("relabel", len(images), lambda _: None, keeper, {"maps": 1e-9})
     relabel_from_maps(images, Reading(eyes), maps, student, labels, looks, Update(0.1, 0.3), stage)
+    eyes.nearness = stage.nearness()
     return labels.table, eyes.decoded
 
 
 def test_a_pass_gives_what_a_plain_loop_gives_and_decodes_once(images, judge, tmp_path):
     maps = Maps(judge, tmp_path, 1.0)
-    first, decoded = update(images, maps)
+    eyes = Eyes()
+    first, decoded = update(images, maps, eyes=eyes)
     assert decoded == len(images)
-    again, decoded = update(images, maps)
+    assert eyes.nearness is not None and eyes.nearness > 0
+    eyes = Eyes()
+    again, decoded = update(images, maps, eyes=eyes)
     assert decoded == 0, "all maps are known, and no student looks"
+    assert eyes.nearness is None, "no network has seen anything that a speed could be told of"
     assert torch.equal(again, first)
     expected, backend = labels_of(images), PillowViews()
     recipe = config.load("folder", ["views.choice=random", "relabel.k=1"])

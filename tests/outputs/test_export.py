@@ -26,6 +26,7 @@ from ccd_fast.student.network import piecewise_boost
 from ccd_fast.views import open_backend
 
 NAMES = ("cat", "dog", "traffic light", "boat")
+OWN = dict(zip(NAMES, (0.1, 0.2, 0.3, 0.4), strict=True))
 SIZE = 64
 
 STRANGER = """
@@ -54,7 +55,7 @@ def model(photo_folder):
     for _ in range(20):  # BatchNorms with statistics of their own
         net.train()(student_engine.noise(8, SIZE))
     source = Source("folder", photo_folder, photo_folder / "classes.txt", None)
-    return trained.Trained(recipe, NAMES, source, net.eval)
+    return trained.Trained(recipe, NAMES, source, net.eval, OWN)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,8 @@ def test_the_file_was_compared_with_pytorch(written):
 def test_the_metadata_say_all_that_a_program_needs(model, written):
     found = {entry.key: json.loads(entry.value) for entry in onnx.load(written[0]).metadata_props}
     assert tuple(found["class_names"]) == NAMES
-    assert (found["image_size"], found["threshold"]) == (SIZE, model.recipe.evaluate.threshold)
+    assert (found["image_size"], found["threshold"]) == (SIZE, "auto")
+    assert found["thresholds"] == [0.1, 0.2, 0.3, 0.4]
     assert found["resize"]["filter"] == "bilinear"
     assert found["teacher"] == model.recipe.teacher.model
     assert found["recipe"]["train"]["epochs"] == model.recipe.train.epochs
@@ -92,7 +94,7 @@ def test_the_metadata_say_all_that_a_program_needs(model, written):
 def test_folders_of_this_machine_do_not_travel(model, tmp_path):
     (tmp_path / "my-clip").mkdir()
     recipe = config.load("folder", [f"teacher.model='{tmp_path}/my-clip'", f"student.weights='{tmp_path}/w.pth'"])
-    described = export.facts(trained.Trained(recipe, NAMES, model.source, model.read))
+    described = export.facts(trained.Trained(recipe, NAMES, model.source, model.read, OWN))
     assert described["teacher"] == "my-clip"
     assert str(tmp_path) not in json.dumps(described)
 

@@ -67,7 +67,7 @@ def labelled(tmp_path):
     assert images.paths == ("a b&c.jpg", "four.jpg", "three.jpg", "two.jpg")
     table = torch.tensor([[0.9, 0.6, 0.1], [0.2, 0.3, 0.8], [0.0, 0.0, 0.0], [0.1, 0.2, 0.3]])
     readable = torch.tensor([True, True, False, True])
-    return labelling.Labelled(images, table, readable, {2: "not an image"}, "teacher tiny")
+    return labelling.Labelled(images, table, readable, {2: "not an image"}, "teacher tiny", HALF)
 
 
 HALF = np.full(3, 0.5, dtype=np.float32)
@@ -137,7 +137,7 @@ def test_a_number_of_labels_that_cannot_be_is_refused(labelled, wanted, said):
 def test_limits_by_class_are_read_and_the_others_get_the_default(tmp_path):
     file = tmp_path / "limits.csv"
     file.write_text("class,threshold\ndog,0.25\n")
-    assert labelling.read_limits(file, ("cat", "dog"), 0.5).tolist() == [0.5, 0.25]
+    assert labelling.read_limits(file, ("cat", "dog")).tolist() == pytest.approx([np.nan, 0.25], nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_a_file_of_limits_that_makes_no_sense_is_refused(tmp_path, text, said):
     file = tmp_path / "limits.csv"
     file.write_text(text)
     with pytest.raises(UserError, match=said.replace("?", r"\?")):
-        labelling.read_limits(file, ("cat", "dog"), 0.5)
+        labelling.read_limits(file, ("cat", "dog"))
 
 
 def test_a_missing_file_of_limits_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no such file"):
-        labelling.read_limits(tmp_path / "gone.csv", ("cat", "dog"), 0.5)
+        labelling.read_limits(tmp_path / "gone.csv", ("cat", "dog"))
 
 
 def test_the_csv_is_a_truth_file_that_train_reads(labelled, tmp_path):
@@ -215,7 +215,7 @@ def test_a_class_that_comes_second_again_and_again_is_named_and_so_is_one_that_n
     table[:4, 0] = 0.95
     table[:60, 1] = 0.9
     table[:3, 2] = 0.45
-    found = labelling.Labelled(images, table, torch.ones(100, dtype=torch.bool), {}, "teacher tiny")
+    found = labelling.Labelled(images, table, torch.ones(100, dtype=torch.bool), {}, "teacher tiny", HALF4)
     decided = labelling.chosen(found, HALF4)
     assert decisions.probably_missed(found, decided) == [decisions.Missed("person", given=4, near=40)]
     assert decisions.remarks(found, decided) == [
@@ -329,7 +329,7 @@ def test_every_fifth_photograph_of_a_class_is_for_validation_and_no_name_leads_e
         (tmp_path / "in" / f"{row:02d}.jpg").write_bytes(b"never opened")
     images = folder.unlabelled(tmp_path, ("..", "cat"))
     table = torch.tensor([[0.9, 0.1]]).expand(11, 2)
-    found = labelling.Labelled(images, table, torch.ones(11, dtype=torch.bool), {}, "teacher tiny")
+    found = labelling.Labelled(images, table, torch.ones(11, dtype=torch.bool), {}, "teacher tiny", HALF[:2])
     label_files.write(found, (table >= 0.5).numpy(), "ultralytics", tmp_path / "yolo")
     assert sorted(path.name for path in (tmp_path / "yolo" / "val" / "%2E.").iterdir()) == [
         "in%2F04.jpg",
@@ -357,7 +357,7 @@ def test_photographs_that_fiftyone_cannot_tell_apart_are_refused(tmp_path):
     for name in ("a.jpg", "a.png"):
         (tmp_path / name).write_bytes(b"never opened")
     images = folder.unlabelled(tmp_path, ("cat", "dog"))
-    found = labelling.Labelled(images, torch.rand(2, 2), torch.ones(2, dtype=torch.bool), {}, "teacher tiny")
+    found = labelling.Labelled(images, torch.rand(2, 2), torch.ones(2, dtype=torch.bool), {}, "teacher tiny", HALF[:2])
     with pytest.raises(UserError, match="two photographs are called a, but for their endings"):
         label_folders.fiftyone(found, np.ones((2, 2), dtype=bool), tmp_path / "51")
 

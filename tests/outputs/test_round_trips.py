@@ -63,8 +63,9 @@ def test_labels_are_read_back_under_any_names(tmp_path, given_names):
     images = unlabelled(root, class_names, paths)
     table = torch.from_numpy(np.random.default_rng(0).random((len(paths), len(class_names)), dtype=np.float32))
     readable = torch.ones(len(paths), dtype=torch.bool)
-    labelled = Labelled(images, table, readable, {}, "teacher")
-    decided = chosen(labelled, np.full(len(class_names), 0.5, dtype=np.float32))
+    half = np.full(len(class_names), 0.5, dtype=np.float32)
+    labelled = Labelled(images, table, readable, {}, "teacher", half)
+    decided = chosen(labelled, half)
     truth = {path: ("", np.flatnonzero(row).tolist()) for path, row in zip(paths, decided, strict=True)}
     told = [[class_names[c] for c in classes] for _, classes in truth.values()]
 
@@ -98,8 +99,8 @@ def test_a_photograph_that_could_not_be_read_is_not_read_back_as_one_without_lab
     paths = write_photographs(tmp_path / "p", ["a", "b"])
     images = unlabelled(tmp_path / "p", ("cat", "dog"), paths)
     readable = torch.tensor([True, False])
-    labelled = Labelled(images, torch.tensor([[0.9, 0.1], [0.0, 0.0]]), readable, {1: "truncated"}, "teacher")
     half = np.full(2, 0.5, dtype=np.float32)
+    labelled = Labelled(images, torch.tensor([[0.9, 0.1], [0.0, 0.0]]), readable, {1: "truncated"}, "teacher", half)
     (tmp_path / "t.parquet").write_bytes(label_files.parquet(labelled, chosen(labelled, half)))
     assert read_truth(tmp_path / "t.parquet", ("cat", "dog"), tmp_path / "p", paths) == {paths[0]: ("", [0])}
 

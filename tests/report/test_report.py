@@ -111,15 +111,16 @@ def test_the_examples_of_a_class_are_the_surest_and_those_that_only_just_count()
     labels = np.array([0.1, 0.9, 0.5, 0.7, 1.0, 0.6, np.nan], dtype=np.float32)
     assert rows_to_show(labels) == [4, 1, 5, 2]
     assert rows_to_show(labels[:4]) == [1, 3, 2]
+    assert rows_to_show(labels, least=0.65) == [4, 1, 3]
     assert rows_to_show(labels[:1]) == [0]
     assert rows_to_show(np.array([0.1, 0.3, 0.2], dtype=np.float32)) == [1, 2]
 
 
 def test_a_class_without_photographs_shows_the_likeliest_and_many_classes_are_listed_or_counted(run):
     example = Example("a.jpg", "data:,", 0.31, None)
-    found = [OfClass("cat", 0, [example]), *(OfClass(f"class {k}", 7) for k in range(400))]
+    found = [OfClass("cat", 0, 0.5, [example]), *(OfClass(f"class {k}", 7) for k in range(400))]
     page = page_of.render(read(run), [], labelled=found)
-    assert "0 photographs; the likeliest" in page
+    assert "0 photographs, from 50.0 on; the likeliest" in page
     assert page.count("<li><span>class ") == 299
     assert "And 101 classes with no more photographs than these" in page
 
@@ -208,7 +209,7 @@ def test_hostile_names_are_shown_and_never_run(run):
         knobs={"teacher.model": SCRIPT},
     )
     photo = Corrected(SCRIPT, "data:,", [Box(Label(SCRIPT, 0.1, 0.9, None), 0.5, "left:0%", "data:,")], [])
-    page = page_of.render(hostile, [photo], labelled=[OfClass(SCRIPT, 3, [Example(SCRIPT, "data:,", 0.9, None)])])
+    page = page_of.render(hostile, [photo], labelled=[OfClass(SCRIPT, 3, 0.5, [Example(SCRIPT, "data:,", 0.9, None)])])
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 12
 

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet
@@ -17,6 +18,7 @@ from ccd_fast.recipes import config
 from ccd_fast.runs import RunFolder, Stages
 from ccd_fast.systems import FROM_PEOPLE, SYSTEMS
 from ccd_fast.training import Memory, train
+from ccd_fast.training.compared import as_clip_says, spread
 from ccd_fast.training.steps import Trainer
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -131,6 +133,24 @@ def test_the_other_readings_of_what_the_teacher_says(run, source, tmp_path, labe
     run(source, tmp_path / "top1", "an", "train.epochs=1")
     run(source, tmp_path / "other", "an", "train.epochs=1", f"system.labels={labels}", "system.threshold=0.1")
     assert not same(*students(tmp_path / "top1", tmp_path / "other"))
+
+
+def test_the_temperature_of_ccd_changes_nothing_that_the_others_are_told():
+    similarities = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)) * 6
+    readable = torch.tensor([True, True, True, False, True])
+    own = torch.softmax(similarities, dim=1) * readable[:, None]
+    soft = torch.softmax(similarities / 2.5, dim=1) * readable[:, None]
+    found = as_clip_says(SimpleNamespace(scores=soft, readable=readable), 2.5)
+    assert torch.allclose(found, own, atol=1e-6)
+    assert 1 < spread(found[readable]) < spread(soft[readable]) < 4
+
+
+@pytest.mark.parametrize("name", ["epr", "cdul"])  # k, and the tiles
+def test_a_system_learns_the_same_at_any_temperature(run, source, tmp_path, name):
+    run(source, tmp_path / "one", name, "train.epochs=1", "teacher.temperature=1.0")
+    run(source, tmp_path / "other", name, "train.epochs=1", "teacher.temperature=2.5")
+    for one, other in zip(*(found.values() for found in students(tmp_path / "one", tmp_path / "other")), strict=True):
+        assert torch.allclose(one.float(), other.float(), atol=1e-4)
 
 
 def known_file(tmp_path, rows):

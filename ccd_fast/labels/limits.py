@@ -1,0 +1,63 @@
+"""Limits by class without labels: from which score on does a photograph have a class?
+
+One limit for all classes costs what a class is sure of less, or more, than the others. With the truth, each class would
+take the limit of its best F1; without it, the label table stands in: an entry holds with half its label, as labels are
+divided by the bias and clipped at 1, so that they say too much. That half, and the bound on the number of photographs,
+were chosen among thirty rules on training photographs (benchmarks/README.md).
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+HOLDS = 0.5
+"""Chance that an entry holds, as a share of its label."""
+KNOWN_FROM = 5
+"""Known positives from which on a class takes its limit from what is known of it."""
+FEW = 50
+"""Photographs below which all classes share a limit: so few say nothing of a class alone."""
+
+
+def by_class(
+    scores: torch.Tensor, labels: torch.Tensor | None = None, told: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Choose a limit for each class.
+
+    A class takes the limit at which its expected F1 is best, 2 E[hits] / (given + E[positives]), and is given to no
+    more photographs than its labels add up to. A class of which enough is known takes the limit of the best F1 on that.
+
+    Args:
+        scores: (N, C) float32 in [0, 1], of the photographs that could be read: what is cut.
+        labels: (N, C) float32 in [0, 1], their label table; None where the scores are one.
+        told: (N, C) int8, entries that are known: +1, -1, or 0; None where none is.
+
+    Returns:
+        (C,) float32: a class is given where its score is at least this; 1 without any photograph.
+    """
+    own = scores.double().numpy()
+    table = own if labels is None else labels.double().numpy()
+    if not len(own):
+        return torch.ones(scores.shape[1])
+    if len(own) < FEW:
+        pooled = _best(own.ravel(), HOLDS * table.ravel(), table.sum())
+        found = np.full(own.shape[1], pooled)
+    else:
+        found = np.array([_best(own[:, c], HOLDS * table[:, c], table[:, c].sum()) for c in range(own.shape[1])])
+    if told is not None:
+        for c in torch.nonzero((told == 1).sum(dim=0) >= KNOWN_FROM).flatten().tolist():
+            rows = (told[:, c] != 0).numpy()
+            truth = (told[rows, c] == 1).double().numpy()
+            found[c] = _best(own[rows, c], truth, float(len(truth)))
+    return torch.from_numpy(found).float()
+
+
+def _best(scores: NDArray[np.float64], chance: NDArray[np.float64], most: float) -> float:
+    """Give the limit of the best expected F1 that at most so many of the scores reach; one at least does."""
+    order = np.argsort(-scores, kind="stable")
+    ranked, hits = scores[order], chance[order].cumsum()
+    count = np.arange(1, len(ranked) + 1)
+    f1 = 2 * hits / np.maximum(count + hits[-1], 1e-12)
+    last_of_equals = np.append(ranked[:-1] > ranked[1:], True)
+    allowed = last_of_equals & (count <= max(most, 1))
+    at = np.where(allowed, f1, -1.0).argmax() if allowed.any() else last_of_equals.argmax()
+    return float(ranked[at])

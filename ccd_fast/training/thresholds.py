@@ -1,0 +1,55 @@
+"""The student's thresholds by class, chosen without labels and kept in the run."""
+
+import torch
+
+from ccd_fast.evaluation.metrics import Threshold
+from ccd_fast.labels import limits
+from ccd_fast.runs.folder import OF_LABELS, OF_STUDENT, THRESHOLDS
+from ccd_fast.student import predict
+from ccd_fast.training.state import Parts, State
+
+MOST = 5000
+"""Training images, evenly spread, that a checkpoint's thresholds are chosen on."""
+
+
+def choose(
+    parts: Parts, state: State, rows: torch.Tensor, epoch: int, predicted: torch.Tensor, best: bool
+) -> Threshold:
+    """Choose from which probability on the student of an epoch has each class, and keep it beside that of the labels.
+
+    Args:
+        parts: of the run.
+        state: of the run.
+        rows: (N,) bool, the images that it was trained on.
+        epoch: that has ended.
+        predicted: (N, C) float32, its probabilities as it learned: they do for an epoch that no checkpoint stays of.
+        best: whether it becomes ``checkpoints/best``.
+
+    Returns:
+        One for each class, (C,) float32; the recipe's own where that is a number.
+    """
+    if parts.recipe.evaluate.threshold != "auto":
+        return parts.recipe.evaluate.threshold
+    own = torch.nonzero(rows).flatten()
+    if best or epoch == parts.recipe.train.epochs - 1:
+        own = own[torch.linspace(0, len(own) - 1, min(len(own), MOST)).round().long()]
+        own, scores = _seen(parts, own, epoch)
+    else:
+        scores = predicted[own]
+    table = state.labels.table
+    told = None if parts.known is None else torch.from_numpy(parts.known)[own]
+    found = limits.by_class(scores, table[own], told)
+    kept = {OF_STUDENT: found, OF_LABELS: limits.by_class(table[rows])}
+    by_name = {of: dict(zip(parts.images.class_names, values.tolist(), strict=True)) for of, values in kept.items()}
+    before = parts.folder.read_json(THRESHOLDS) if (parts.folder.path / THRESHOLDS).is_file() else {}
+    parts.folder.write_json(THRESHOLDS, {**before, **({"best": by_name} if best else {}), "last": by_name})
+    return found
+
+
+def _seen(parts: Parts, rows: torch.Tensor, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Let the student look at some images: those that can be read, and its probabilities of them."""
+    files, size = parts.images.files(rows.numpy()), parts.recipe.student.image_size
+    with parts.stages.stage("thresholds", len(rows), epoch=epoch) as stage:
+        student = parts.passes.at_work(parts.student, size, stage)
+        seen = predict(student, files, parts.passes.reading, size, stage)
+    return rows[seen.readable], seen.probabilities[seen.readable]

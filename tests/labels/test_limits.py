@@ -1,0 +1,48 @@
+"""Limits by class without labels, and from those that are known."""
+
+import torch
+
+from ccd_fast.labels import limits
+
+
+def table_of(columns):
+    return torch.tensor(columns).T.contiguous()
+
+
+def test_each_class_has_a_limit_of_its_own_where_its_labels_part():
+    sure, unsure = [0.9] * 30 + [0.05] * 70, [0.35] * 30 + [0.04] * 70
+    found = limits.by_class(table_of([sure, unsure]))
+    assert (table_of([sure, unsure]) >= found).sum(dim=0).tolist() == [30, 30]
+
+
+def test_the_scores_are_cut_where_the_label_table_says():
+    labels = table_of([[1.0] * 20 + [0.0] * 80])
+    scores = table_of([[0.2 - 0.001 * row for row in range(100)]])
+    assert (scores >= limits.by_class(scores, labels)).sum() == 20
+
+
+def test_a_class_that_is_the_same_everywhere_is_given_to_no_more_photographs_than_its_labels_add_up_to():
+    flat = torch.linspace(0.03, 0.0301, 100)[:, None].repeat(1, 2)
+    assert ((flat >= limits.by_class(flat)).sum(dim=0) <= 3).all()
+
+
+def test_what_is_known_decides_where_there_is_enough_of_it():
+    scores = table_of([[0.9 - 0.005 * row for row in range(100)]] * 2)
+    told = torch.zeros((100, 2), dtype=torch.int8)
+    told[:60, 0] = -1
+    told[:10, 0] = 1  # the labels alone would say many more
+    told[:4, 1] = 1  # too few to say anything
+    given = (scores >= limits.by_class(scores, scores, told)).sum(dim=0)
+    assert given[0] == 10
+    assert given[1] == (scores >= limits.by_class(scores)).sum(dim=0)[1] > 10
+
+
+def test_a_few_photographs_share_one_limit_and_none_have_the_highest():
+    few = torch.rand((20, 3), generator=torch.Generator().manual_seed(0))
+    assert len(limits.by_class(few).unique()) == 1
+    assert limits.by_class(few[:0]).tolist() == [1, 1, 1]
+
+
+def test_equal_scores_are_given_a_class_together():
+    scores = table_of([[0.5] * 60 + [0.1] * 40])
+    assert (scores >= limits.by_class(scores, scores / 2)).sum() in (60, 100)
