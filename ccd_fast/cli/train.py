@@ -171,13 +171,12 @@ def train(
 
 def _keep_engine(run: Path) -> None:
     """Keep an engine for a quick start of `predict`; a run that has ended does not fail for it."""
-    from ccd_fast.errors import RunError, UserError
     from ccd_fast.outputs import trained
 
     try:
         trained.keep_engine(run)
-    except (RunError, UserError) as error:
-        options.warn(f"predict will start slowly: {error}")
+    except Exception as error:  # noqa: BLE001  what only saves seconds later must not make a finished run fail
+        options.warn(f"predict will start slowly: {' '.join(str(error).split())}")
 
 
 def tell_what_next(out: Path, has_truth: bool) -> None:

@@ -5,7 +5,7 @@ where it is, the map is kept projected. A tower is refused in one line where no 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import open_clip
@@ -102,7 +102,8 @@ def map_tower(tower: ImageTower, view_size: int) -> MapTower:
         raise _no_map(tower.name, f"a {type(visual).__name__} is not known")
     for half in (cells, boxes):
         half.eval().requires_grad_(False)
-    return MapTower(replace(tower, module=cells, image_size=view_size, gives="map"), boxes)
+    looks = ImageTower(tower.name, cells, view_size, tower.mean, tower.std, tower.interpolation, "map")
+    return MapTower(looks, boxes)
 
 
 def _no_map(name: str, why: str) -> UserError:

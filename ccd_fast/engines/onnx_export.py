@@ -4,7 +4,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Sequence
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,15 @@ def identity(tower: ImageTower, precision: Precision = "fp32") -> dict[str, Any]
 
 def versions() -> dict[str, str]:
     """Give the versions of all that has a hand in an export."""
-    return {"torch": torch.__version__, **{name: metadata.version(name) for name in ("onnx", "onnxscript")}}
+    return {"torch": torch.__version__, **{name: version_of(name) for name in ("onnx", "onnxscript")}}
+
+
+def version_of(name: str) -> str:
+    """Give the version of a library, without loading it where its package says it."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return str(import_module(name).__version__)
 
 
 def key(tower: ImageTower, precision: Precision = "fp32") -> str:

@@ -6,7 +6,6 @@ opens a session, which folds each BatchNorm into its convolution.
 
 import hashlib
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,7 +145,7 @@ def identity(student: Student, image_size: int) -> dict[str, Any]:
     state = student.state_dict()
     shapes = "\n".join(f"{name} {tensor.dtype} {tuple(tensor.shape)}" for name, tensor in state.items())
     structure = f"{student}\n{shapes}"  # a module's text names its layers with stride, padding and activation
-    versions = {**onnx_export.versions(), "timm": metadata.version("timm")}
+    versions = {**onnx_export.versions(), "timm": onnx_export.version_of("timm")}
     return {
         "student": str(student.backbone.pretrained_cfg.get("architecture", type(student.backbone).__name__)),
         "classes": student.classes,

@@ -3,13 +3,12 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 
-from ccd_fast.engines import Store
+from ccd_fast.engines import Store, onnx_export
 from ccd_fast.engines.store import key_of
 from ccd_fast.errors import UserError
 from ccd_fast.student import engine as engines
@@ -37,7 +36,7 @@ def keep(
         RunError: the engine does not give what the student gives.
     """
     StudentEngine(student, image_size, store)
-    of = {"weights": _digest(_weights(run, checkpoint)), "onnxruntime": metadata.version("onnxruntime")}
+    of = {"weights": _digest(_weights(run, checkpoint)), "onnxruntime": onnx_export.version_of("onnxruntime")}
     write(NAME, {checkpoint: {**of, "classes": student.classes, "graph": engines.identity(student, image_size)}})
 
 
@@ -45,7 +44,7 @@ def open_kept(run: Path, checkpoint: str, store: Store) -> StudentEngine | None:
     """Open the engine of a checkpoint; None where none was kept of these very weights, or its graph is gone."""
     kept = _noted(run).get(checkpoint)
     try:
-        if kept is None or kept["onnxruntime"] != metadata.version("onnxruntime"):
+        if kept is None or kept["onnxruntime"] != onnx_export.version_of("onnxruntime"):
             return None
         graph, file = kept["graph"], _weights(run, checkpoint)
         if kept["weights"] != _digest(file) or not store.has(key_of(graph)):
@@ -54,7 +53,7 @@ def open_kept(run: Path, checkpoint: str, store: Store) -> StudentEngine | None:
         weights = safetensors.torch.load_file(file)
         model = engines.with_weights(store.path(key_of(graph)) / engines.FILE, weights)
         return StudentEngine.compared_before(model, int(kept["classes"]))
-    except (KeyError, TypeError, UserError, metadata.PackageNotFoundError):
+    except (ImportError, KeyError, TypeError, UserError):
         return None
 
 

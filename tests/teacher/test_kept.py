@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 
+from ccd_fast.engines.map_towers import map_tower
 from ccd_fast.errors import RunError
 from ccd_fast.teacher import clip as clips
 from ccd_fast.teacher import kept
@@ -72,3 +73,9 @@ def test_facts_of_another_clip_are_found_out_before_they_do_harm(own):
         kept.load_clip(str(folder)).tower.module  # noqa: B018
     file.write_text("{")
     assert not isinstance(kept.load_clip(str(folder)), kept.LateClip)
+
+
+def test_a_kept_teacher_can_be_split_into_a_look_and_boxes(own):
+    folder, clip, _ = own
+    looks = map_tower(kept.load_clip(str(folder)).tower, 64).looks
+    assert looks.identity() == map_tower(clip.tower, 64).looks.identity()
