@@ -2,8 +2,8 @@
 
 One limit for all classes costs what a class is sure of less, or more, than the others. With the truth, each class would
 take the limit of its best F1; without it, the label table stands in: an entry holds with half its label, as labels are
-divided by the bias and clipped at 1, so that they say too much. That half, and the bound on the number of photographs,
-were chosen among thirty rules on training photographs (benchmarks/README.md).
+divided by the bias and clipped at 1, so that they say too much. That half, the bound on the number of photographs, and
+how far softened labels are sharpened were chosen on training photographs (benchmarks/thresholds.py).
 """
 
 import numpy as np
@@ -19,7 +19,11 @@ FEW = 50
 
 
 def by_class(
-    scores: torch.Tensor, labels: torch.Tensor | None = None, told: torch.Tensor | None = None
+    scores: torch.Tensor,
+    labels: torch.Tensor | None = None,
+    told: torch.Tensor | None = None,
+    temperature: float = 1.0,
+    known_from: int = KNOWN_FROM,
 ) -> torch.Tensor:
     """Choose a limit for each class.
 
@@ -30,12 +34,14 @@ def by_class(
         scores: (N, C) float32 in [0, 1], of the photographs that could be read: what is cut.
         labels: (N, C) float32 in [0, 1], their label table; None where the scores are one.
         told: (N, C) int8, entries that are known: +1, -1, or 0; None where none is.
+        temperature: of the teacher's softmax (``teacher.temperature``): what it has softened is sharpened again.
+        known_from: known positives from which on a class takes its limit from what is known.
 
     Returns:
         (C,) float32: a class is given where its score is at least this; 1 without any photograph.
     """
     own = scores.double().numpy()
-    table = own if labels is None else labels.double().numpy()
+    table = (own if labels is None else labels.double().numpy()) ** ((1 + temperature) / 2)
     if not len(own):
         return torch.ones(scores.shape[1])
     if len(own) < FEW:
@@ -44,7 +50,7 @@ def by_class(
     else:
         found = np.array([_best(own[:, c], HOLDS * table[:, c], table[:, c].sum()) for c in range(own.shape[1])])
     if told is not None:
-        for c in torch.nonzero((told == 1).sum(dim=0) >= KNOWN_FROM).flatten().tolist():
+        for c in torch.nonzero((told == 1).sum(dim=0) >= known_from).flatten().tolist():
             rows = (told[:, c] != 0).numpy()
             truth = (told[rows, c] == 1).double().numpy()
             found[c] = _best(own[rows, c], truth, float(len(truth)))

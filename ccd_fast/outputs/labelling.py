@@ -127,7 +127,7 @@ def _labelled(
     elif kept is not None:
         limits = torch.tensor([kept[name] for name in images.class_names])
     else:
-        limits = by_class(labels.table[labels.readable])
+        limits = by_class(labels.table[labels.readable], temperature=recipe.teacher.temperature)
     by = f"teacher {recipe.teacher.model}"
     return Labelled(images, labels.table, labels.readable, unreadable, by, limits.numpy())
 

@@ -89,7 +89,9 @@ def _threshold(name: str, model: Trained, table: torch.Tensor, asked: Asked) -> 
     own = model.recipe.evaluate.threshold if asked.threshold is None else asked.threshold
     if own != "auto":
         return float(own)
-    return model.thresholds() if name == STUDENT else limits.by_class(table)
+    return (
+        model.thresholds() if name == STUDENT else limits.by_class(table, temperature=model.recipe.teacher.temperature)
+    )
 
 
 def _beside(

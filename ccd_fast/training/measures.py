@@ -20,7 +20,7 @@ def measure(
     """Keep a table of scores, (N, C), and its metrics over the rows whose truth is known."""
     scores.save(parts.folder, name, images, table, readable)
     own = parts.recipe.evaluate.threshold
-    threshold = limits.by_class(table[readable]) if own == "auto" else own
+    threshold = limits.by_class(table[readable], temperature=parts.recipe.teacher.temperature) if own == "auto" else own
     metrics = evaluate_images(table, images, readable, threshold, parts.passes.absent_ap)
     if metrics is not None:
         state.metrics[name] = metrics.record()

@@ -36,10 +36,10 @@ def choose(
         own, scores = _seen(parts, own, epoch)
     else:
         scores = predicted[own]
-    table = state.labels.table
+    table, temperature = state.labels.table, parts.recipe.teacher.temperature
     told = None if parts.known is None else torch.from_numpy(parts.known)[own]
-    found = limits.by_class(scores, table[own], told)
-    kept = {OF_STUDENT: found, OF_LABELS: limits.by_class(table[rows])}
+    found = limits.by_class(scores, table[own], told, temperature)
+    kept = {OF_STUDENT: found, OF_LABELS: limits.by_class(table[rows], temperature=temperature)}
     by_name = {of: dict(zip(parts.images.class_names, values.tolist(), strict=True)) for of, values in kept.items()}
     before = parts.folder.read_json(THRESHOLDS) if (parts.folder.path / THRESHOLDS).is_file() else {}
     parts.folder.write_json(THRESHOLDS, {**before, **({"best": by_name} if best else {}), "last": by_name})

@@ -20,7 +20,7 @@ def rows_of(out):
 def test_every_class_and_the_mean_are_printed(ccd, trained):
     code, out, _ = ccd("evaluate", trained[0])
     assert code == 0
-    for word in ("cat", "traffic light", "mAP", "CF1", "OF1", "CP (threshold 0.5)", "OR", "12 images"):
+    for word in ("cat", "traffic light", "mAP", "CF1", "OF1", "CP (each class's own threshold)", "OR", "12 images"):
         assert word in out
 
 

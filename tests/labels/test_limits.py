@@ -46,3 +46,11 @@ def test_a_few_photographs_share_one_limit_and_none_have_the_highest():
 def test_equal_scores_are_given_a_class_together():
     scores = table_of([[0.5] * 60 + [0.1] * 40])
     assert (scores >= limits.by_class(scores, scores / 2)).sum() in (60, 100)
+
+
+def test_what_the_temperature_has_softened_is_sharpened_again():
+    labels = table_of([[*[1.0] * 20, *[0.45] * 30, *[0.01] * 200]])
+    softened = labels ** (1 / 1.75)
+    assert (labels >= limits.by_class(labels)).sum() == 20
+    assert (softened >= limits.by_class(softened)).sum() == 50  # as they are, they say too much
+    assert (softened >= limits.by_class(softened, temperature=2.5)).sum() == 20

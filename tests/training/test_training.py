@@ -86,7 +86,7 @@ def test_a_run_leaves_behind_what_it_promises(finished, recipe):
     measured = ("zero-shot-teacher-train", "first-pseudo-labels-train", "pseudo-labels-after-the-updates-train")
     measured += ("zero-shot-teacher-test", "student-last-epoch-test", "student-chosen-epoch-test")
     scores = {f"scores/{name}.parquet" for name in measured}
-    others = {"recipe.toml", "run.json", "summary.json", "metrics.jsonl", "quarantine.csv"}
+    others = {"recipe.toml", "run.json", "summary.json", "metrics.jsonl", "quarantine.csv", "thresholds.json"}
     assert found == others | checkpoints | labels | scores
     assert config.load(out / "recipe.toml") == recipe("train.epochs=4")
     description = json.loads((out / "run.json").read_text())
@@ -97,7 +97,10 @@ def test_a_run_leaves_behind_what_it_promises(finished, recipe):
     stages = [line["stage"] for line in lines(out) if "stage" in line]
     assert stages.count("train") == 4
     assert stages.count("relabel") == 2
-    assert stages.count("activity threshold") == 1
+    assert stages.count("activity threshold") == stages.count("thresholds") == 1
+    own = json.loads((out / "thresholds.json").read_text())
+    assert own["best"] == own["last"]
+    assert {len(own["best"][of]) for of in ("student", "labels")} == {len(description["class_names"])}
     assert {"zero-shot teacher, test", "first pseudo-labels, train", "student, chosen epoch, test"} <= set(
         summary["results"]
     )
