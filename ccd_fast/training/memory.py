@@ -18,8 +18,9 @@ from ccd_fast.engines import ImageEngine
 from ccd_fast.engines.batching import in_fixed_batches
 from ccd_fast.student import Student
 
-BATCH_SIZE = 16
-"""Views in a call of the backbone: always as many, so that the features of a view do not depend on its neighbours."""
+BATCH_SIZE = 4
+"""Views in a call of the backbone: always as many, so that the features of a view do not depend on its neighbours; and
+few, as of a batch of later epochs one or two views are new, and the call is filled up with nothing."""
 
 
 def half_of_what_is_free() -> int:
