@@ -36,7 +36,7 @@ HALF = np.full(len(CLASS_NAMES), 0.5, dtype=np.float32)
 @pytest.fixture(scope="module")
 def recipe(cache):
     teacher = f"teacher.model='''{demo_clip.install(cache)}'''"
-    return config.load("demo", [teacher, "labels.grids=[2]", "student.weights=none"])
+    return config.load("demo", [teacher, "labels.grids=[2]", "labels.anchors=none", "student.weights=none"])
 
 
 @pytest.fixture(scope="module")
