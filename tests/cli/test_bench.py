@@ -26,7 +26,7 @@ def test_kernels_are_measured_printed_and_written(monkeypatch, capfd, tmp_path):
         assert words in printed
     content = json.loads(out.read_text())
     assert content["images"] == 12
-    assert [k["n"] for k in content["kernels"]] == [2] * 6
+    assert [k["n"] for k in content["kernels"]] == [2] * 7
     assert content["copy_gb_per_s"] > 0
 
 
