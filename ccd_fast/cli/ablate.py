@@ -9,6 +9,8 @@ import typer
 
 from ccd_fast.cli import options
 
+TABLES = ("components", "classes", "views")
+
 
 def ablate(
     out: Annotated[Path, typer.Option(help="Folder of the tables and their runs.")],
@@ -23,7 +25,7 @@ def ablate(
             help="Which tables, joined by commas: components (each part of the method left out in turn), classes "
             "(debiasing by class), views (where the teacher looks)."
         ),
-    ] = "components,classes,views",
+    ] = ",".join(TABLES),
     seeds: options.Seeds = "0,1,2",
     frozen: Annotated[
         bool,
@@ -67,6 +69,7 @@ def ablate(
 
     source = Source(dataset, data_root, classes, truth, boxes)
     overrides = options.overrides(set_, teacher, student, student_weights, templates)
+    names = options.each_of(options.listed(tables, "--tables"), TABLES, "--tables")
     options.refuse_at_once(
         device,
         lambda: refuse_no_study(out),
@@ -76,10 +79,8 @@ def ablate(
 
     from ccd_fast import machine, studies
     from ccd_fast.cli import tables as printed
-    from ccd_fast.studies.variants import TABLES
 
     machine.keep_freed_memory()
-    names = options.each_of(options.listed(tables, "--tables"), TABLES, "--tables")
     place = options.where(device)
     study = studies.Study(
         source=source,

@@ -106,13 +106,17 @@ def refuse_teacher(name: str) -> None:
     names.refuse_out_of_reach(name)
 
 
-def stages(keep: Callable[[dict[str, Any]], None] | None = None, quiet: bool = False) -> "Stages":
-    """Make what shows the progress, on standard error; ``keep`` is given each stage's record."""
+def stages(keep: Callable[[dict[str, Any]], None] | None = None, quiet: bool = False, settled: str = "") -> "Stages":
+    """Make what shows the progress, on standard error; ``keep`` is given each stage's record.
+
+    ``settled`` is what else was settled for the user, told as the work begins.
+    """
     from rich.console import Console
 
     from ccd_fast.runs import Stages
 
-    return Stages(Console(stderr=True, quiet=quiet), keep, opening(), _state["verbose"])
+    told = "; ".join(filter(None, (opening(), settled)))
+    return Stages(Console(stderr=True, quiet=quiet), keep, told, _state["verbose"])
 
 
 def debugging() -> bool:

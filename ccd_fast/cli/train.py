@@ -139,10 +139,9 @@ def train(
         if not options.was_given(context, "device"):
             device = _as_it_began(out)
     processes, device = ranks.join(options.where(device))
-    opening = options.opening()
+    settled = ""
     if None in given and not resume:
         settled = f"{dataset} in {data_root}, recipe {recipe}; the run goes to {out}"
-        opening = "; ".join(filter(None, (opening, settled)))
     folder = RunFolder(out, processes, kept)
     again = f"`ccd-fast train --resume --out {shlex.quote(str(out))}`, from where it is"
     options.goes_on_with(again, once=out / "recipe.toml")
@@ -150,7 +149,7 @@ def train(
         source,
         knobs,
         folder,
-        options.stages(folder.add_metrics, quiet=not processes.leads),
+        options.stages(folder.add_metrics, not processes.leads, settled),
         device=device,
         resume=resume,
         overwrite=overwrite,

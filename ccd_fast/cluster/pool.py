@@ -49,12 +49,12 @@ def connect(pool: Pool) -> Pool:
     Raises:
         UserError: Ray is not installed, no cluster answers, or it has no place for an actor.
     """
+    if pool.address != LOCAL and not pool.address.startswith("ray://"):
+        raise UserError(f"--on {pool.address}: it is ray, or ray://HOST:PORT")
     try:
         import ray
     except ImportError as error:
         raise UserError("--on ray: needs Ray: pip install 'ccd_fast[ray]'") from error
-    if pool.address != LOCAL and not pool.address.startswith("ray://"):
-        raise UserError(f"--on {pool.address}: it is ray, or ray://HOST:PORT")
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here reports to nobody
         try:

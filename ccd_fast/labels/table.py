@@ -129,12 +129,16 @@ class FirstLabels:
                 "no photograph is of any of the classes: in each an everyday thing is likelier (labels.anchors): check "
                 "the class names and the teacher, or begin anew with --set labels.anchors=none and --overwrite"
             )
-        entropy = -torch.xlogy(self.scores[self.readable], self.scores[self.readable]).sum(dim=1)
-        lowest = float(entropy.min()) if len(entropy) else math.nan
-        most = math.log(self.scores.shape[1])
+        seen = self.scores[self.readable]
+        entropy, most = -torch.xlogy(seen, seen).sum(dim=1), math.log(len(self.bias_sums))
+        lowest = (
+            f"the lowest entropy of an image's scores is {float(entropy.min()) if len(seen) else math.nan:.2f} nats,"
+        )
+        if len(self.bias_sums) > seen.shape[1]:  # only the classes' part of the scores was kept
+            lowest = "the entropy of every image's scores, with those of what stands beside the classes, is"
         raise UserError(
-            f"no image is confident: the lowest entropy of an image's scores is {lowest:.2f} nats, above "
-            f"labels.max_entropy = {self.max_entropy:g} (evenly spread scores have {most:.2f}): "
+            f"no image is confident: {lowest} above "
+            f"labels.max_entropy = {self.max_entropy:.4g} (evenly spread scores have {most:.2f}): "
             "check the class names and the teacher, or begin anew with a higher labels.max_entropy and --overwrite"
         )
 

@@ -33,7 +33,7 @@ def make(
     """Make tables of the cells that there are; rows without any are left out.
 
     Args:
-        names: of :data:`ccd_fast.studies.variants.TABLES`.
+        names: "components", "classes" or "views".
         cells: finished trainings.
         dataset: the paper's figures stand beside if it is one of the paper's.
         notes: what the cells are, below each table.

@@ -74,7 +74,7 @@ def ablate(study: Study, names: Sequence[str], frozen: bool = False, in_full: in
 
     Args:
         study: of any data set.
-        names: of :data:`ccd_fast.studies.variants.TABLES`.
+        names: "components", "classes" or "views".
         frozen: keep the student's backbone as it is; the full method is then trained in full too, last of all.
         in_full: seeds, from the first on, for which it is.
 

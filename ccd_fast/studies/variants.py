@@ -39,8 +39,6 @@ NEAR = 0.25
 """How far each side of a box moves at most, as a share of its width or height, where the recipe has no jitter of its
 own: far enough to cut parts off and to take surroundings in, and the object stays in sight."""
 
-TABLES = ("components", "classes", "views")
-
 
 def variants(
     recipe: Recipe, tables: Collection[str], has_boxes: bool, frozen: bool = False
@@ -49,7 +47,7 @@ def variants(
 
     Args:
         recipe: of the full method.
-        tables: names of :data:`TABLES`.
+        tables: "components", "classes" or "views".
         has_boxes: whether boxes of the objects are known; without them the views that need them are left out.
         frozen: keep the backbone as it is in all trainings but one more, which is the full method trained in full.
 

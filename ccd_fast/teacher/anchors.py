@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import torch
 
 from ccd_fast.prompts import names_of
-from ccd_fast.teacher.clip import Clip, class_embeddings
+from ccd_fast.teacher.clip import Clip
+from ccd_fast.teacher.kept import class_embeddings
 
 NOUNS = (
     *("person", "baby", "crowd", "face", "hand"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ccd_fast.bench import measure
+from ccd_fast.bench import maps, measure
 from ccd_fast.bench import relabel as relabelling
 from ccd_fast.bench import train as bench
 from ccd_fast.cli import main
@@ -68,7 +68,13 @@ def test_epochs_and_pass_are_measured_on_the_same_images(photo_folder, tiny_clip
 def test_the_relabel_pass_is_held_against_the_epoch_with_consistency(monkeypatch, photo_folder, tiny_clip):
     monkeypatch.setattr(measure, "matmul_rate", lambda *_: 1.0)
     load = relabelling.open_load(photo_folder, 4, NAMES, str(tiny_clip), 8, "test_resnet", "none", 32, "pillow")
-    seconds = {bench.PLAIN: 2.0, bench.CONSISTENT: 4.0, relabelling.RELABEL_PASS: 12.0}
+    seconds = {
+        bench.PLAIN: 2.0,
+        bench.CONSISTENT: 4.0,
+        relabelling.RELABEL_PASS: 12.0,
+        maps.LATER: 1.0,
+        maps.UNASKED: 0.5,
+    }
 
     def pretend(calls, repeats, device):
         assert device == "cpu"
@@ -80,6 +86,7 @@ def test_the_relabel_pass_is_held_against_the_epoch_with_consistency(monkeypatch
     recipe = load.recipe.model_copy(update={"train": load.recipe.train.model_copy(update={"batch_size": 2})})
     found = bench.measure_training(load, recipe, repeats=1)
     assert found["relabel_over_epoch"] == 3
+    assert found["maps_over_epoch"] == {"later": 0.25, "boxes_of_training": 0.125}
     assert found["consistency_costs"] == 2
     assert [row["images_per_s"] for row in found["epochs"]] == [2, 1]
 

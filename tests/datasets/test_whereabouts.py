@@ -56,6 +56,7 @@ def test_the_command_takes_all_of_that(ccd, here, tiny_clip, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ccd_fast.training.train", train)
+    monkeypatch.setattr("ccd_fast.cli.options.refuse_teacher", lambda _: None)  # it would have to be fetched
     (here / "elsewhere" / "nus").mkdir(parents=True)
     (here / "runs" / "nus").mkdir(parents=True)
     assert ccd("train", "--dataset", "nus")[0] == 130

@@ -59,7 +59,7 @@ def test_a_file_that_ends_the_decoder_is_named_and_the_others_are_decoded(worker
 def test_a_run_sets_the_culprit_aside_by_name(tmp_path, monkeypatch, worker):
     backend = open_backend("dali", 2)
     monkeypatch.setattr(backend, "_apart", worker)
-    monkeypatch.setattr("ccd_fast.views.host.inspect", lambda *_: Header("other"))
+    monkeypatch.setattr("ccd_fast.views.sorting.inspect", lambda *_: Header("other"))
     for place, content in enumerate([GOOD, DEADLY, GOOD]):
         (tmp_path / f"{place}.jpg").write_bytes(content)
     found = backend.decode([tmp_path / f"{place}.jpg" for place in range(3)], np.arange(3))
