@@ -10,6 +10,7 @@ import pytest
 
 from ccd_fast.datasets import load
 from ccd_fast.evaluation import scores
+from ccd_fast.outputs import trained as outputs
 from ccd_fast.outputs.teacher_looks import debiased
 from ccd_fast.recipes import config
 
@@ -25,17 +26,22 @@ def read(file):
     return list(csv.DictReader(file.open(newline="", encoding="utf-8")))
 
 
+def limits_of(run):
+    return dict(zip(NAMES, outputs.load(run).thresholds().tolist(), strict=True))
+
+
 def test_csv_and_json_lines_have_labels_and_paths_relative_to_the_folder(ccd, trained, part, tmp_path):
     code, out, err = ccd("predict", trained[0], part, "--out", tmp_path / "p.csv")
     assert (code, out) == (0, "")
     assert f"written to {tmp_path / 'p.csv'}; paths are relative to {part}\n" in err
     assert ccd("predict", trained[0], part, "--out", tmp_path / "p.jsonl")[0] == 0
+    limits = limits_of(trained[0])
     rows, lines = read(tmp_path / "p.csv"), [json.loads(line) for line in (tmp_path / "p.jsonl").open()]
     assert [row["path"] for row in rows] == sorted(file.name for file in part.iterdir())
     for row, line in zip(rows, lines, strict=True):
         assert row["path"] == line["path"]
         assert {name: float(row[name]) for name in NAMES} == pytest.approx(line["probabilities"], abs=1e-6)
-        likely = [name for name in NAMES if line["probabilities"][name] >= 0.5]
+        likely = [name for name in NAMES if line["probabilities"][name] >= limits[name]]
         assert row["labels"] == "|".join(likely)
         assert line["labels"] == likely
 
@@ -102,7 +108,8 @@ def test_paths_of_several_things_are_relative_to_the_folder_that_holds_them_all(
 def test_json_on_the_screen_has_labels_and_the_paths_that_were_named(ccd, trained, part):
     rows = [json.loads(line) for line in ccd("predict", trained[0], part / "001.jpg", "--json")[1].splitlines()]
     assert [row["path"] for row in rows] == [str(part / "001.jpg")]
-    assert rows[0]["labels"] == [name for name in NAMES if rows[0]["probabilities"][name] >= 0.5]
+    limits = limits_of(trained[0])
+    assert rows[0]["labels"] == [name for name in NAMES if rows[0]["probabilities"][name] >= limits[name]]
 
 
 def test_student_and_teacher_together_are_the_mean_of_what_each_says(ccd, trained, photo_folder, tmp_path):
