@@ -86,6 +86,26 @@ def test_the_first_photographs_of_voc_are_those_of_their_file():
         assert shown == [f"{100 * value:.1f}" for value in (own["test_map_by_seed"][0], own["first_label_map"])]
 
 
+def test_the_steps_of_the_recipe_are_those_of_their_file():
+    gains = of_file("cpu-gains-coco592.json")["rows"]
+    rows = {row[0]: row[1:] for row in rows_of(PAGE, "| `ccd-fast train --recipe folder …` |")}
+    names = {
+        "now, backbone frozen": "backbone frozen, updates anchored to the first labels",
+        "– with the running mean of updates in place of anchored ones": "backbone frozen",
+        "– without updates": "backbone frozen, no updates",
+        "now (with the running mean), in full": "trained in full",
+    }
+    for shown, name in names.items():
+        own = gains[name]
+        last = own["label_map_after_updates"]
+        labels = f"{100 * own['first_label_map']:.1f}, {'–' if last is None else f'{100 * last:.1f}'}"
+        assert rows[shown] == [f"{100 * own['test_map']:.1f}", labels]
+    best = gains["backbone frozen, updates anchored to the first labels"]
+    of_readme = {row[-1]: row[3:5] for row in rows_of(README, "| photographs | classes |")}
+    shown = next(cells for link, cells in of_readme.items() if "cpu-gains-coco592.json" in link)
+    assert shown == [f"{100 * best[key]:.1f}" for key in ("zero_shot_teacher_test_map", "test_map")]
+
+
 def test_the_table_of_the_readme_says_the_same():
     rows = {
         link: (teacher, student)
