@@ -60,7 +60,7 @@ def table(seen: torch.Tensor, truth: torch.Tensor) -> dict[str, dict[str, list[f
         recipe = config.load("folder", [f"teacher.temperature={temperature}"])
         soft = seen / temperature
         first = FirstLabels(len(seen), seen.shape[2], recipe.entropy_limit(seen.shape[2]))
-        first.add(torch.arange(len(seen)), soft[:, 0])
+        first.add(torch.arange(len(seen)), soft[:, 0].contiguous())
         bias = first.finish(recipe.labels.floor, recipe.bias.min_count, debias=True).bias
         scores = soft.softmax(dim=2)
         for name, sides in GRIDS.items():

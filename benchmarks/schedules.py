@@ -69,7 +69,13 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
 """Each row with what it changes; all update at every epoch after the warm-up unless they say otherwise."""
 BEFORE = (
     "teacher.templates=['a photo of the {}']",
+    "teacher.temperature=1.0",
     "labels.grids=[]",
+    "labels.anchors=none",
+    "relabel.average=running",
+    "train.head_learning_rate=1e-3",
+    "train.schedule=constant",
+    "train.ema=0.0",
     "labels.max_entropy=2.0",
     "train.choose=label-free",
 )
