@@ -106,6 +106,15 @@ def test_the_steps_of_the_recipe_are_those_of_their_file():
     assert shown == [f"{100 * best[key]:.1f}" for key in ("zero_shot_teacher_test_map", "test_map")]
 
 
+def test_the_first_labels_are_those_of_their_file():
+    found = of_file("cpu-first-labels-coco592.json")["map_before_and_after_debiasing"]
+    rows = {row[0]: row[1:] for row in rows_of(PAGE, "| the whole image and |")}
+    assert {"nothing else" if name == "whole" else name for name in found} == set(rows)
+    for name, own in found.items():
+        shown = rows["nothing else" if name == "whole" else name]
+        assert shown == [f"{own[temperature][1]:.1f}" for temperature in ("1", "1.5", "2.5", "5")]
+
+
 def test_the_table_of_the_readme_says_the_same():
     rows = {
         link: (teacher, student)
