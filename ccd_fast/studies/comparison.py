@@ -139,8 +139,8 @@ def notes(recipe: Recipe, names: Collection[str], frozen: bool) -> list[str]:
     knobs, told = recipe.system, set(names)
     found = [
         f"Part of the labels: {100 * knobs.share:g} % of the entries, drawn alike for all rows and seeds.",
-        "Every system has the same student, views, epochs, batch and rates, CCD's own; its epoch is chosen by its "
-        "agreement with what it learns from. The paper's figures are of each system's own protocol.",
+        "Every system has the same student, views, epochs, batch and rates, CCD's own. The paper's figures are of each "
+        "system's own protocol.",
     ]
     if recipe.teacher.temperature != 1:
         found.append("teacher.temperature is CCD's: the others are told CLIP's own scores.")
