@@ -115,6 +115,19 @@ def test_the_first_labels_are_those_of_their_file():
         assert shown == [f"{own[temperature][1]:.1f}" for temperature in ("1", "1.5", "2.5", "5")]
 
 
+def test_the_photographs_of_voc2000_are_those_of_their_table():
+    table = rows_of_file("compare-voc2000", "compare.md")
+    rows = {row[0]: row[1:] for row in rows_of(PAGE, "| | test mAP, % | 95% interval |")}
+    names = {"zero-shot teacher": "zero-shot teacher", "CCD": "CCD, the", "BCE": "the same student, told"}
+    for name, begins in names.items():
+        (shown,) = (cells for said, cells in rows.items() if said.startswith(begins))
+        own = [table[name][head] for head in ("test mAP, %", "95% interval", "above the teacher")]
+        assert shown == [own[0].replace(" ± 0.0", ""), *own[1:]]
+    of_readme = {row[-1]: row[3:5] for row in rows_of(README, "| photographs | classes |")}
+    shown = next(cells for link, cells in of_readme.items() if "compare-voc2000" in link)
+    assert shown == [table[name]["test mAP, %"].replace(" ± 0.0", "") for name in ("zero-shot teacher", "CCD")]
+
+
 def test_the_table_of_the_readme_says_the_same():
     rows = {
         link: (teacher, student)
