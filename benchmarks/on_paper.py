@@ -10,34 +10,33 @@ max(operations / arithmetic, bytes / memory) / share.
 """
 
 import json
-import math
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import open_clip
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from paper.rates import Rate, with_values, write_between
+from paper.work import (
+    ASKED_AT,
+    BATCH,
+    HALF,
+    STUDENT,
+    TRAINED_AT,
+    DataSet,
+    MapWork,
+    Work,
+    map_work,
+    student_work,
+    teacher_work,
+)
 
-from ccd_fast.engines import ImageTower
-from ccd_fast.engines.ceilings import CONVOLUTION_BACKWARD
-from ccd_fast.engines.map_towers import map_tower
-from ccd_fast.engines.tower import EmbedPixels
 from ccd_fast.errors import UserError
-from ccd_fast.student import network as students
 
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "PERFORMANCE.md", ROOT / "benchmarks" / "results" / "on-paper.json"
 BEGIN, END = "<!-- tables: python benchmarks/on_paper.py -->", "<!-- end of the tables -->"
 
 TEACHERS = (("ViT-B-32", 224), ("ViT-L-14", 224), ("RN50x64", 448), ("RN50x64", 640))
-STUDENT, TRAINED_AT, ASKED_AT, CLASSES, BATCH = "resnet101", 448, 640, 80, 16
-"""The reference run's; 80 classes stand for 20 to 81."""
-HALF = 2
-"""Bytes of a number in half precision, which everything runs in here."""
 GRADIENT = 4
 """Bytes of a gradient: the weights are float32."""
 CROPS = (3, 6)
@@ -48,19 +47,6 @@ MAP_VIEWS = (
     *(("RN50x64", 448), ("RN50x64", 640)),
 )
 """Towers that look once, and the side of the view."""
-BOXES = 64
-"""In a call of the second half of such a tower, and of so many maps."""
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A figure that times are derived from, and where it comes from."""
-
-    value: float
-    unit: str
-    origin: str
-
-
 RATES = {
     "arithmetic": Rate(989e12, "FLOP/s", "published: H100 SXM, dense fp16/bf16"),
     "memory": Rate(3.35e12, "bytes/s", "published: H100 SXM"),
@@ -76,129 +62,12 @@ RATES = {
 """Rates by name; ``decode_core`` is read from the file of ``bench decode`` or given."""
 
 
-@dataclass(frozen=True)
-class DataSet:
-    """Images of the training split, and pixels of a photograph."""
-
-    name: str
-    images: int
-    pixels: int
-
-
 DATA_SETS = (
     DataSet("VOC12", 5717, 500 * 375),
     DataSet("COCO", 82081, 640 * 480),
     DataSet("NUS-WIDE", 150000, 500 * 375),
 )
 """Their number of images is that of docs/DATASETS.md; the size of a typical photograph is assumed."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a network does a view: floating-point operations, and bytes read and written; weights if it is trained."""
-
-    flop: float
-    traffic: float
-    weights: int = 0
-
-    def seconds(self, rates: Mapping[str, Rate]) -> float:
-        """Derive the time of a view, in seconds."""
-        arithmetic, memory = self.flop / rates["arithmetic"].value, self.traffic / rates["memory"].value
-        return max(arithmetic, memory) / rates["share"].value
-
-    def bound(self, rates: Mapping[str, Rate]) -> str:
-        """Say which roof bounds it."""
-        by_arithmetic = self.flop / rates["arithmetic"].value >= self.traffic / rates["memory"].value
-        return "arithmetic" if by_arithmetic else "memory"
-
-
-PRODUCTS = ("convolution", "mm", "bmm", "addmm", "baddbmm", "_scaled_dot_product")
-
-
-class Traffic(TorchDispatchMode):
-    """Adds up what operations read and write, every number in half precision; views are free."""
-
-    def __init__(self, products_only: bool) -> None:
-        """Count every operation, as eager PyTorch runs them, or products only, as an engine that fuses the rest."""
-        super().__init__()
-        self.products_only = products_only
-        self.bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation and count its tensors."""
-        found = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        if not func.is_view and (not self.products_only or name.startswith(PRODUCTS)):
-            tensors = torch.utils._pytree.tree_leaves((args, kwargs, found))
-            self.bytes += HALF * sum(t.numel() for t in tensors if isinstance(t, torch.Tensor))
-        return found
-
-
-def teacher_work(architecture: str, size: int, batch: int = 32) -> Work:
-    """Count an image tower without its numbers, as :func:`ccd_fast.bench.engine.operations` does."""
-    known = open_clip.get_model_config(architecture)
-    vision = {**known["vision_cfg"], "image_size": size}
-    with torch.device("meta"):
-        visual = open_clip.model._build_vision_tower(known["embed_dim"], vision, known.get("quick_gelu", False))
-        tower = ImageTower(architecture, visual.eval(), size, (0.5,) * 3, (0.5,) * 3, "bicubic")
-        module, pixels = EmbedPixels(tower).to("meta"), torch.zeros((batch, size, size, 3), dtype=torch.uint8)
-        with torch.no_grad(), FlopCounterMode(display=False) as flop, Traffic(products_only=True) as traffic:
-            module(pixels)
-    return Work(flop.get_total_flops() / batch, traffic.bytes / batch)
-
-
-@dataclass(frozen=True)
-class MapWork:
-    """A tower that looks once: the look at a view, a box of its map, and the numbers of the map."""
-
-    look: Work
-    box: Work
-    numbers: int
-
-    def size(self, data: DataSet) -> int:
-        """Give the bytes of a data set's maps."""
-        return HALF * self.numbers * data.images
-
-    def place(self, data: DataSet, rates: Mapping[str, Rate]) -> str:
-        """Say where they are read from: a file, whose pages the host keeps where it has the memory."""
-        return "memory" if self.size(data) <= rates["host_memory"].value else "disk"
-
-    def reading(self, data: DataSet, rates: Mapping[str, Rate]) -> float:
-        """Derive the seconds in which all maps come to the GPU."""
-        rate = "host_link" if self.place(data, rates) == "memory" else "disk"
-        return self.size(data) / rates[rate].value / rates["share"].value
-
-
-def map_work(architecture: str, size: int, batch: int = BOXES) -> MapWork:
-    """Count both halves of a tower, without its numbers, as :func:`teacher_work` does."""
-    known = open_clip.get_model_config(architecture)
-    native = known["vision_cfg"]["image_size"]
-    with torch.device("meta"), torch.no_grad():
-        visual = open_clip.model._build_vision_tower(
-            known["embed_dim"], known["vision_cfg"], known.get("quick_gelu", False)
-        )
-        split = map_tower(ImageTower(architecture, visual.eval(), native, (0.5,) * 3, (0.5,) * 3, "bicubic"), size)
-        looks, pixels = EmbedPixels(split.looks).to("meta"), torch.zeros((batch, size, size, 3), dtype=torch.uint8)
-        with FlopCounterMode(display=False) as flop, Traffic(products_only=True) as traffic:
-            looks(pixels)
-        maps, boxes = torch.zeros((batch, split.numbers)), torch.zeros((batch, 5))
-        with FlopCounterMode(display=False) as box_flop, Traffic(products_only=True) as box_traffic:
-            split.boxes(maps, boxes)
-    box = Work(box_flop.get_total_flops() / batch, box_traffic.bytes / batch)
-    return MapWork(Work(flop.get_total_flops() / batch, traffic.bytes / batch), box, split.numbers)
-
-
-def student_work(size: int, trained: bool, batch: int = BATCH) -> Work:
-    """Count the student: a forward pass in evaluation mode, or forward and backward, without its numbers."""
-    net = students.build(STUDENT, CLASSES, 3.0, "none").to("meta").train(trained)
-    pixels = torch.zeros((batch, size, size, 3), dtype=torch.uint8, device="meta")
-    counter = FlopCounterMode(display=False, custom_mapping=CONVOLUTION_BACKWARD)
-    with torch.set_grad_enabled(trained), counter as flop, Traffic(not trained) as traffic:
-        logits = net(pixels)[0]
-        if trained:
-            logits.sum().backward()
-    weights = sum(p.numel() for p in net.parameters()) if trained else 0
-    return Work(flop.get_total_flops() / batch, traffic.bytes / batch, weights)
 
 
 @dataclass(frozen=True)
@@ -364,28 +233,6 @@ def read() -> tuple[dict[str, Work], dict[str, MapWork], dict[str, Rate]]:
     return works, maps, {name: Rate(**rate) for name, rate in content["rates"].items()}
 
 
-def with_values(rates: Mapping[str, Rate], arguments: list[str]) -> dict[str, Rate]:
-    """Put given values in the place of others: NAME=VALUE, or NAME=VALUE:ORIGIN.
-
-    Raises:
-        UserError: a name that is no rate, or a value that is not above 0.
-    """
-    changed = dict(rates)
-    for argument in arguments:
-        name, _, rest = argument.partition("=")
-        value, _, origin = rest.partition(":")
-        if name not in rates:
-            raise UserError(f"{argument}: no rate {name!r}; the rates are {', '.join(rates)}")
-        try:
-            rate = float(value)
-        except ValueError:
-            rate = math.nan
-        if not 0 < rate < math.inf:
-            raise UserError(f"{argument}: {value!r} is no number above 0")
-        changed[name] = replace(rates[name], value=rate, origin=origin or "given")
-    return changed
-
-
 if __name__ == "__main__":
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
@@ -401,6 +248,4 @@ if __name__ == "__main__":
     of_rates = {name: asdict(rate) for name, rate in known.items()}
     every = {"works": content, "maps": {name: asdict(work) for name, work in of_maps.items()}, "rates": of_rates}
     RESULTS.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{tables(counted, of_maps, known)}\n\n{END}{after}", encoding="utf-8")
+    write_between(PAGE, BEGIN, END, tables(counted, of_maps, known))

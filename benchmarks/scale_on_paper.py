@@ -11,8 +11,12 @@ import json
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
+
+from paper.rates import Rate, with_values, write_between
+
+from ccd_fast.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 PAGE, KNOWN = ROOT / "docs" / "SCALE.md", ROOT / "benchmarks" / "results" / "on-paper.json"
@@ -25,15 +29,6 @@ GRIDS = ((), (2, 3))
 """The paper's whole image alone, and the folder recipe's cells of two grids beside it."""
 ROUNDS = 3
 """As often a shard is handed out: ``ccd_fast.cluster.pool.ROUNDS``."""
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A figure that times are derived from, and where it comes from."""
-
-    value: float
-    unit: str
-    origin: str
 
 
 RATES = {
@@ -147,15 +142,12 @@ def main() -> None:
     """Derive, and write the page and the figures."""
     known = json.loads(KNOWN.read_text(encoding="utf-8"))
     rates = {name: Rate(**rate) for name, rate in known["rates"].items()} | RATES
-    for word in sys.argv[1:]:
-        name, _, value = word.partition("=")
-        number, _, origin = value.partition(":")
-        rates[name] = replace(rates[name], value=float(number), origin=origin or "given")
+    try:
+        rates = with_values(rates, sys.argv[1:])
+    except UserError as error:
+        sys.exit(str(error))
     lines, figures = tables(known["works"], rates)
-    text = PAGE.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    PAGE.write_text("\n".join([f"{head}{BEGIN}", "", *lines, "", f"{END}{tail}"]), encoding="utf-8")
+    write_between(PAGE, BEGIN, END, "\n".join(lines))
     content = {"rates": {name: asdict(rate) for name, rate in rates.items()}, "figures": figures}
     RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

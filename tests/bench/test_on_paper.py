@@ -1,22 +1,13 @@
 """The epochs that are derived on paper, held against a calculation by hand."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "on_paper.py"
+from bench.scripts import loaded
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("on_paper", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["on_paper"] = module  # dataclasses look their own module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["on_paper"]
+    with loaded("on_paper") as module:
+        yield module
 
 
 @pytest.fixture

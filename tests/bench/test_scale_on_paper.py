@@ -1,12 +1,11 @@
 """The page on 400 million photographs is what its script derives, and its simulation is no better than it can be."""
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bench.scripts import loaded
 
 from ccd_fast.cluster import pool
 
@@ -15,12 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def paper():
-    spec = importlib.util.spec_from_file_location("scale_on_paper", ROOT / "benchmarks" / "scale_on_paper.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scale_on_paper"] = module  # dataclasses look their own module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["scale_on_paper"]
+    with loaded("scale_on_paper") as module:
+        yield module
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What the pages that are derived on paper have in common: rates, and the work of networks."""
