@@ -67,18 +67,18 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
     "running mean, until settled": ("relabel.ema=0.5", "relabel.average=running", "relabel.settle=0.004"),
 }
 """Each row with what it changes; all update at every epoch after the warm-up unless they say otherwise."""
-BEFORE = (
+LABELS_BEFORE = (
     "teacher.templates=['a photo of the {}']",
     "teacher.temperature=1.0",
     "labels.grids=[]",
     "labels.anchors=none",
     "relabel.average=running",
-    "train.head_learning_rate=1e-3",
-    "train.schedule=constant",
-    "train.ema=0.0",
     "labels.max_entropy=2.0",
     "train.choose=label-free",
 )
+RATES_BEFORE = ("train.epochs=5", "train.head_learning_rate=1e-3", "train.schedule=constant", "train.ema=0.0")
+"""The demo world has rates of its own."""
+BEFORE = (*LABELS_BEFORE, *RATES_BEFORE)
 SEVEN = f"teacher.templates={json.dumps(config.load('folder').teacher.templates)}"
 SLOWLY = ("train.epochs=6", "train.head_learning_rate=5e-3", "train.schedule=cosine", "train.ema=0.998")
 GAINS: dict[str, tuple[str, ...]] = {
@@ -90,8 +90,8 @@ GAINS: dict[str, tuple[str, ...]] = {
     "the moving average of the weights": (*BEFORE, "train.choose=last", "train.ema=0.998"),
     "the recipe as it is": (),
     "without label updates": ("relabel.epochs=0",),
-    "a grid of 3x3, six epochs of a cosine, moving average": ("labels.grids=[3]", *SLOWLY),
-    "the same, without label updates": ("labels.grids=[3]", *SLOWLY, "relabel.epochs=0"),
+    "a grid of 3x3, six epochs of a cosine, moving average": (*BEFORE, SEVEN, "labels.grids=[3]", *SLOWLY),
+    "the same, without label updates": (*BEFORE, SEVEN, "labels.grids=[3]", *SLOWLY, "relabel.epochs=0"),
 }
 """What a change of the recipe gains alone, and together with others."""
 CROPS = "crops"
@@ -107,7 +107,7 @@ TABLES = {"schedules": (SCHEDULES, ONCE), "gains": (GAINS, ONCE_BEFORE), "maps":
 """Rows, and the one that the others are compared with."""
 ABOVE = {"schedules": "test_map_above_once", "gains": "test_map_above_before", "maps": "test_map_above_crops"}
 TABLE = os.environ.get("TABLE", "schedules")
-AS_MEASURED = (*BEFORE, f"train.epochs={EPOCHS}", "train.choose=last", "relabel.epochs=every")
+AS_MEASURED = (*LABELS_BEFORE, f"train.epochs={EPOCHS}", "train.choose=last", "relabel.epochs=every")
 """What the schedules have in common: what the recipe was when they were measured."""
 RESAMPLES = 1000
 Scored = tuple[NDArray[np.float32], NDArray[np.bool_]]
@@ -132,11 +132,12 @@ def plan(work: Path, arguments: Sequence[str]) -> cells.Plan:
     dataset, root, classes, truth, teacher, weights = arguments
     files = [None if file == "-" else Path(file) for file in (classes, truth)]
     source = Source(dataset, Path(root), *files)
+    before = RATES_BEFORE if TABLE == "schedules" else ()
     frozen = () if os.environ.get("FULL") else ("consistency.mu=0", *FROZEN)
     named = [f"teacher.model='''{teacher}'''", f"student.weights='''{weights}'''", *frozen]
     return cells.Plan(
         source=lambda seed: source,  # noqa: ARG005 - the same for all
-        recipe=lambda seed, more: config.load("folder", [*every, *named, f"seed={seed}", *more]),
+        recipe=lambda seed, more: config.load("folder", [*before, *every, *named, f"seed={seed}", *more]),
         folder=folder,
         stages=stages,
         shared=work / ".shared",
