@@ -84,6 +84,7 @@ def _read(name_or_file: str, base: str) -> dict[str, Any]:
         raise UserError(f"recipe {name_or_file}: not valid TOML: {error}") from error
     if Path(name_or_file).is_file():
         _find_templates(table, Path(name_or_file).parent)
+        _as_it_is_named_now(table)
     below = table.pop("extends", base)
     if below and below not in built_in():
         raise UserError(f"recipe {name_or_file}: extends {below!r}, which is not one of {', '.join(built_in())}")
@@ -95,6 +96,14 @@ def _find_templates(table: dict[str, Any], folder: Path) -> None:
     teacher = table.get("teacher")
     if isinstance(teacher, dict) and isinstance(teacher.get("templates"), str):
         teacher["templates"] = prompts.templates_from(teacher["templates"], folder)
+
+
+def _as_it_is_named_now(table: dict[str, Any]) -> None:
+    """Take the one grid that ``labels.grid`` named, 0 for none, for ``labels.grids``: runs have been made with it."""
+    labels = table.get("labels")
+    if isinstance(labels, dict) and isinstance(labels.get("grid"), int) and "grids" not in labels:
+        grid = labels.pop("grid")
+        labels["grids"] = [grid] if grid else []
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -145,7 +145,7 @@ class Stage:
     def for_people(self, ended: bool) -> str:
         """Say how far the pass is, how fast, and how long it still takes; at its end how long it took."""
         if ended:
-            return f"{self.done:,} {self.of} in {in_words(self.seconds)}, {self.rate:.1f} a second"
+            return f"{self.done:,} {self.of} in {in_words(self.seconds)}, {self.rate:,.1f} a second"
         left = f", {in_words(self.remaining())} left" if self.done else ""
         return f"{self.done:,} of {self.total:,} {self.of}, {self.rate:.1f} a second{left}"
 
@@ -249,6 +249,8 @@ class Stages:
             stage.stop()
         if self.keep is not None:
             self.keep({**stage.record(), **labels})
+        if not total:  # a data set without test images, say
+            return
         outlook = self.outlook()
         self.say(f"{title}: {self._shown(stage, True)}" + (f"; {outlook}" if outlook else ""))
 

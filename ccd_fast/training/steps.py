@@ -224,10 +224,10 @@ class Trainer:
         return self._read(value, norm, logits)
 
     def _set_rates(self) -> None:
-        """Set the learning rates of the next step."""
-        if self._steps:
-            for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-                group["lr"] = rate * cosine(self.taken, self._steps)
+        """Set the rates of the next step: a run that goes on as a longer one has the rates of the longer one."""
+        share = cosine(self.taken, self._steps) if self._steps else 1.0
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * share
 
     def _read(self, value: torch.Tensor, norm: torch.Tensor, logits: torch.Tensor) -> tuple[float, torch.Tensor]:
         """Bring loss, norm and logits to the host, in one copy: the one moment at which a step waits for the device."""

@@ -139,6 +139,15 @@ def test_the_entropy_limit_follows_the_temperature_as_entropies_do():
     assert [recipe.entropy_limit(80) for recipe in limits] == [2.0, 2.0]
 
 
+@pytest.mark.parametrize(("grid", "grids"), [(0, []), (3, [3])])
+def test_a_run_that_named_one_grid_is_read_as_it_was(tmp_path, grid, grids):
+    (tmp_path / "recipe.toml").write_text(
+        config.load("folder").dumps().replace("grids = [\n    2,\n    3,\n]", f"grid = {grid}")
+    )
+    assert "grids" not in (tmp_path / "recipe.toml").read_text()
+    assert config.of_run(tmp_path).labels.grids == grids
+
+
 def test_the_head_s_rate_falls_with_the_steps():
     knobs = config.load("folder", ["train.epochs=6", "train.batch_size=16", "train.head_learning_rate=auto"]).train
     assert [knobs.head_rate(images) for images in (10, 400, 1200)] == pytest.approx([1e-2, 1e-2, 1.5 / 450])

@@ -98,6 +98,13 @@ def test_a_stage_without_parts_or_crops_shows_its_images_only(clock):
     assert log.getvalue() == "draw scenes: 10 scenes in 5.0 s, 2.0 a second\n"
 
 
+def test_a_stage_of_nothing_says_nothing(clock):
+    log, kept = io.StringIO(), []
+    with Stages(Console(file=log, width=200), kept.append).stage("decode the test images", 0):
+        clock.now += 5
+    assert log.getvalue() == "" and len(kept) == 1
+
+
 def test_what_was_done_before_an_interruption_counts_with_the_time_that_it_took(clock):
     kept = []
     stages = Stages(Console(file=io.StringIO()), kept.append)

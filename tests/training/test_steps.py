@@ -160,6 +160,17 @@ def test_the_cosine_rises_over_a_twentieth_of_the_steps_and_ends_at_nothing(net)
         assert rates == pytest.approx([cosine(number, 6) * rate for rate in (1e-4, 1e-3)])
 
 
+def test_a_trainer_that_goes_on_as_a_longer_one_has_the_rates_of_the_longer_one(net):
+    own = ("train.schedule=constant", "train.ema=0", "train.batch_size=6", "train.head_learning_rate=auto")
+    short, long = (config.load("folder", (*own, f"train.epochs={epochs}")).train for epochs in (100, 200))
+    ours, goes_on = (Trainer(deepcopy(net), knobs, 64, images=12) for knobs in (short, long))
+    step(ours, *batch())
+    goes_on.load_state_dict(ours.state_dict())
+    step(goes_on, *batch())
+    rates = [trainer.optimizer.param_groups[1]["lr"] for trainer in (ours, goes_on)]
+    assert rates == pytest.approx([1.5 / 200, 1.5 / 400])
+
+
 def test_a_loss_that_is_not_finite_takes_no_step(net):
     ours = trainer(net)
     weights = {name: p.clone() for name, p in ours.student.named_parameters()}
