@@ -7,34 +7,29 @@ import torch
 from numpy.typing import NDArray
 
 from ccd_fast.errors import printable
-from ccd_fast.outputs.labelling import Labelled
+from ccd_fast.outputs.labelling import Labelled, chosen
 
-FAR_MORE = 2.5
-"""A class is probably missed where it is near the top of so many times the photographs that are given it."""
+HALF = 2
+"""A class is probably missed where its own threshold gives it to so many times the photographs."""
 TOLD_FROM = 50
 """Photographs from which on something is said of classes that are missed: fewer need not show every class."""
 AT_LEAST = 5
 """Photographs that a class must be lacking before anything is said of it."""
-NEAR_THE_TOP = 2
-"""A class is near the top of a photograph where it is among so many likeliest."""
-ABSENT, ABOVE = 0.25, 1.2
-"""Quantile of a class's labels that is taken for what a photograph without the class gets, the floor as a rule; and how
-many times that a label must be to count."""
 
 
 @dataclass(frozen=True)
 class Missed:
-    """A class that is near the top of far more photographs than are given it.
+    """A class that is given to far fewer photographs than its own threshold gives it to.
 
     Attributes:
         name: of the class.
         given: photographs that are given it.
-        near: photographs that it is near the top of.
+        own: photographs that its own threshold gives it to.
     """
 
     name: str
     given: int
-    near: int
+    own: int
 
 
 def likeliest(labelled: Labelled, decided: NDArray[np.bool_], top_k: int) -> NDArray[np.bool_]:
@@ -46,28 +41,23 @@ def likeliest(labelled: Labelled, decided: NDArray[np.bool_], top_k: int) -> NDA
 
 
 def probably_missed(labelled: Labelled, decided: NDArray[np.bool_]) -> list[Missed]:
-    """Name the classes that are near the top of far more photographs than are given them, the most lacking first.
+    """Name the classes that are given to at most half of what their own thresholds give, the most lacking first.
 
-    That a class comes second again and again, and hardly ever first, is what a softmax makes of one that stands beside
-    others. The sum of a class's labels does not tell: it shares the one label that a softmax has.
+    One threshold for all classes misses those whose labels are low as a rule (``benchmarks/missed.py``).
 
     Args:
-        labelled: N photographs.
+        labelled: N photographs, with a threshold of its own for each class.
         decided: (N, C), which classes each is given.
     """
-    table = labelled.table[labelled.readable]
-    if not len(table):
-        return []
-    first = table.topk(min(NEAR_THE_TOP, table.shape[1] - 1), dim=1).indices
-    near = torch.zeros_like(table, dtype=torch.bool).scatter_(1, first, True)
-    near &= table >= ABOVE * table.quantile(ABSENT, dim=0)
-    counts = decided[labelled.readable.numpy()].sum(axis=0).tolist()
+    counts = (
+        each[labelled.readable.numpy()].sum(axis=0).tolist() for each in (decided, chosen(labelled, labelled.limits))
+    )
     found = [
-        Missed(name, given, close)
-        for name, given, close in zip(labelled.images.class_names, counts, near.sum(dim=0).tolist(), strict=True)
-        if close >= FAR_MORE * given and close - given >= AT_LEAST
+        Missed(name, given, own)
+        for name, given, own in zip(labelled.images.class_names, *counts, strict=True)
+        if HALF * given <= own and own - given >= AT_LEAST
     ]
-    return sorted(found, key=lambda each: each.given - each.near)
+    return sorted(found, key=lambda each: each.given - each.own)
 
 
 def none_of_these(labelled: Labelled, decided: NDArray[np.bool_]) -> int:
@@ -84,6 +74,6 @@ def remarks(labelled: Labelled, decided: NDArray[np.bool_]) -> list[str]:
     if never := [name for name, count in counts.items() if not count]:
         lines.append(f"given to no photograph: {printable(', '.join(never))}")
     if missed := probably_missed(labelled, decided):
-        told = ", ".join(f"{each.name} (given to {each.given:,}, near the top of {each.near:,})" for each in missed)
-        lines.append(f"probably missed, and found more often with a lower threshold: {printable(told)}")
+        told = ", ".join(f"{each.name} (given to {each.given:,}, not {each.own:,})" for each in missed)
+        lines.append(f"probably missed, and found with the class's own threshold: {printable(told)}")
     return lines
