@@ -154,7 +154,8 @@ def predict(
         table = teacher_looks.together(table, teacher_looks.debiased(run, model.recipe, looks.scores))
         readable, by = readable & looks.readable, f"{by} together with its teacher"
     limits = model.thresholds(threshold).numpy()
-    labelled = Labelled(images, table, readable, seen.unreadable, by, limits)
+    own = model.thresholds().numpy() if model.has_thresholds else limits
+    labelled = Labelled(images, table, readable, seen.unreadable, by, own)
     least = np.zeros_like(limits) if top_k is not None and threshold is None else limits
     decided = labelling.chosen(labelled, least)
     if top_k is not None:

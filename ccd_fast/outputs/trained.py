@@ -44,6 +44,12 @@ class Trained:
         """Give the student, in evaluation mode; it is read when it is first asked for."""
         return self.read()
 
+    @property
+    def has_thresholds(self) -> bool:
+        """Tell whether there are thresholds where none is given: the recipe's, or those that the run has chosen."""
+        chosen = self.chosen or {}
+        return self.recipe.evaluate.threshold != "auto" or all(name in chosen for name in self.class_names)
+
     def thresholds(self, given: float | None = None) -> torch.Tensor:
         """Give the probability from which on each class is predicted, (C,) float32.
 
@@ -56,7 +62,7 @@ class Trained:
         own = self.recipe.evaluate.threshold if given is None else given
         if own != "auto":
             return torch.full((len(self.class_names),), float(own))
-        if self.chosen is None or any(name not in self.chosen for name in self.class_names):
+        if self.chosen is None or not self.has_thresholds:
             raise UserError("the run has no thresholds of its own (thresholds.json): give one with --threshold")
         return torch.tensor([self.chosen[name] for name in self.class_names])
 

@@ -10,6 +10,7 @@ import pytest
 
 from ccd_fast.datasets import load
 from ccd_fast.evaluation import scores
+from ccd_fast.outputs import decisions
 from ccd_fast.outputs import trained as outputs
 from ccd_fast.outputs.teacher_looks import debiased
 from ccd_fast.recipes import config
@@ -92,6 +93,14 @@ def test_the_table_shows_what_the_options_say_and_no_more(ccd, trained, part):
     assert all(line.rstrip().endswith("–") for line in out.splitlines() if ".jpg" in line)
     out = ccd("predict", trained[0], part)[1]
     assert all(len(re.findall(r" [01]\.\d\d", line)) >= 3 for line in out.splitlines() if ".jpg" in line)
+
+
+def test_a_threshold_that_misses_a_class_is_told_of(ccd, trained, photo_folder, monkeypatch):
+    monkeypatch.setattr(decisions, "TOLD_FROM", 10)
+    own = ccd("predict", trained[0], photo_folder / "images")[2]
+    given = ccd("predict", trained[0], photo_folder / "images", "--threshold", 1)[2]
+    assert "probably missed" not in own
+    assert "probably missed, and found with the class's own threshold: " in given
 
 
 def test_paths_of_several_things_are_relative_to_the_folder_that_holds_them_all(ccd, trained, photo_folder, tmp_path):
