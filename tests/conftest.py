@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ def pytest_configure() -> None:
     """Tests share the cores by processes: threads of one that wait for a core would spin.
 
     To a CLIP of random weights everyday things are as likely as any class: no anchors but where a test asks for them.
+    What a shell starts in the background ignores SIGINT, which the tests of interruption need.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     knobs.FEW_CLASSES = 0
 
