@@ -145,7 +145,7 @@ def train(
         out: folder of the run.
         dataset: what the folder is: ``"folder"``, ``"imagefolder"`` or ``"webdataset"``.
         truth: known labels, for evaluation only: CSV, Parquet or .jsonl with path, labels and split.
-        known: labels that the method is told and keeps: CSV, Parquet or .jsonl with path, labels, and absent, optionally.
+        known: labels that the method is told and keeps: such a table with path, labels and, optionally, absent.
         teacher: a CLIP as open_clip names it, or a folder; by default the recipe's.
         student: a CNN of timm; by default the recipe's.
         recipe: a built-in recipe's name, or a file.

@@ -1,8 +1,8 @@
 """Known entries of the training images' labels, from a file: what a method is told, and not for evaluation.
 
-A table, CSV, Parquet or JSON lines, of ``path`` and ``labels`` (classes that the image has, joined by a bar), and, where
-it has the column, ``absent`` (classes that it has not; ``*`` is all that are not in ``labels``). Nothing is known of
-other classes and of other images; a row without either says nothing, which is told once.
+A table, CSV, Parquet or JSON lines, of ``path`` and ``labels`` (classes that the image has, joined by a bar), and,
+where it has the column, ``absent`` (classes that it has not; ``*`` is all that are not in ``labels``). Nothing is
+known of other classes and of other images; a row without either says nothing, which is told once.
 """
 
 from pathlib import Path
