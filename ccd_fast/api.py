@@ -14,6 +14,7 @@ from rich.console import Console
 from ccd_fast import machine
 from ccd_fast.datasets import Source
 from ccd_fast.datasets import photographs as images_at
+from ccd_fast.datasets.folder import given_class_names
 from ccd_fast.errors import UserError
 from ccd_fast.outputs import Labelled, Trained, labelling, teacher_looks, trained
 from ccd_fast.recipes import Recipe, config
@@ -143,8 +144,8 @@ def train(
         classes: class names, or a text file with one a line; names are kept in ``out`` + ``.classes.txt``.
         out: folder of the run.
         dataset: what the folder is: ``"folder"``, ``"imagefolder"`` or ``"webdataset"``.
-        truth: known labels, for evaluation only: CSV or Parquet with path, labels and split.
-        known: labels that the method is told and keeps: CSV or Parquet with path, labels and, optionally, absent.
+        truth: known labels, for evaluation only: CSV, Parquet or .jsonl with path, labels and split.
+        known: labels that the method is told and keeps: such a table with path, labels and, optionally, absent.
         teacher: a CLIP as open_clip names it, or a folder; by default the recipe's.
         student: a CNN of timm; by default the recipe's.
         recipe: a built-in recipe's name, or a file.
@@ -265,11 +266,11 @@ def _class_file(classes: AnyPath | Sequence[str], beside: Path, overwrite: bool)
     """Give a file of class names; names that were given are written into one.
 
     Raises:
-        UserError: another file is there.
+        UserError: another file is there, or a name is none.
     """
     if isinstance(classes, str | PathLike):
         return Path(classes)
-    content = "".join(f"{name}\n" for name in classes).encode()
+    content = "".join(f"{name}\n" for name in given_class_names(classes)).encode()
     beside.parent.mkdir(parents=True, exist_ok=True)
     if beside.exists() and beside.read_bytes() == content:
         return beside

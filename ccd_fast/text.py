@@ -1,6 +1,7 @@
-"""Text as people save it: byte-order marks, UTF-16, ends of lines of every system."""
+"""Text as people save it: byte-order marks, UTF-16, ends of lines of every system; and tables as text."""
 
 import codecs
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,11 +9,14 @@ from pathlib import Path
 from ccd_fast.errors import UserError
 
 _ENDS_OF_LINES = re.compile(r"\r\n|\r|\n")
-_MARK = "\ufeff"
+MARK = "\ufeff"
+"""What programs put before a text to say how it is encoded; elsewhere it is a character that nobody sees."""
+_MARKED_LINE = re.compile(f"(?<=[\r\n]){MARK}")
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 """What a file may begin with, and how it is encoded then."""
 _PACKED = {b"PK\x03\x04": "a zip, as Excel's .xlsx is", b"\xd0\xcf\x11\xe0": "an .xls of Excel", b"\x1f\x8b": "a gzip"}
 """How files begin that are no text but are taken for it, and what they are."""
+_ENDS_TO_SOME = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 
 
 def decoded(content: bytes, where: str) -> str:
@@ -36,7 +40,7 @@ def decoded(content: bytes, where: str) -> str:
         raise UserError(
             f"{where}: not a text in {encoding.upper()}: byte {byte} at {error.start}; save it as UTF-8"
         ) from error
-    return text.replace(_MARK, "")  # files that were joined have it in the middle, too
+    return text.removeprefix(MARK)
 
 
 def _unmarked(start: bytes) -> str:
@@ -49,9 +53,18 @@ def _unmarked(start: bytes) -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    """Split a text into lines, whatever system it was written on; the end of the last one may be missing."""
-    lines = _ENDS_OF_LINES.split(text)
+    """Split a text into lines, whatever system it was written on; the end of the last one may be missing.
+
+    A mark before one of them is none of its letters: files that were joined have it in the middle, too.
+    """
+    lines = [line.removeprefix(MARK) for line in _ENDS_OF_LINES.split(text)]
     return lines[:-1] if lines[-1] == "" else lines
+
+
+def without_marks(table: str) -> str:
+    """Take away marks before the lines of a table, but for those within quotes, which are letters of a name."""
+    parts = table.split('"')  # every other one is within quotes
+    return '"'.join(part if k % 2 else _MARKED_LINE.sub("", part) for k, part in enumerate(parts))
 
 
 def read_text(file: Path, what: str) -> str:
@@ -75,6 +88,11 @@ def read_text(file: Path, what: str) -> str:
     return decoded(content, f"{what} {file}".strip())
 
 
+def as_json_lines(rows: Iterable[object]) -> str:
+    r"""Write a line of JSON for each: what is an end of a line to some readers, ``\u2028`` for one, is escaped."""
+    return "".join(json.dumps(row, ensure_ascii=False).translate(_ENDS_TO_SOME) + "\n" for row in rows)
+
+
 def as_csv(rows: Iterable[Iterable[object]]) -> str:
     """Write a table that every reader takes apart as it was: Python's own leaves some ends of lines without quotes."""
     return "".join(",".join(map(_cell, row)) + "\n" for row in rows)
@@ -82,6 +100,6 @@ def as_csv(rows: Iterable[Iterable[object]]) -> str:
 
 def _cell(value: object) -> str:
     text = str(value)
-    if text == text.strip() and not any(mark in text for mark in ',"\r\n'):
+    if text == text.strip() and not any(mark in text for mark in ',"\r\n') and not text.startswith(MARK):
         return text
     return '"' + text.replace('"', '""') + '"'

@@ -105,6 +105,23 @@ def test_a_mistake_is_the_command_line_s(photo_folder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (["cat"], "classes: names one class only"),
+        (["cat", "dog", "Cat"], "classes: 'Cat' stands twice, in names 1 and 3"),
+        (["cat", " "], "classes: name 2: a name is missing"),
+        (["cat", "dog\nboat"], "classes: name 2: .* holds characters that no name has"),
+        (["cat", "# dog"], "classes: name 2: '# dog' would be a remark in a file of classes"),
+    ],
+)
+def test_class_names_that_a_file_would_not_hold_are_refused(photo_folder, tmp_path, classes, said):
+    for call in (ccd_fast.label, lambda *given: ccd_fast.train(*given, tmp_path / "run")):
+        with pytest.raises(UserError, match=said):
+            call(photo_folder, classes)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_known_labels_reach_the_run(photo_folder, tmp_path):
     with pytest.raises(UserError, match=r"--known .*gone\.csv: no such file"):
         ccd_fast.train(photo_folder, NAMES, tmp_path / "run", known=tmp_path / "gone.csv")

@@ -92,6 +92,7 @@ def label(
     from ccd_fast.cli.label_formats import format_of, refuse_elsewhere, refuse_taken
     from ccd_fast.datasets import Source
     from ccd_fast.errors import UserError
+    from ccd_fast.outputs import held_names
     from ccd_fast.recipes import config
     from ccd_fast.runs.free import refuse_no_run
 
@@ -113,7 +114,9 @@ def label(
         lambda: None if on is not None else refuse_taken(kind, out, overwrite),
         lambda: None if on is not None else refuse_elsewhere(kind, out, data_root),
         lambda: None if run is None else refuse_no_run(run),
-        lambda: None if on is not None else Source(dataset, data_root, classes).check(),
+        lambda: (
+            None if on is not None else held_names.refuse(kind, data_root, Source(dataset, data_root, classes).check())
+        ),
         lambda: options.refuse_teacher(
             (config.load(recipe, changed) if run is None else config.of_run(run)).teacher.model
         ),
@@ -134,6 +137,7 @@ def label(
         knobs_given = options.overrides(set_, teacher, None, None, templates)
         on_ray.label(asked, data_root, dataset, out, classes, run, fixed, recipe, knobs_given)
         return
+    held_names.refuse_classes(kind, names)
     machine.keep_freed_memory()
     place = options.where(device)
     stages = options.stages()
@@ -146,7 +150,6 @@ def label(
     limits = np.where(np.isnan(fixed), labelled.limits, fixed)
     if labels_per_image is not None:
         limits = np.full_like(limits, library.limit_for(labelled, labels_per_image))
-    label_files.refuse_shards(kind, labelled.images)
     decided = library.chosen(labelled, limits)
     written = label_files.write(labelled, decided, kind, out)
     _show(labelled, decided, limits, written, as_json, decisions.remarks(labelled, decided))

@@ -196,7 +196,7 @@ Truth = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Known labels of images of your own, used for evaluation only: CSV or Parquet with path, labels "
+        help="Known labels of images of your own, used for evaluation only: CSV, Parquet or .jsonl with path, labels "
         "(joined by |), and split.",
     ),
 ]

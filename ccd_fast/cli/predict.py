@@ -1,7 +1,7 @@
 """``ccd-fast predict``."""
 
 import glob
-import json
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def predict(
         typer.Argument(
             metavar="PATHS…",
             help="Photographs, folders of them, tar shards, patterns in quotes ('2024*/*.jpg'), - for a list on "
-            "standard input.",
+            "standard input, a path a line, or parted by NUL as `find -print0` does.",
         ),
     ],
     checkpoint: options.Checkpoint = "best",
@@ -88,9 +88,9 @@ def predict(
     """Label photographs with a trained student.
 
     A photograph's labels are the classes from the threshold on; with --top-k alone its likeliest, however likely. Where
-    neither is given, the table shows the three likeliest beside them. A file of --out is like that of `label`: CSV and
-    Parquet can be given to `--truth`. A photograph that cannot be read gets a line on standard error, and the exit code
-    is then 2.
+    neither is given, the table shows the three likeliest beside them. A file of --out is like that of `label`: CSV,
+    Parquet and JSON lines can be given to `--truth`. A photograph that cannot be read gets a line on standard error,
+    and the exit code is then 2.
 
     Example: `ccd-fast predict runs/photos holiday/ cat.jpg --top-k 5`
     """
@@ -123,7 +123,7 @@ def predict(
 
     from ccd_fast import machine
     from ccd_fast.datasets.listing import is_writable
-    from ccd_fast.outputs import Labelled, decisions, label_files, labelling, teacher_looks, trained
+    from ccd_fast.outputs import Labelled, decisions, held_names, label_files, labelling, teacher_looks, trained
     from ccd_fast.student import Reading
     from ccd_fast.student import predict as run_student
     from ccd_fast.views import open_backend
@@ -142,6 +142,9 @@ def predict(
     if out is not None and kind is not None:
         refuse_elsewhere(kind, out, root)
     images = teacher_looks.images_at(model, run, root, [Path(os.path.relpath(file, root)).as_posix() for file in files])
+    if kind is not None:
+        held_names.refuse(kind, root, images.paths)
+        held_names.refuse_classes(kind, images.class_names)
     stages = options.stages()
     with stages.stage("predict", len(files)) as stage:
         student = trained.at_work(model, len(files), device)
@@ -169,7 +172,7 @@ def predict(
         shown = decided | decisions.likeliest(labelled, every, SHOWN)
     found = ranked(labelled, shown, files)
     if json_:
-        typer.echo(as_json_lines(labelled, decided, files), nl=False)
+        typer.echo(as_objects(labelled, decided, files), nl=False)
     elif out is None and found:
         show(found, dict(zip(model.class_names, limits.tolist(), strict=True)))
     if not json_ and top_k is None:
@@ -189,7 +192,7 @@ def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
 
     Args:
         named: files, folders, tar shards, patterns, and ``-`` for the lines of ``listed``.
-        listed: a path a line.
+        listed: a path a line, or paths that NUL parts, as ``find -print0`` writes them.
 
     Raises:
         UserError: a folder or shard holds no images, or a pattern fits nothing.
@@ -201,7 +204,7 @@ def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
 
     files: list[Path] = []
     gone: list[str] = []
-    lines = [line for line in listed.read().splitlines() if line.strip()] if "-" in named else []
+    lines = _paths_in(listed) if "-" in named else []
     if "-" in named and not lines:
         raise UserError("-: no path on standard input")
     for name in (line for word in named for line in (lines if word == "-" else [word])):
@@ -218,6 +221,15 @@ def find(named: Sequence[str], listed: TextIO) -> tuple[list[Path], list[str]]:
         else:
             gone.append(name)
     return list(dict.fromkeys(files)), gone
+
+
+def _paths_in(listed: TextIO) -> list[str]:
+    r"""Read a list of paths; only the end of a line ends one, not the other characters that ``splitlines`` heeds."""
+    if isinstance(listed, io.TextIOWrapper):  # bytes that are not UTF-8 are told as the names of files are
+        listed.reconfigure(errors="surrogateescape", newline="")
+    text = listed.read()
+    paths = text.split("\0") if "\0" in text else [line.removesuffix("\r") for line in text.split("\n")]
+    return [path for path in paths if path.strip()]
 
 
 def folder_of(named: Sequence[str], files: Sequence[Path]) -> Path:
@@ -267,11 +279,9 @@ def show(predictions: dict[Path, Ranked], thresholds: dict[str, float]) -> None:
     screen.show(table)
 
 
-def as_json_lines(labelled: "Labelled", decided: "NDArray[np.bool_]", files: Sequence[Path]) -> str:
+def as_objects(labelled: "Labelled", decided: "NDArray[np.bool_]", files: Sequence[Path]) -> str:
     """Give an object a photograph that could be read: its path as it was named, its labels, every probability."""
     from ccd_fast.outputs import label_files
+    from ccd_fast.text import as_json_lines
 
-    lines = label_files.json_lines(labelled, decided).decode().splitlines()
-    rows = labelled.readable.nonzero().flatten().tolist()
-    named = ({**json.loads(line), "path": str(files[row])} for row, line in zip(rows, lines, strict=True))
-    return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in named)
+    return as_json_lines(label_files.objects(labelled, decided, [str(file) for file in files]))

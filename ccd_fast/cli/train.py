@@ -43,8 +43,9 @@ def train(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Labels of training images that the method is told: CSV or Parquet with path, labels and, optionally, "
-            "absent (classes joined by |; * for all others). With ccd they stay at their truth through every update.",
+            help="Labels of training images that the method is told: CSV, Parquet or .jsonl with path, labels and, "
+            "optionally, absent (classes joined by |; * for all others). With ccd they stay at their truth through "
+            "every update.",
         ),
     ] = None,
     system: Annotated[

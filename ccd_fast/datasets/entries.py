@@ -1,8 +1,8 @@
 """Known entries of the training images' labels, from a file: what a method is told, and not for evaluation.
 
-A table, CSV or Parquet, of ``path`` and ``labels`` (classes that the image has, joined by a bar), and, where it has the
-column, ``absent`` (classes that it has not; ``*`` is all that are not in ``labels``). Nothing is known of other classes
-and of other images.
+A table, CSV, Parquet or JSON lines, of ``path`` and ``labels`` (classes that the image has, joined by a bar), and,
+where it has the column, ``absent`` (classes that it has not; ``*`` is all that are not in ``labels``). Nothing is
+known of other classes and of other images; a row without either says nothing, which is told once.
 """
 
 from pathlib import Path
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.known import Indices
 from ccd_fast.datasets.tables import path_in, read_table
-from ccd_fast.errors import UserError, printable
-from ccd_fast.machine import say_on_stderr
+from ccd_fast.errors import UserError
+from ccd_fast.machine import say_once_on_stderr
 from ccd_fast.views.shards import place as shards_place
 
 ALL_OTHERS = "*"
@@ -36,8 +36,11 @@ def read(file: Path, images: ImageSet) -> NDArray[np.int8]:
     places, indices = {path: row for row, path in enumerate(images.paths)}, Indices(images.class_names)
     there = frozenset(places)
     found = np.zeros((len(images), len(images.class_names)), dtype=np.int8)
-    first, ours, gone = "", 0, list[str]()
-    for row in read_table(file, "--known", ("path", "labels"), ("absent",)).rows:
+    first, ours, empty, gone = "", 0, 0, list[str]()
+    table = read_table(file, "--known", ("path", "labels"), ("absent", "status"))
+    for row in table.rows:
+        if row.text("status") == "unreadable":  # as ``label`` writes it: nothing is known of it
+            continue
         path = path_in(row.raw("path"), images.root, there, row.where)
         first = first or path
         present = set(indices.of(row.cells.get("labels"), row.where) or [])
@@ -54,12 +57,18 @@ def read(file: Path, images: ImageSet) -> NDArray[np.int8]:
         if found[places[path]].any():
             raise UserError(f"{row.where}: {path!r} stands twice")
         ours += 1
+        empty += not present and not absent
         found[places[path], list(present)] = 1
         found[places[path], list(absent)] = -1
     if gone:
-        say_on_stderr(f"--known {file}: {len(gone)} of its rows name no file, the first {printable(gone[0])}")
+        say_once_on_stderr(f"--known {file}: {len(gone)} of its rows name no file, the first {gone[0]}")
     if not ours:
         raise UserError(f"--known {file}: none of its paths is a training image, for example {first!r}")
     if not found.any():
         raise UserError(f"--known {file}: it tells nothing of any training image")
+    if empty and "absent" not in table.columns:
+        say_once_on_stderr(
+            f"--known {file}: {empty} of its rows have no labels and say nothing: where a photograph has none of the "
+            "classes, say so with * in a column absent"
+        )
     return found

@@ -1,7 +1,7 @@
 """A folder of one's own: any tree of images, a file of class names, and optionally known labels.
 
-The labels are a CSV or Parquet file with the columns ``path`` (relative to the root), ``labels`` (class names
-joined by a bar, or listed) and optionally ``split`` (train, val or test). They serve evaluation only:
+The labels are a CSV, Parquet or JSON lines file with the columns ``path`` (relative to the root), ``labels`` (class
+names joined by a bar, or listed) and optionally ``split`` (train, val or test). They serve evaluation only:
 
 - without a file, every image is for training and none for testing;
 - with a split column, ``test`` rows (or ``val`` rows where there is no ``test``) are held out;
@@ -28,7 +28,7 @@ from ccd_fast.datasets.listing import SUFFIXES, find_images
 from ccd_fast.datasets.tables import Row, read_table
 from ccd_fast.errors import UserError, is_name, nearest
 from ccd_fast.prompts import BAR, names_of
-from ccd_fast.text import lines_of, read_text
+from ccd_fast.text import MARK, lines_of, read_text
 
 BOX_COLUMNS = ("path", "class", "x0", "y0", "x1", "y1")
 MAX_COORDINATE = 100_000.0
@@ -42,7 +42,7 @@ def load(root: Path, split: str, classes: Path | None, truth: Path | None) -> Im
         root: any directory tree; hidden folders and files are passed over.
         split: ``"train"`` or ``"test"``.
         classes: text file of class names, one a line.
-        truth: CSV or Parquet of known labels, or None.
+        truth: CSV, Parquet or JSON lines of known labels, or None.
 
     Raises:
         UserError: no images, no classes, a class name twice, or labels or boxes that do not fit.
@@ -92,26 +92,46 @@ def read_class_names(file: Path) -> tuple[str, ...]:
     Raises:
         UserError: the file is missing, empty, not text, or gives a name twice.
     """
-    lines = lines_of(read_text(file, "--classes"))
+    lines = enumerate(lines_of(read_text(file, "--classes")), start=1)
+    kept = {number: line.replace(MARK, "") for number, line in lines if line.strip() and not line.startswith("# ")}
+    return _checked(kept, f"--classes {file}", "line")
+
+
+def given_class_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Check class names that a program gives, as :func:`read_class_names` checks those of a file.
+
+    Raises:
+        UserError: a name is missing, stands twice, or is one that no class file could hold.
+    """
+    for number, name in enumerate(names, start=1):
+        if name.startswith("# "):
+            raise UserError(
+                f"classes: name {number}: {name!r} would be a remark in a file of classes: call it otherwise"
+            )
+    return _checked(dict(enumerate(names, start=1)), "classes", "name")
+
+
+def _checked(lines: Mapping[int, str], whose: str, unit: str) -> tuple[str, ...]:
+    """Check the names of classes, by their numbers in what they come from."""
     seen: dict[str, int] = {}
     classes: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("# "):
-            continue
+    for number, line in lines.items():
         for name in names_of(unicodedata.normalize("NFC", line)):
             if not is_name(name):
-                raise UserError(f"--classes {file}: line {number}: {name!r} holds characters that no name has")
+                raise UserError(f"{whose}: {unit} {number}: {name!r} holds characters that no name has")
             if not name:
-                raise UserError(f"--classes {file}: line {number}: a name is missing beside a bar: {line.strip()!r}")
+                raise UserError(
+                    f"{whose}: {unit} {number}: a name is missing{' beside a bar' * (BAR in line)}: {line.strip()!r}"
+                )
             if name.lower() in seen:
                 first = seen[name.lower()]
-                where = f"in lines {first} and {number}" if first != number else f"in line {number}"
-                raise UserError(f"--classes {file}: {name!r} stands twice, {where}")
+                where = f"in {unit}s {first} and {number}" if first != number else f"in {unit} {number}"
+                raise UserError(f"{whose}: {name!r} stands twice, {where}")
             seen[name.lower()] = number
         classes.append(f" {BAR} ".join(names_of(unicodedata.normalize("NFC", line))))
     if len(classes) < 2:
         problem = "is empty" if not classes else "names one class only"
-        raise UserError(f"--classes {file}: {problem}; it must name two classes or more, one a line")
+        raise UserError(f"{whose}: {problem}; it must name two classes or more, one a line")
     return tuple(classes)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.tables import Row, listed, path_in, read_table
 from ccd_fast.errors import UserError, nearest
+from ccd_fast.text import MARK
 
 SPLITS = ("train", "val", "test")
 SPELLINGS = {
@@ -100,8 +101,8 @@ class Indices:
     def __init__(self, names: Sequence[str]) -> None:
         """Take the C class names; blanks and underscores in them are the same."""
         self.names = names
-        self._index: Mapping[str, int] = {name: c for c, name in enumerate(names)}
-        self._spaced: Mapping[str, int] = {name.replace("_", " "): c for c, name in enumerate(names)}
+        self._index: Mapping[str, int] = {_plain(name): c for c, name in enumerate(names)}
+        self._spaced: Mapping[str, int] = {name.replace("_", " "): c for name, c in self._index.items()}
 
     def of(self, value: Any, where: str, by_object: bool = False) -> list[int] | None:
         """Give the indices, None where nothing is known.
@@ -117,9 +118,9 @@ class Indices:
         if value is None:
             return None
         if isinstance(value, str):
-            value = listed(value)
-        if isinstance(value, str):
-            value = [name.strip() for name in value.split("|") if name.strip()]
+            names = [name.strip() for name in value.split("|") if name.strip()]
+            is_sure = all(map(self.knows, names))  # a class may be called as a list is written: [1]
+            value = names if is_sure or isinstance(value := listed(value), str) else value
         several = list(value) if isinstance(value, list | tuple) else [value]
         if isinstance(value, list | tuple) and not by_object and (vector := self._vector(several, where)) is not None:
             return vector
@@ -155,7 +156,7 @@ class Indices:
         return None
 
     def _place(self, name: str) -> int | None:
-        name = unicodedata.normalize("NFC", name)
+        name = _plain(name)
         return self._index.get(name, self._spaced.get(name.replace("_", " ")))
 
     def _one(self, label: Any, where: str) -> int:
@@ -172,6 +173,11 @@ class Indices:
         if not 0 <= int(label) < len(self.names):
             raise UserError(f"{where}: class number {label}: there are {len(self.names)}, counted from 0")
         return int(label)
+
+
+def _plain(name: str) -> str:
+    """Give a name as it is compared: letters in one form, without marks that nobody sees."""
+    return unicodedata.normalize("NFC", name).replace(MARK, "")
 
 
 def _shown(values: list[Any]) -> str:

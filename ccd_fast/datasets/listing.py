@@ -4,13 +4,12 @@ Hidden files and folders do not count.
 """
 
 import os
-import sys
 from collections import defaultdict
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ccd_fast.errors import printable
+from ccd_fast.machine import say_once_on_stderr
 from ccd_fast.views.header import HEIF_BRANDS
 from ccd_fast.views.shards import ENDING
 
@@ -128,12 +127,7 @@ def find_images(root: Path) -> list[str]:
 def tell(root: Path, found: Listing) -> None:
     """Say on standard error what is passed over."""
     for line in passed_over(root, found):
-        _say_once(f"{root}: {line}")
-
-
-@lru_cache(maxsize=1024)
-def _say_once(line: str) -> None:
-    print(f"ccd-fast: {printable(line)}", file=sys.stderr)
+        say_once_on_stderr(f"{root}: {line}")
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

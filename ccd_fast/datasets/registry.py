@@ -38,7 +38,7 @@ def load(dataset: str, root: Path, split: str, classes: Path | None = None, trut
         root: the folder that holds the data set.
         split: ``"train"`` or ``"test"``.
         classes: text file of class names, one a line, for images or COCO's annotations of one's own.
-        truth: CSV or Parquet of known labels, used for evaluation only, for images of one's own.
+        truth: CSV, Parquet or JSON lines of known labels, used for evaluation only, for images of one's own.
 
     Raises:
         UserError: the name is unknown, or what lies on disk is not such a data set.
@@ -112,8 +112,8 @@ def _checked(dataset: str, root: Path, classes: Path | None, truth: Path | None)
             raise UserError(f"{option} {file}: {described.title} has its own; leave the option out")
     if not root.is_dir():
         raise UserError(f"--data-root {root}: no such folder")
-    if not is_writable(str(root)):
-        raise UserError(f"--data-root {printable(str(root))}: its name is not UTF-8: rename it")
+    if not is_writable(str(root.resolve())):
+        raise UserError(f"--data-root {printable(str(root.resolve()))}: its name is not UTF-8: rename it")
     return described
 
 
@@ -125,7 +125,7 @@ class Source:
         classes: see :func:`load`.
         truth: see :func:`load`.
         boxes: CSV of the objects' boxes, for a ``views.choice`` that needs them; by default the data set's own.
-        known: CSV or Parquet of known entries of the training images' labels, which the method is told.
+        known: CSV, Parquet or JSON lines of known entries of the training images' labels, which the method is told.
     """
 
     dataset: str
@@ -135,8 +135,11 @@ class Source:
     boxes: Path | None = None
     known: Path | None = None
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """Refuse at once what can be seen before anything large is loaded.
+
+        Returns:
+            The images of a folder of one's own, relative to it; of other data sets nothing.
 
         Raises:
             UserError: an unknown name, a missing folder, an option too many, class names that cannot be read, or a
@@ -145,8 +148,11 @@ class Source:
         described = _checked(self.dataset, self.root, self.classes, self.truth)
         if self.classes is not None:
             folder.read_class_names(self.classes)
-        if described.yours is not None and not described.yours.find(self.root):
+        if described.yours is None:
+            return []
+        if not (found := described.yours.find(self.root)):
             raise UserError(f"--data-root {self.root}: no images in it ({', '.join(sorted(SUFFIXES))})")
+        return found
 
     def resolved(self) -> "Source":
         """Give the same source with absolute paths."""

@@ -1,4 +1,4 @@
-"""Tables as people save them: CSV with commas, semicolons or tabs, and Parquet; one reader for every command."""
+"""Tables as people save them: CSV with commas, semicolons or tabs, Parquet, JSON lines; one reader for all."""
 
 import ast
 import csv
@@ -14,14 +14,34 @@ import pyarrow.parquet
 
 from ccd_fast.datasets import tree
 from ccd_fast.errors import UserError, nearest
-from ccd_fast.text import read_text
+from ccd_fast.text import lines_of, read_text, without_marks
 
 DELIMITERS = ",;\t|"
 """Between columns; the first is CSV's own, the second a spreadsheet's where commas are decimal points."""
 MAX_CELL = 2**24
 """Most characters of a cell."""
+OTHER_FORMS = {"{": "JSON", "[": "JSON", "<": "XML"}
+"""What a text is that begins so."""
+
+OWN_COLUMNS = frozenset(["path", "status", "label", "labels", "split", "absent", "confident"])
+"""Columns of tables that are no classes, in small letters; nor are those that begin as :data:`ARROW_S_OWN`."""
+ARROW_S_OWN = "__"
+"""So begin columns that pyarrow adds when it reads Parquet, such as ``__filename``."""
 
 csv.field_size_limit(MAX_CELL)
+
+
+def columns_of(class_names: Sequence[str]) -> list[str]:
+    """Name the columns of classes: as the classes, but ``path (class)`` where another column is called so."""
+    taken = {*OWN_COLUMNS, *(name.lower() for name in class_names)}
+    columns: list[str] = []
+    for name in class_names:
+        column = f"class {name}" if name.startswith(ARROW_S_OWN) else name
+        while column.lower() in (OWN_COLUMNS if column == name else taken):
+            column += " (class)"
+        taken.add(column.lower())
+        columns.append(column)
+    return columns
 
 
 class Row(NamedTuple):
@@ -29,7 +49,7 @@ class Row(NamedTuple):
 
     Attributes:
         where: it stands, for messages.
-        cells: by column: text of a CSV; of Parquet whatever it holds. None where there is nothing.
+        cells: by column: text of a CSV; of Parquet and JSON whatever they hold. None where there is nothing.
     """
 
     where: str
@@ -77,7 +97,7 @@ def read_table(file: Path, what: str, needed: Sequence[str], wanted: Sequence[st
     """Read a table.
 
     Args:
-        file: Parquet if it ends so, else text.
+        file: Parquet or JSON lines if it ends so, else CSV.
         what: it is, for messages: an option, for one.
         needed: columns that it must have, in whatever case.
         wanted: columns that it may have.
@@ -89,12 +109,17 @@ def read_table(file: Path, what: str, needed: Sequence[str], wanted: Sequence[st
     if file.suffix.lower() in (".parquet", ".pq"):
         found, cells = _parquet(file, where)
         first = 1
+    elif file.suffix.lower() in (".jsonl", ".ndjson"):
+        found, cells = _json_lines(read_text(file, what), where)
+        first = 1
     else:
         found, cells = _separated(read_text(file, what), where, needed)
         first = 2
     columns = _spelled(found, (*needed, *wanted))
     for column in needed:
         if column not in columns:
+            if found and (form := OTHER_FORMS.get(found[0][:1])):
+                raise UserError(f"{where}: {form}, where a table is needed: CSV, Parquet, or JSON lines in a .jsonl")
             has = ", ".join(found)[:200] or "none"
             raise UserError(f"{where}: no column {column!r}; it has {has}{nearest(column, found)}")
     twice = [column for column in (*needed, *wanted) if columns.count(column) > 1]
@@ -120,7 +145,8 @@ def _spelled(found: Sequence[str], asked: Sequence[str]) -> list[str]:
 
 def _parquet(file: Path, where: str) -> tuple[list[str], Iterator[tuple[int, list[Any]]]]:
     try:
-        table = pyarrow.parquet.read_table(file)
+        with pyarrow.parquet.ParquetFile(file) as opened:  # read_table would add columns of its own
+            table = opened.read()
         columns = [column.to_pylist() for column in table.columns]
     except FileNotFoundError:
         raise UserError(f"{where}: no such file") from None
@@ -129,8 +155,25 @@ def _parquet(file: Path, where: str) -> tuple[list[str], Iterator[tuple[int, lis
     return list(table.column_names), ((n, list(row)) for n, row in enumerate(zip(*columns, strict=True)))
 
 
+def _json_lines(text: str, where: str) -> tuple[list[str], Iterator[tuple[int, list[Any]]]]:
+    """Read an object a line; the columns are the keys of all of them."""
+    rows: dict[int, dict[str, Any]] = {}
+    for number, line in enumerate(lines_of(text)):
+        try:
+            row = json.loads(line) if line.strip() else None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where}: row {number + 1}: cannot be read as JSON: {error}") from error
+        if row is not None and not isinstance(row, dict):
+            raise UserError(f"{where}: row {number + 1}: {line.strip()[:80]!r}, where an object is needed: {{…}}")
+        if row:
+            rows[number] = row
+    columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+    return columns, ((number, [row.get(column) for column in columns]) for number, row in rows.items())
+
+
 def _separated(text: str, where: str, needed: Sequence[str]) -> tuple[list[str], Iterator[tuple[int, list[Any]]]]:
     """Read a text whose cells are separated, by whatever its header is separated by."""
+    text = without_marks(text)
     said = text.partition("\n")[0].strip()
     skipped = 1 if said[:4].lower() == "sep=" and len(said) == 5 else 0  # what Excel writes, and hides
     delimiter = said[4] if skipped else _delimiter(said, needed)

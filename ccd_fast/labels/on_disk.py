@@ -1,23 +1,26 @@
 """The label table on disk: ``labels/epoch-002.parquet`` of a run, as it was at the start of that epoch."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from ccd_fast.datasets import ImageSet
+from ccd_fast.datasets.tables import columns_of
 from ccd_fast.labels.table import PseudoLabels
 from ccd_fast.runs import RunFolder
 
 
 def save(folder: RunFolder, epoch: int, images: ImageSet, labels: PseudoLabels) -> None:
-    """Write the table into a run's folder: path, status, confident, a float32 column a class."""
+    """Write the table into a run's folder: path, status, confident, a float32 column a class, the classes in order."""
     status = ["labelled" if readable else "unreadable" for readable in labels.readable.tolist()]
-    columns: dict[str, Any] = {"path": list(images.paths), "status": status, "confident": labels.confident.numpy()}
-    columns |= {name: labels.table[:, c].numpy() for c, name in enumerate(images.class_names)}
-    table = pyarrow.Table.from_arrays([pyarrow.array(column) for column in columns.values()], names=list(columns))
+    columns: list[Any] = [list(images.paths), status, labels.confident.numpy()]
+    columns += [labels.table[:, c].numpy() for c in range(len(images.class_names))]
+    names = ["path", "status", "confident", *columns_of(images.class_names)]
+    table = pyarrow.Table.from_arrays([pyarrow.array(column) for column in columns], names=names)
     folder.write(name_of(epoch), lambda temporary: pyarrow.parquet.write_table(table, temporary))
 
 
@@ -31,6 +34,14 @@ def files(run: Path) -> list[Path]:
     return sorted((run / "labels").glob("epoch-*.parquet"))
 
 
-def read(file: Path, columns: Sequence[str]) -> pyarrow.Table:
-    """Read some columns of a table."""
-    return pyarrow.parquet.read_table(file, columns=list(columns))
+def words(file: Path, column: str) -> list[str]:
+    """Read a column of words: ``path`` or ``status``."""
+    found: list[str] = pyarrow.parquet.read_table(file, columns=[column]).column(column).to_pylist()
+    return found
+
+
+def of_classes(file: Path, count: int) -> NDArray[np.float32]:
+    """Read the labels, (N, C) float32: the last columns, whatever they are called."""
+    with pyarrow.parquet.ParquetFile(file) as opened:
+        columns = opened.read().columns[-count:]
+    return np.stack([column.to_numpy() for column in columns], axis=1).astype(np.float32)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ccd_fast.machine.devices import check_device, choose_device
     from ccd_fast.machine.facts import describe, keep_freed_memory
     from ccd_fast.machine.ranks import ALONE, Ranks
-    from ccd_fast.machine.saying import say_on_stderr
+    from ccd_fast.machine.saying import say_on_stderr, say_once_on_stderr
     from ccd_fast.machine.within_memory import WithinMemory, free_cached
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "on_stream_for",
     "refuse_at_once",
     "say_on_stderr",
+    "say_once_on_stderr",
     "stream_for",
 ]
 
@@ -58,6 +59,6 @@ WHERE = {
         "WithinMemory",
         "free_cached",
     ),
-    "saying": ("say_on_stderr",),
+    "saying": ("say_on_stderr", "say_once_on_stderr"),
 }
 __getattr__ = handed_on(__name__, WHERE)

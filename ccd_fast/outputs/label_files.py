@@ -1,13 +1,14 @@
 """Labels as files for other programs: CSV, Parquet, JSON lines, COCO's, Label Studio's, CVAT's, Hugging Face's.
 
 Whoever gave the labels, a teacher or a student, the files are of one form: paths relative to the folder that was looked
-at, the names of the labels, and the number that stands behind each class. ``--truth`` reads CSV and Parquet back.
+at, the names of the labels, and the number that stands behind each class. ``--truth`` and
+``--known`` read CSV, Parquet and JSON lines back.
 """
 
 import io
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,54 +22,19 @@ from numpy.typing import NDArray
 
 from ccd_fast import __version__
 from ccd_fast.datasets import ImageSet
-from ccd_fast.errors import UserError
-from ccd_fast.outputs import places
+from ccd_fast.datasets.tables import columns_of
+from ccd_fast.outputs import held_names, places
 from ccd_fast.outputs.label_folders import FOLDERS
 from ccd_fast.outputs.labelling import Labelled
 from ccd_fast.runs.writing import write_whole
-from ccd_fast.text import as_csv
-from ccd_fast.views import read_bytes, shards
+from ccd_fast.text import as_csv, as_json_lines
+from ccd_fast.views import read_bytes
 from ccd_fast.views.decode_one import upright_size
 
 Decided = NDArray[np.bool_]
 
 LOCAL_FILES = "/data/local-files/?d="
 """Where Label Studio serves files of its own disk, relative to its document root, which is the folder above theirs."""
-NAME_FILES = ("coco", "label-studio", "cvat", "imagefolder")
-"""Formats from which other programs look for the files themselves."""
-OWN_COLUMNS = frozenset(["path", "status", "label", "labels", "split"])
-"""Columns of tables that are no classes, in small letters."""
-
-
-def columns_of(class_names: Sequence[str]) -> list[str]:
-    """Name the columns of classes: as the classes, but ``path (class)`` where another column is called so."""
-    taken = {*OWN_COLUMNS, *(name.lower() for name in class_names)}
-    columns: list[str] = []
-    for name in class_names:
-        column = name
-        while column.lower() in (OWN_COLUMNS if column == name else taken):
-            column += " (class)"
-        taken.add(column.lower())
-        columns.append(column)
-    return columns
-
-
-def refuse_shards(kind: str, images: ImageSet) -> None:
-    """Refuse formats that name files where the photographs are members of shards, which no other program can open.
-
-    Raises:
-        UserError: it is one of them.
-    """
-    inside = next((path for path in images.paths if not (images.root / path).exists()), None)
-    if (
-        kind in ("coco", "label-studio", "cvat", "imagefolder")
-        and inside is not None
-        and shards.place(images.root / inside) is not None
-    ):
-        raise UserError(
-            f"--format {kind}: {inside} is in a shard, where no other program looks for a file: unpack the shards "
-            "(tar -xf) and label the folder, or write csv or parquet"
-        )
 
 
 def document_root(images: ImageSet) -> Path:
@@ -109,16 +75,15 @@ def csv_table(labelled: Labelled, decided: Decided) -> bytes:
 
 def json_lines(labelled: Labelled, decided: Decided) -> bytes:
     """Give an object a photograph that could be read: path, labels, and the number of every class."""
+    return as_json_lines(objects(labelled, decided, labelled.images.paths)).encode()
+
+
+def objects(labelled: Labelled, decided: Decided, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Give what a line of :func:`json_lines` holds, the photographs called as the N paths say."""
     names = labelled.images.class_names
-    rows = (
-        {
-            "path": labelled.images.paths[row],
-            "labels": _names(names, decided[row]),
-            "probabilities": dict(zip(names, labelled.table[row].tolist(), strict=True)),
-        }
-        for row in np.flatnonzero(labelled.readable.numpy()).tolist()
-    )
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    for row in np.flatnonzero(labelled.readable.numpy()).tolist():
+        numbers = dict(zip(names, labelled.table[row].tolist(), strict=True))
+        yield {"path": paths[row], "labels": _names(names, decided[row]), "probabilities": numbers}
 
 
 def coco(labelled: Labelled, decided: Decided) -> bytes:
@@ -181,7 +146,7 @@ def metadata(labelled: Labelled, decided: Decided) -> bytes:
         {"file_name": labelled.images.paths[row], "labels": _names(labelled.images.class_names, decided[row])}
         for row in np.flatnonzero(labelled.readable.numpy()).tolist()
     )
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    return as_json_lines(rows).encode()
 
 
 def label_studio_config(class_names: Sequence[str]) -> str:
@@ -216,8 +181,10 @@ def write(labelled: Labelled, decided: Decided, kind: str, out: Path) -> list[Pa
         What was written.
 
     Raises:
-        UserError: a folder cannot be made of such photographs.
+        UserError: the format cannot hold a name of a photograph or of a class.
     """
+    held_names.refuse(kind, labelled.images.root, labelled.images.paths)
+    held_names.refuse_classes(kind, labelled.images.class_names)
     files: dict[Path, bytes] = {}
     if kind in FOLDERS:
         with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as temporary:

@@ -4,13 +4,12 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ccd_fast.errors import UserError
+from ccd_fast.outputs.held_names import as_one_name
 from ccd_fast.outputs.labelling import Labelled
 from ccd_fast.views import shards
 
@@ -27,7 +26,7 @@ def ultralytics(labelled: Labelled, decided: Decided, folder: Path) -> None:
     left out. They are copied.
     """
     likeliest = labelled.table.masked_fill(~torch.from_numpy(decided), -1.0).argmax(dim=1).tolist()
-    names = [_file_name(name) for name in labelled.images.class_names]
+    names = [as_one_name(name) for name in labelled.images.class_names]
     for part in ("train", "val"):
         for name in names:  # a class is known by its number among the folders, which must be the same in both
             (folder / part / name).mkdir(parents=True)
@@ -37,7 +36,7 @@ def ultralytics(labelled: Labelled, decided: Decided, folder: Path) -> None:
         part = "val" if seen[c] % HELD_OUT == HELD_OUT - 1 else "train"
         seen[c] += 1
         file, place = labelled.images.root / labelled.images.paths[row], folder / part / names[c]
-        _copy(file, place / _file_name(labelled.images.paths[row]))
+        _copy(file, place / as_one_name(labelled.images.paths[row]))
 
 
 def fiftyone(labelled: Labelled, decided: Decided, folder: Path) -> None:
@@ -45,19 +44,10 @@ def fiftyone(labelled: Labelled, decided: Decided, folder: Path) -> None:
 
     ``data`` leads to the folder of the photographs, which are not copied. FiftyOne knows them by their paths without
     the ending.
-
-    Raises:
-        UserError: two photographs differ by their endings alone, or one is in a tar shard.
     """
     images, labels = labelled.images, dict[str, list[dict[str, object]]]()
     for row in np.flatnonzero(labelled.readable.numpy()).tolist():
         name = str(PurePosixPath(images.paths[row]).with_suffix(""))
-        if not (images.root / images.paths[row]).is_file():
-            raise UserError(
-                f"--format fiftyone: {images.paths[row]} is in a tar shard, which it does not read: unpack it"
-            )
-        if name in labels:
-            raise UserError(f"--format fiftyone: two photographs are called {name}, but for their endings: rename one")
         numbers = labelled.table[row].tolist()
         of_one = np.flatnonzero(decided[row]).tolist()
         labels[name] = [{"label": images.class_names[c], "confidence": numbers[c]} for c in of_one]
@@ -79,9 +69,3 @@ def _copy(file: Path, target: Path) -> None:
     found = shards.place(file)
     assert found is not None  # it was read before
     target.write_bytes(next(shards.read([found], found.size)))
-
-
-def _file_name(text: str) -> str:
-    """Give a name of a file or folder, different for different texts; none is hidden or leads elsewhere."""
-    name = quote(text, safe=" ")
-    return f"%2E{name[1:]}" if name.startswith(".") else name

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ccd_fast import machine
 from ccd_fast.datasets import ImageSet, everything, object_boxes
-from ccd_fast.datasets.folder import read_class_names
+from ccd_fast.datasets.folder import given_class_names, read_class_names
 from ccd_fast.datasets.tables import read_table
 from ccd_fast.errors import RunError, UserError, nearest
 from ccd_fast.labels import PseudoLabels, debiased_labels
@@ -104,7 +104,7 @@ def by_teacher(
         UserError: something that was asked for cannot be had, or no photograph can be read.
     """
     stages.on_gpu = machine.check_device(device).type == "cuda"
-    names = read_class_names(Path(classes)) if isinstance(classes, str | PathLike) else tuple(classes)
+    names = read_class_names(Path(classes)) if isinstance(classes, str | PathLike) else given_class_names(classes)
     images = everything(dataset, root, names)
     passes = open_passes(recipe, images, None, device, stages.say)
     if stages.verbose:

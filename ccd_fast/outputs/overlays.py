@@ -15,6 +15,8 @@ from ccd_fast.views import ViewBackend
 
 LONGEST = 1024
 """Longest side of an overlay, in pixels."""
+LONGEST_NAME = 100
+"""Bytes of a photograph's name, and of a class's, in the name of an overlay."""
 STRENGTH = 0.6
 """Share of the colour where a map is highest."""
 COLD, WARM = np.array([40.0, 20.0, 90.0]), np.array([255.0, 190.0, 40.0])
@@ -48,13 +50,24 @@ def draw(model: Trained, backend: ViewBackend, wanted: Mapping[Path, Sequence[st
         shown = np.asarray(Image.fromarray(picture).resize(shape[::-1], Image.Resampling.BILINEAR))
         for name in names:
             heat = interpolate(cam[:1, [model.class_names.index(name)]], shape, mode="bilinear")[0, 0]
-            stem = f"{file.stem}-{''.join(c if c.isalnum() else '-' for c in name)}"
-            number = 1
-            while (title := stem if number == 1 else f"{stem}-{number}") in taken:
-                number += 1
-            taken.add(title)
-            Image.fromarray(blended(shown, heat.cpu().numpy())).save(folder / f"{title}.png")
+            Image.fromarray(blended(shown, heat.cpu().numpy())).save(folder / f"{titled(file.stem, name, taken)}.png")
     return len(taken)
+
+
+def titled(photograph: str, class_name: str, taken: set[str]) -> str:
+    """Name an overlay, within what a file system takes; ``taken`` are the names so far, to which it is added."""
+    name = f"{_cut(photograph, LONGEST_NAME)}-{''.join(c if c.isalnum() else '-' for c in class_name)}"
+    number, title = 1, _cut(name, 2 * LONGEST_NAME)
+    while title in taken:
+        number += 1
+        title = f"{_cut(name, 2 * LONGEST_NAME)}-{number}"
+    taken.add(title)
+    return title
+
+
+def _cut(text: str, most: int) -> str:
+    """Give the beginning of a text that is so many bytes at most, in whole letters."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def blended(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:

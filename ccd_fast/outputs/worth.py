@@ -136,7 +136,7 @@ def trained_on(run: Path, images: ImageSet, own_root: bool) -> int:
     if not own_root:
         return 0
     first = on_disk.files(run)
-    paths = on_disk.read(first[0], ["path"]).column("path").to_pylist() if first else []
+    paths = on_disk.words(first[0], "path") if first else []
     return len(set(images.paths) & set(paths))
 
 

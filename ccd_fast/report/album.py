@@ -82,16 +82,11 @@ def open_again(run: Path, class_names: Sequence[str]) -> Album:
         images = model.source.load("train")
     except UserError as error:
         raise UserError(f"the photographs could not be looked up: {error}") from error
-    before, after = (_table(file, class_names) for file in (tables[0], tables[-1]))
+    before, after = (on_disk.of_classes(file, len(class_names)) for file in (tables[0], tables[-1]))
     if len(after) != len(images):
         raise UserError("the data set is not the one of the run any more")
     backend, _ = evaluation_conditions(model.recipe)
     return Album(model, images, backend, before, after, updated=len(tables) > 1)
-
-
-def _table(file: Path, names: Sequence[str]) -> NDArray[np.float32]:
-    table = on_disk.read(file, names)
-    return np.stack([table.column(name).to_numpy() for name in names], axis=1).astype(np.float32)
 
 
 def within(side: int, width: int, height: int) -> tuple[int, int]:

@@ -167,9 +167,9 @@ def _by_class(headline: list[Line]) -> list[Bar]:
 
 def _counts(run: Path, names: list[str]) -> list[Bar]:
     """Count as `label` does: from the recipe's threshold on, or from that of each class."""
-    last = on_disk.read(on_disk.files(run)[-1], ["status", *names])
-    table = np.stack([last.column(name).to_numpy() for name in names], axis=1).astype(np.float32)
-    readable = torch.from_numpy(table[np.array(last.column("status").to_pylist()) == "labelled"])
+    last = on_disk.files(run)[-1]
+    table = on_disk.of_classes(last, len(names))
+    readable = torch.from_numpy(table[np.array(on_disk.words(last, "status")) == "labelled"])
     own = config.of_run(run).evaluate.threshold
     least = limits.by_class(readable) if own == "auto" else torch.full((len(names),), own)
     counts = (readable >= least).sum(dim=0).tolist()

@@ -127,9 +127,9 @@ def refuse_another(parts: Parts) -> None:
 
 def _changes(parts: Parts) -> str:
     """Say how images and classes differ from those that the run began with, with the first of them; or nothing."""
-    first = on_disk.read(parts.folder.path / on_disk.name_of(0), ["path"])
+    paths = on_disk.words(parts.folder.path / on_disk.name_of(0), "path")
     classes = parts.folder.read_json(FILE)["class_names"]
-    began = {"images": first.column("path").to_pylist(), "classes": classes}
+    began = {"images": paths, "classes": classes}
     now = {"images": list(parts.images.paths), "classes": list(parts.images.class_names)}
     if began == now:
         return ""

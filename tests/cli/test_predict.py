@@ -1,8 +1,11 @@
 """``ccd-fast predict``: one form of output, and options that do what their names say."""
 
 import csv
+import io
 import json
+import os
 import re
+import shutil
 
 import numpy as np
 import pyarrow.parquet
@@ -136,3 +139,19 @@ def test_student_and_teacher_together_are_the_mean_of_what_each_says(ccd, traine
     assert len(seen) == 24  # those that the teacher has seen in the training
     for place, row in seen:
         np.testing.assert_allclose(both[:, place], (student[:, place] + labels[row].numpy()) / 2, atol=1e-5)
+
+
+def test_names_with_ends_of_lines_in_them_are_listed_and_told_whole(ccd, trained, part, tmp_path, monkeypatch):
+    odd = [tmp_path / f"{name}.jpg" for name in ("a\nb", "a\x85b", "a\u2028b", "a\x0cb", "\r")]
+    for file in odd:
+        shutil.copy(part / "001.jpg", file)
+    stdin = io.TextIOWrapper(io.BytesIO(b"\0".join(os.fsencode(file) for file in odd)))
+    monkeypatch.setattr("sys.stdin", stdin)
+    code, out, err = ccd("predict", trained[0], "-", "--json")
+    assert code == 0, err
+    assert [json.loads(line)["path"] for line in out.splitlines()] == [str(file) for file in odd]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(odd[2]) + b"\r\n/caf\xe9.jpg\n")))
+    code, out, err = ccd("predict", trained[0], "-", "--json")
+    assert [json.loads(line)["path"] for line in out.splitlines()] == [str(odd[2])]
+    assert code == 2
+    assert "its name is not UTF-8: rename it" in err

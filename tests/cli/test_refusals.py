@@ -31,6 +31,10 @@ CASES = (
     ("label --data-root {empty} --classes {photos}/classes.txt --out {empty}/l.csv", "no images in it"),
     ("label --data-root {photos} --classes {photos}/classes.txt --out {taken}/f.csv", "already exists"),
     ("label --data-root {photos} --run {empty} --out {empty}/l.csv", "not a run of ccd-fast"),
+    (
+        "label --data-root {odd} --classes {photos}/classes.txt --out {empty}/l.xml --format cvat",
+        r"the name of the photograph '\x01.png' has a character that XML cannot hold: rename it, or write csv",
+    ),
     ("predict {empty} x.jpg", "not a run of ccd-fast"),
     ("evaluate {empty}", "not a run of ccd-fast"),
     ("export {empty}", "not a run of ccd-fast"),
@@ -65,10 +69,12 @@ CASES = (
 def tried(photo_folder, tmp_path_factory):
     """The answers to all of them, given by one process, which has loaded nothing large before."""
     root = tmp_path_factory.mktemp("refused")
-    places = {"photos": photo_folder, "taken": root / "taken", "empty": root / "empty"}
+    places = {"photos": photo_folder, "taken": root / "taken", "empty": root / "empty", "odd": root / "odd"}
     places["taken"].mkdir()
     (places["taken"] / "f.csv").write_text("somebody's")
     places["empty"].mkdir()
+    places["odd"].mkdir()
+    (places["odd"] / "\x01.png").touch()
     asked = {words: words.format(**places) for words, _ in CASES}
     command = [sys.executable, "-c", TRY]
     done = subprocess.run(command, input=json.dumps([*asked.values()]), capture_output=True, text=True, check=True)

@@ -54,6 +54,18 @@ def test_rows_that_name_no_file_are_counted_and_the_first_is_named(source, capsy
     assert capsys.readouterr().err == ""
 
 
+def test_rows_that_say_nothing_are_counted_once_with_what_to_add(source, capsys):
+    for _ in range(2):
+        assert told(source, "path,labels\na.jpg,cat\nb.jpg,\nc.jpg,\n") == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert capsys.readouterr().err == (
+        f"ccd-fast: --known {source.known}: 2 of its rows have no labels and say nothing: where a photograph has none "
+        "of the classes, say so with * in a column absent\n"
+    )
+    told(source, "path,labels,absent\na.jpg,cat,\nb.jpg,,\nc.jpg,,*\n")
+    told(source, "path,labels,status\na.jpg,cat,labelled\nb.jpg,,unreadable\n")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_file_that_is_not_there(source):
     with pytest.raises(UserError, match="no such file"):
         source.entries(source.load("train"))

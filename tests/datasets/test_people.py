@@ -163,6 +163,30 @@ def test_a_mark_in_the_middle_of_joined_files_is_none():
     assert lines_of(decoded("\ufeffcat\n\ufeffdog\n".encode(), "")) == ["cat", "dog"]
 
 
+def test_a_mark_before_a_line_of_joined_tables_is_none_and_one_in_a_name_is_its_own(photos):
+    (photos / "\ufeffmarked.jpg").write_bytes(JPEG)
+    text = '\ufeffpath,labels\na.jpg,cat\n\ufeffb/1.jpg,dog\n"\ufeffmarked.jpg",cat\n'
+    assert truth(photos, write(photos / "t.csv", text)) == {
+        "a.jpg": ("", [0]),
+        "b/1.jpg": ("", [1]),
+        "\ufeffmarked.jpg": ("", [0]),
+    }
+
+
+def test_lines_of_json_are_a_table(photos):
+    rows = [{"path": "a.jpg", "split": "train", "labels": ["cat"]}, {"path": "b/1.jpg", "labels": ["dog", 2]}]
+    lines = "".join(f"{json.dumps(row)}\n\n" for row in rows)
+    assert truth(photos, write(photos / "t.jsonl", lines)) == {"a.jpg": ("train", [0]), "b/1.jpg": ("", [1, 2])}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"), [('{"path"', "row 1: cannot be read as JSON"), ("[1]", r"row 1: '\[1\]', where an object")]
+)
+def test_a_line_of_json_that_is_no_row_is_told(photos, line, said):
+    with pytest.raises(UserError, match=said):
+        truth(photos, write(photos / "t.jsonl", line))
+
+
 def test_numbers_with_a_decimal_comma_are_numbers(tmp_path):
     table = read_table(
         write(tmp_path / "t.csv", "class;threshold\ncat;0,5\ndog;x\n"), "--thresholds", ("class", "threshold")

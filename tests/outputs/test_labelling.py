@@ -295,17 +295,6 @@ def test_metadata_make_the_folder_an_image_folder_that_is_read_back(labelled, tm
         label_formats.refuse_elsewhere("imagefolder", tmp_path / "m.jsonl", tmp_path)
 
 
-def test_hugging_face_s_datasets_loads_the_image_folder(labelled, tmp_path):
-    pytest.importorskip("datasets.builder")  # a folder of these tests is called datasets too
-    import datasets
-
-    (tmp_path / "three.jpg").unlink()  # which no program can read
-    label_files.write(labelled, labelling.chosen(labelled, HALF), "imagefolder", tmp_path / "metadata.jsonl")
-    rows = datasets.load_dataset("imagefolder", data_dir=str(tmp_path), split="train", cache_dir=str(tmp_path / ".c"))
-    found = {row["image"].size: row["labels"] for row in rows if row["labels"]}
-    assert sorted(found.values()) == [["cat", 'a "b" <c>'], ["dog"]]
-
-
 def test_ultralytics_has_each_photograph_below_its_likeliest_label(labelled, tmp_path):
     out = tmp_path / "yolo"
     label_files.write(labelled, labelling.chosen(labelled, HALF), "ultralytics", out)
@@ -355,14 +344,7 @@ def test_photographs_that_fiftyone_cannot_tell_apart_are_refused(tmp_path):
     images = folder.unlabelled(tmp_path, ("cat", "dog"))
     found = labelling.Labelled(images, torch.rand(2, 2), torch.ones(2, dtype=torch.bool), {}, "teacher tiny", HALF[:2])
     with pytest.raises(UserError, match="two photographs are called a, but for their endings"):
-        label_folders.fiftyone(found, np.ones((2, 2), dtype=bool), tmp_path / "51")
-
-
-def test_fiftyone_reads_its_folder(for_fiftyone):
-    importers = pytest.importorskip("fiftyone.utils.data")
-    with importers.FiftyOneImageClassificationDatasetImporter(dataset_dir=str(for_fiftyone)) as importer:
-        found = {Path(file).name: [each.label for each in label.classifications] for file, _, label in importer}
-    assert found == {"a b&c.jpg": ["cat", 'a "b" <c>'], "four.jpg": ["dog"], "two.jpg": []}
+        label_files.write(found, np.ones((2, 2), dtype=bool), "fiftyone", tmp_path / "51")
 
 
 def test_a_folder_that_is_there_is_not_written_into(tmp_path):
