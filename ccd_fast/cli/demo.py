@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ccd_fast.cli import options
+from ccd_fast.cli import next_steps, options
 from ccd_fast.cli.evaluate import show_localisation
 from ccd_fast.cli.report import write_or_say
 from ccd_fast.cli.train import show
@@ -93,14 +93,4 @@ def demo(
         show_localisation(found)
     write_or_say(out, json_)
     if not json_:
-        typer.echo("\n".join(_what_next(out, source.root)))
-
-
-def _what_next(out: Path, scenes: Path) -> tuple[str, str, str]:
-    """Say where to go from here, in three lines."""
-    run, some = shlex.quote(str(out)), shlex.quote(str(scenes / "images" / "test"))
-    return (
-        f"look:   open {run}/report.html in a browser: the labels with examples, and what the updates changed",
-        f"try:    ccd-fast predict {run} {some} --out predictions.csv",
-        "yours:  ccd-fast label --data-root FOLDER --classes FILE --out labels.csv (README, Your own photographs)",
-    )
+        next_steps.after_demo(out, source.root)

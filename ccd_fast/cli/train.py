@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from ccd_fast.cli import completion, options, screen
+from ccd_fast.cli import completion, next_steps, options, screen
 from ccd_fast.cli.report import write_or_say
 
 OF_THE_RUN = (
@@ -166,7 +166,7 @@ def train(
             show(summary, out)
         write_or_say(out, json_)
         if not json_:
-            tell_what_next(out, source.truth is not None)
+            next_steps.after_training(out, source.truth is not None)
 
 
 def _keep_engine(run: Path) -> None:
@@ -177,20 +177,6 @@ def _keep_engine(run: Path) -> None:
         trained.keep_engine(run)
     except Exception as error:  # noqa: BLE001  what only saves seconds later must not make a finished run fail
         options.warn(f"predict will start slowly: {' '.join(str(error).split())}")
-
-
-def tell_what_next(out: Path, has_truth: bool) -> None:
-    """Say in three lines what a trained student is good for."""
-    run = shlex.quote(str(out))
-    truth = "" if has_truth else " --truth FILE"
-    lines = (
-        ("label other photographs", f"ccd-fast predict {run} PHOTOGRAPHS"),
-        ("was it worth it?", f"ccd-fast evaluate {run}{truth}"),
-        ("use it elsewhere", f"ccd-fast export {run}"),
-    )
-    typer.echo("next:")
-    for what, command in lines:
-        typer.echo(f"  {what + ':':<25}{command}")
 
 
 def _of_epochs(name: str, given: list[str] | None) -> bool:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-STUDENTS = {"onnx": ".onnx", "plan": ".plan", "safetensors": ".safetensors"}
-"""Endings of an exported student, by format."""
+STUDENTS = {"onnx": ".onnx", "plan": ".plan", "safetensors": ".safetensors", "triton": ""}
+"""Endings of an exported student, by format; one without is a folder."""
 
 
 def interface(out: Path) -> Path:
@@ -26,3 +26,13 @@ def unreadable(kind: str, out: Path) -> Path:
 def files(kind: str, out: Path) -> list[Path]:
     """Name all that may be written beside a file of a format."""
     return [unreadable(kind, out), *([interface(out)] if kind == "label-studio" else [])]
+
+
+def student(kind: str, run: Path) -> Path:
+    """Name an exported student of a run where nobody names it."""
+    return run / f"student{STUDENTS[kind]}" if STUDENTS[kind] else run / kind / "student"
+
+
+def card(kind: str, out: Path) -> Path:
+    """Name the card of an exported student: beside a file, inside a folder."""
+    return out.with_suffix(".md") if STUDENTS[kind] else out / "card.md"

@@ -145,11 +145,12 @@ def test_the_demo_runs_on_a_few_scenes_and_says_what_to_do_next(ccd, tmp_path, m
     assert "student, last epoch, test" in out
     assert "Changed in the recipe of every row: train.epochs=3, student.image_size=64." in out
     assert "no update" not in out
-    look, try_, yours = out.splitlines()[-3:]
+    said, look, try_, yours = out.splitlines()[-4:]
+    assert said == "next:"
     page = look.split("open ")[1].split(" in a browser")[0]
     assert Path(page).is_file()
     assert ccd(*shlex.split(try_.split("ccd-fast ")[1]), "--overwrite")[0] == 0
-    assert yours.startswith("yours:  ccd-fast label ")
+    assert yours.startswith("  your own photographs:    ccd-fast label ")
     assert ccd("demo", "--out", tmp_path / "demo", *few)[0] == 2
     code, out, err = ccd("demo", "--out", tmp_path / "demo", "--overwrite", "--parts", *few)
     assert code == 0

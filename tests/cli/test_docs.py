@@ -274,7 +274,21 @@ def test_the_data_set_of_the_example_is_read(tmp_path):
 
 PACKAGE = ROOT / "ccd_fast"
 NAME = re.compile(r"[a-z_]+(?:\.\w+)+")
-DATA = (".json", ".csv", ".toml", ".yml", ".md", ".txt", ".jsonl", ".npy", ".html", ".safetensors", ".pt", ".onnx")
+DATA = (
+    ".json",
+    ".csv",
+    ".toml",
+    ".yml",
+    ".md",
+    ".txt",
+    ".jsonl",
+    ".npy",
+    ".html",
+    ".safetensors",
+    ".pt",
+    ".onnx",
+    ".pbtxt",
+)
 """Endings of files that a run writes, or that a person has."""
 CODE = (".py", ".cu")
 FOREIGN = ("torch",)

@@ -55,7 +55,7 @@ CASES = (
     (f"train {DATA} --out {{taken}} --device cuda:x --teacher no/such", "; and --device cuda:x: no such device"),
     ("train --resume --out {empty}", "holds no run to go on with"),
     ("evaluate {empty} --split valid", "must be train or test"),
-    ("export {empty} --format pickle", "must be one of onnx, plan, safetensors"),
+    ("export {empty} --format pickle", "must be one of onnx, plan, safetensors, triton"),
     (f"ablate {DATA} --out {{empty}}/tables --device gpu", "no such device"),
     (f"compare {DATA} --out {{empty}}/tables --teacher no/such", "unknown"),
     ("demo --out {taken} --device gpu", "no such device"),

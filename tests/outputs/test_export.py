@@ -1,11 +1,13 @@
 """A trained student leaves the house: the file is used here as a stranger would, without ccd_fast."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import safetensors
 import safetensors.torch
@@ -13,9 +15,9 @@ import timm
 import torch
 
 from ccd_fast.datasets import Source
-from ccd_fast.engines import tensorrt_runtime
+from ccd_fast.engines import onnx_export, tensorrt_runtime
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.outputs import export, model_card, trained
+from ccd_fast.outputs import export, model_card, trained, triton
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stage
@@ -56,6 +58,16 @@ def model(photo_folder):
         net.train()(student_engine.noise(8, SIZE))
     source = Source("folder", photo_folder, photo_folder / "classes.txt", None)
     return trained.Trained(recipe, NAMES, source, net.eval, OWN)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exported_once(model, tmp_path_factory):
+    """The student's graph, made once for all tests: that takes PyTorch seconds."""
+    graph = tmp_path_factory.mktemp("graph") / "raw.onnx"
+    onnx_export.export(export.ExportedStudent(model.student), SIZE, export.OUTPUTS, graph)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_export, "export", lambda module, size, outputs, file: shutil.copy(graph, file))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +164,10 @@ def test_a_trained_run_is_exported_by_the_command(model, tmp_path, monkeypatch, 
     assert "photos: 30 photographs to train on" in (tmp_path / "student.md").read_text()
     for arguments, said in (
         ((tmp_path,), "already exists; replace it with --overwrite"),
-        ((tmp_path, "--format", "onx"), "--format onx: must be one of onnx, plan, safetensors; did you mean 'onnx'?"),
+        (
+            (tmp_path, "--format", "onx"),
+            "--format onx: must be one of onnx, plan, safetensors, triton; did you mean 'onnx'?",
+        ),
         ((tmp_path, "--out", "mine.pt"), "must end in .onnx"),
         ((tmp_path, "--out", tmp_path / "nowhere" / "a.onnx"), "no folder"),
     ):
@@ -161,6 +176,8 @@ def test_a_trained_run_is_exported_by_the_command(model, tmp_path, monkeypatch, 
         assert said in err
         assert err.count("\n") == 1
     assert ccd(tmp_path, "--overwrite")[0] == 0  # its own card may be replaced
+    assert ccd(tmp_path, "--format", "triton")[0] == 0
+    assert (tmp_path / "triton" / "student" / "card.md").is_file()
     (tmp_path / "model.md").write_text("my notes")
     code, _, err = ccd(tmp_path, "--out", tmp_path / "model.onnx")
     assert (code, err.count("\n")) == (2, 1)
@@ -171,6 +188,86 @@ def test_a_trained_run_is_exported_by_the_command(model, tmp_path, monkeypatch, 
     code, _, err = ccd(tmp_path / "no-run")
     assert (code, err.count("\n")) == (2, 1)
     assert "not a run" in err
+
+
+def test_a_folder_for_triton_has_the_checked_file_and_what_it_takes_and_gives(model, tmp_path):
+    folder = tmp_path / "models" / "beasts"
+    written = triton.export_triton(model, folder)
+    assert max(written.errors.values()) < 1e-4
+    assert {file.relative_to(folder).as_posix() for file in written.files} == {
+        "1/model.onnx",
+        "config.pbtxt",
+        "labels.txt",
+    }
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["beasts"]
+    assert (folder / "labels.txt").read_text().splitlines() == list(NAMES)
+    with pytest.raises(UserError, match="already exists; replace it with --overwrite"):
+        triton.export_triton(model, folder)
+    (folder / "config.pbtxt").unlink()
+    with pytest.raises(UserError, match=r"holds no config\.pbtxt, so it is no model of Triton"):
+        triton.export_triton(model, folder, overwrite=True)
+
+
+def test_triton_s_own_protobuf_reads_the_configuration(model, written):
+    protobuf = pytest.importorskip("tritonclient.grpc.model_config_pb2")
+    from google.protobuf import text_format
+
+    session = onnxruntime.InferenceSession(written[0])
+    told = {"thresholds": [0.5], "image_size": SIZE, "resize": {"filter": 'a "b" \\ é\n'}}
+    read = text_format.Parse(triton.config(onnx.load(written[0]), told), protobuf.ModelConfig())
+    assert (read.name, read.backend, read.max_batch_size) == ("", "onnxruntime", 64)
+    assert read.dynamic_batching.max_queue_delay_microseconds == 1000
+    types = {"tensor(uint8)": protobuf.TYPE_UINT8, "tensor(float)": protobuf.TYPE_FP32}
+    for ours, theirs in ((read.input, session.get_inputs()), (read.output, session.get_outputs())):
+        expected = [(each.name, types[each.type], list(each.shape[1:])) for each in theirs]
+        assert [(each.name, each.data_type, list(each.dims)) for each in ours] == expected
+    assert [each.label_filename for each in read.output] == ["labels.txt", "labels.txt", ""]
+    assert {key: json.loads(value.string_value) for key, value in read.parameters.items()} == told
+
+
+def elsewhere(file):
+    """Pictures, and what onnxruntime makes of them."""
+    pixels = student_engine.noise(3, SIZE).numpy()
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return pixels, dict(zip(export.OUTPUTS, session.run(export.OUTPUTS, {"pixels": pixels}), strict=True))
+
+
+def test_openvino_gives_the_same(written):
+    openvino = pytest.importorskip("openvino")
+    pixels, expected = elsewhere(written[0])
+    found = openvino.Core().compile_model(written[0], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(pixels)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
+
+
+IN_WEB_ASSEMBLY = """
+const ort = require("onnxruntime-web");
+const { readFileSync } = require("fs");
+const [file, bytes, side] = process.argv.slice(1);
+ort.env.wasm.numThreads = 1;
+ort.InferenceSession.create(readFileSync(file)).then(async (session) => {
+  const pixels = new Uint8Array(readFileSync(bytes));
+  const count = pixels.length / (side * side * 3);
+  const found = await session.run({ pixels: new ort.Tensor("uint8", pixels, [count, +side, +side, 3]) });
+  console.log(JSON.stringify(Object.fromEntries(session.outputNames.map((name) => [name, [...found[name].data]]))));
+});
+"""
+
+
+def test_onnxruntime_web_gives_the_same(written, tmp_path):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node here")
+    if subprocess.run([node, "-e", "require.resolve('onnxruntime-web')"], capture_output=True, check=False).returncode:
+        pytest.skip("no onnxruntime-web here: npm install --no-save onnxruntime-web, or set NODE_PATH to where it is")
+    pixels, expected = elsewhere(written[0])
+    (tmp_path / "pixels").write_bytes(pixels.tobytes())
+    command = [node, "-e", IN_WEB_ASSEMBLY, str(written[0]), str(tmp_path / "pixels"), str(SIZE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array.ravel(), rtol=1e-4, atol=1e-5)
 
 
 def test_without_onnxruntime_the_file_cannot_be_checked_and_is_not_written(model, tmp_path, monkeypatch):
