@@ -17,6 +17,9 @@ Pixels = Annotated[int, Ge(16), Le(4096)]
 Megapixels = Annotated[float, Gt(0), Le(178)]  # Pillow refuses to decode more
 Count = Annotated[int, Ge(1)]
 Natural = Annotated[int, Ge(0)]
+FEW_PHOTOGRAPHS = 2000
+"""Photographs up to which a head on a frozen backbone learns better than a whole student (docs/RESULTS.md)."""
+BACKBONE_RATE = 1e-4
 FEW_CLASSES = 8
 """Classes up to which anchors are the default: the few of a person's own leave most photographs out, where a long list
 mostly covers them, and there the labels are as good with anchors as without (benchmarks/thresholds.py)."""
@@ -189,7 +192,10 @@ class TrainKnobs(Section):
     epochs: Count = Field(description="number of epochs")
     warmup_epochs: Count = Field(description="epochs before the first label update")
     batch_size: Count = Field(description="images in a step")
-    backbone_learning_rate: NonNegative = Field(description="Adam's learning rate for the backbone; 0 freezes it")
+    backbone_learning_rate: NonNegative | Literal["auto"] = Field(
+        description="Adam's learning rate for the backbone; 0 freezes it; auto is 1e-4, and 0 up to "
+        f"{FEW_PHOTOGRAPHS:,} photographs where it has weights to begin with"
+    )
     head_learning_rate: Positive | Literal["auto"] = Field(
         description="Adam's learning rate for the 1x1 convolution; auto is 1.5 over the run's steps, 1e-4 to 1e-2"
     )
@@ -218,9 +224,14 @@ class TrainKnobs(Section):
         return min(max(1.5 / max(steps, 1), 1e-4), 1e-2)
 
     @property
+    def backbone_rate(self) -> float:
+        """Give the learning rate of the backbone; ``auto`` that :meth:`Recipe.train_over` has not settled trains it."""
+        return BACKBONE_RATE if self.backbone_learning_rate == "auto" else self.backbone_learning_rate
+
+    @property
     def freezes_the_backbone(self) -> bool:
         """Tell whether the backbone stays as it is: weights and BatchNorm statistics."""
-        return self.backbone_learning_rate == 0
+        return self.backbone_rate == 0
 
 
 class EvaluateKnobs(Section):
@@ -309,9 +320,22 @@ class Recipe(Section):
         before = epoch - self.train.warmup_epochs
         return (ema + (1 - ema) * before) / (1 + (1 - ema) * before)
 
+    def train_over(self, images: int) -> TrainKnobs:
+        """Give the knobs of training in a run over so many images, with the backbone's rate settled."""
+        few = images <= FEW_PHOTOGRAPHS and self.student.weights != "none"
+        rate = 0.0 if few and self.train.backbone_learning_rate == "auto" else self.train.backbone_rate
+        return self.train.model_copy(update={"backbone_learning_rate": rate})
+
+    def keeps_features(self, images: int) -> bool:
+        """Tell whether a run keeps what a frozen backbone gave: of so few images there is room for all."""
+        return images <= FEW_PHOTOGRAPHS and self.train_over(images).freezes_the_backbone
+
     def looks_of_the_student(self, images: int) -> int:
-        """Count the views of a run's label updates: one an image and update, and one each time that tau is set."""
-        if self.relabel.student == "training":
+        """Count the views of a run's label updates: one an image and update, and one each time that tau is set.
+
+        None where CAMs come from the training, or the features of all views are kept.
+        """
+        if self.relabel.student == "training" or self.keeps_features(images):
             return 0
         updates = sum(map(self.updates_labels, range(self.train.epochs)))
         thresholds = updates if self.relabel.tau == "every" else min(updates, 1)

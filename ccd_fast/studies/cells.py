@@ -53,9 +53,10 @@ class Plan:
     memory: Memory | None = None
     min_positives: int = 0
 
-    def memory_of(self, recipe: Recipe) -> Memory | None:
+    def memory_of(self, recipe: Recipe, images: int) -> Memory | None:
         """Give the memory to a training that it serves: one whose backbone is frozen."""
-        return self.memory if recipe.train.freezes_the_backbone and recipe.compat != "official" else None
+        frozen = recipe.train_over(images).freezes_the_backbone
+        return self.memory if frozen and recipe.compat != "official" else None
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
             overwrite=not goes_on and (common.path / "run.json").is_file(),
             command=plan.command,
             until=own.train.warmup_epochs,
-            memory=plan.memory_of(own),
+            memory=plan.memory_of(own, images),
         )
         whole.touch()
     warm_up.begin(run, recipes[row], common.path, plan.command)
@@ -221,9 +222,9 @@ def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
 def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:
     """Run one training, or go on with it."""
     run = RunFolder(plan.folder(row, seed))
-    goes_on, recipe = run.can_resume(), plan.recipe(seed, overrides)
+    goes_on, recipe, source = run.can_resume(), plan.recipe(seed, overrides), plan.source(seed)
     summary = train(
-        plan.source(seed),
+        source,
         recipe,
         run,
         Stages(plan.stages.console, run.add_metrics, verbose=plan.stages.verbose),
@@ -231,7 +232,7 @@ def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:
         resume=goes_on,
         overwrite=not goes_on and (run.path / "run.json").is_file(),
         command=plan.command,
-        memory=plan.memory_of(recipe),
+        memory=plan.memory_of(recipe, len(source.load("train"))),
     )
     return Cell(row, seed, run.path, summary, plan.min_positives)
 

@@ -54,7 +54,7 @@ def variants(recipe: Recipe, names: Collection[str], frozen: bool = False) -> di
     """
     if not recipe.is_ccd or recipe.system.labels != "own":
         raise UserError("the table sets system.name and system.labels itself: leave both as the recipe has them")
-    if frozen and recipe.train.freezes_the_backbone:
+    if frozen and recipe.train.backbone_learning_rate == 0:
         raise UserError("--frozen: train.backbone_learning_rate=0 freezes the backbone already; leave one out")
     more = FROZEN if frozen else ()
     of_ccd = (*more, f"relabel.cache_grid={GRID}") if frozen and _grows_boxes(recipe) else more

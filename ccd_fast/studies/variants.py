@@ -94,7 +94,7 @@ def _refuse_less_than_the_full_method(recipe: Recipe) -> None:
         "relabel.epochs above 0": recipe.relabel.epochs != 0,
         "train.epochs above train.warmup_epochs": recipe.train.epochs > recipe.train.warmup_epochs,
         "views.choice=cam": recipe.views.choice == "cam",
-        "train.backbone_learning_rate above 0 (--frozen freezes it)": recipe.train.backbone_learning_rate > 0,
+        "train.backbone_learning_rate above 0 (--frozen freezes it)": recipe.train.backbone_learning_rate != 0,
     }
     missing = [knob for knob, there in lacking.items() if not there]
     if missing:

@@ -20,11 +20,14 @@ from ccd_fast.training.compared import Compared
 from ccd_fast.training.epoch import Fitted, fit_epoch
 from ccd_fast.training.forecast import Forecast
 from ccd_fast.training.measures import CHOSEN, LAST, ORACLE, UPDATED, student_metrics
-from ccd_fast.training.memory import Memory
+from ccd_fast.training.memory import Memory, half_of_what_is_free
 from ccd_fast.training.method import Method
 from ccd_fast.training.passes import least_seconds, open_passes
 from ccd_fast.training.state import Parts, State
 from ccd_fast.training.steps import Trainer, choose_precision
+
+OF_THE_TEACHER = ("first labels", "zero-shot on the test images", "cells")
+"""Stages whose nearness to the hardware says something where the student's features are remembered."""
 
 
 def train(
@@ -204,15 +207,24 @@ def _open(
         passes = open_passes(as_it_began, images, objects, device, stages.say, memory, ranks)
     if known is not None:
         student = systems.with_its_head(student, recipe.system.name, passes.teacher.classes, known, recipe.seed)
-    trainer = Trainer(student, recipe.train, knobs.image_size, ranks, stages.say, len(images))
-    if memory is not None:
+    trainer = Trainer(student, recipe.train_over(len(images)), knobs.image_size, ranks, stages.say, len(images))
+    if trainer.frozen and recipe.train.backbone_learning_rate == "auto":
+        stages.say(
+            f"of so few photographs ({len(images):,}) only the student's last layer learns, on its backbone as it is "
+            "(train.backbone_learning_rate)"
+        )
+    remembers = memory or _own_memory(recipe, len(images), trainer)
+    if passes.student_runtime != "torch":  # an engine computes features itself, and asks for a network to export
+        remembers = None
+    if remembers is not None:
         for network in {student, trainer.judged}:
-            memory.attend(network)
+            remembers.attend(network)
     with ranks.leader_first():
         passes.prepare(trainer.judged)
-    stages.least = least_seconds(passes, len(images), knobs, device, student, trainer.precision)
+    least = least_seconds(passes, len(images), knobs, device, student, trainer.precision)
+    stages.least = least if remembers is None else {name: least[name] for name in OF_THE_TEACHER if name in least}
     tested = len(test) if test.truth is not None else 0
-    forecast = Forecast(recipe, len(images), tested, stages.least)
+    forecast = Forecast(recipe, len(images), tested, least)
     stages.outlook = lambda: forecast.said(folder.records)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:
@@ -231,6 +243,13 @@ def _open(
         stop=Stop(stages.say),
         known=known,
     )
+
+
+def _own_memory(recipe: Recipe, images: int, trainer: Trainer) -> Memory | None:
+    """Give a memory of the features to a run whose backbone is frozen and whose photographs are few."""
+    if not recipe.keeps_features(images) or trainer.device.type != "cpu" or recipe.compat == "official":
+        return None
+    return Memory(half_of_what_is_free())
 
 
 def _save(parts: Parts, state: State, method: Method) -> None:

@@ -39,7 +39,7 @@ def adam(student: Student, knobs: TrainKnobs, images: int) -> torch.optim.Adam:
     """
     student.backbone.requires_grad_(not knobs.freezes_the_backbone)
     groups = [
-        {"params": list(student.backbone.parameters()), "lr": knobs.backbone_learning_rate},
+        {"params": list(student.backbone.parameters()), "lr": knobs.backbone_rate},
         {"params": list(student.head.parameters()), "lr": knobs.head_rate(images)},
     ]
     return torch.optim.Adam(groups, fused=True)

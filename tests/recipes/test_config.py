@@ -153,3 +153,14 @@ def test_the_head_s_rate_falls_with_the_steps():
     assert [knobs.head_rate(images) for images in (10, 400, 1200)] == pytest.approx([1e-2, 1e-2, 1.5 / 450])
     assert knobs.head_rate(10**6) == 1e-4
     assert config.load("paper-voc12").train.head_rate(400) == 1e-4
+
+
+def test_few_photographs_leave_the_backbone_as_it_is_where_it_has_weights():
+    recipe = config.load("folder")
+    rates = [recipe.train_over(images).backbone_learning_rate for images in (1, 2000, 2001)]
+    assert rates == [0, 0, 1e-4]
+    assert config.load("folder", ["student.weights=none"]).train_over(10).backbone_learning_rate == 1e-4
+    assert config.load("paper-voc12").train_over(10) == config.load("paper-voc12").train
+    said = config.load("folder", ["train.backbone_learning_rate=3e-4"])
+    assert said.train_over(10).backbone_learning_rate == 3e-4
+    assert [said.keeps_features(10), recipe.keeps_features(2000), recipe.keeps_features(2001)] == [False, True, False]

@@ -1,16 +1,22 @@
 """What frozen networks have seen is not computed again, and nothing else changes."""
 
+import io
+
 import numpy as np
 import pytest
+import timm
 import torch
 from rich.console import Console
+from safetensors.torch import save_file
 
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError
-from ccd_fast.recipes import config
+from ccd_fast.recipes import config, knobs
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stages
+from ccd_fast.student import engine as student_engine
 from ccd_fast.student import network as student
+from ccd_fast.training import memory as memory_module
 from ccd_fast.training.kept_views import KeptViews
 from ccd_fast.training.memory import Memory
 from ccd_fast.training.run import train
@@ -78,12 +84,13 @@ def test_features_belong_to_the_weights_that_made_them():
 
 
 @pytest.mark.usefixtures("cache")
-def test_trainings_with_a_memory_give_what_they_give_without(photo_folder, tiny_clip, tmp_path):
+def test_trainings_with_a_memory_give_what_they_give_without(photo_folder, tiny_clip, tmp_path, monkeypatch):
     source = Source("folder", photo_folder, photo_folder / "classes.txt", photo_folder / "labels.csv")
     recipe = config.load("folder", [*OVERRIDES, f"teacher.model='''{tiny_clip}'''"])
     quiet = Stages(Console(quiet=True))
     memory = Memory(2**30)
     runs = {"without": None, "first": memory, "second": memory}
+    monkeypatch.setattr(knobs, "FEW_PHOTOGRAPHS", 0)  # a run of few has a memory of its own
     for name, kept in runs.items():
         train(source, recipe, RunFolder(tmp_path / name), quiet, memory=kept)
         if name == "first":
@@ -96,6 +103,49 @@ def test_trainings_with_a_memory_give_what_they_give_without(photo_folder, tiny_
     assert torch.equal(heads[1]["head.weight"], heads[2]["head.weight"])
     assert 0 < found < asked
     assert memory.found - found == memory.asked - asked, "the second training sees nothing new"
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.safetensors")
+    return f"student.weights='{tmp_path / 'weights.safetensors'}'"
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_run_over_few_photographs_trains_the_head_and_sees_each_view_once(
+    photo_folder, tiny_clip, pretrained, tmp_path, monkeypatch
+):
+    source = Source("folder", photo_folder, photo_folder / "classes.txt", photo_folder / "labels.csv")
+    own = ["train.backbone_learning_rate=auto", "student.runtime=auto", f"teacher.model='{tiny_clip}'", pretrained]
+    recipe = config.load("folder", [*OVERRIDES, *own])
+    computed, said = [], io.StringIO()
+    counted = memory_module.in_fixed_batches
+    monkeypatch.setattr(
+        memory_module, "in_fixed_batches", lambda new, *more: (computed.append(len(new)), counted(new, *more))[1]
+    )
+    monkeypatch.setattr(student_engine, "PAYS_FROM", 1)
+    stages = Stages(Console(file=said, width=200))
+    train(source, recipe, RunFolder(tmp_path / "whole"), stages)
+    trained = RunFolder(tmp_path / "whole").load_student("last")
+    fresh = student.build("test_resnet", 4, 3.0, str(tmp_path / "weights.safetensors")).state_dict()
+    assert {name for name in fresh if not torch.equal(fresh[name], trained[name])} == {"head.weight", "head.bias"}
+    assert "of so few photographs (24) only the student's last layer learns" in said.getvalue()
+    assert sum(computed) <= 2 * 24 + 12, "plain and flipped, and the test photographs"
+    train(source, recipe, RunFolder(tmp_path / "stopped"), stages, until=2)
+    train(source, recipe, RunFolder(tmp_path / "stopped"), stages, resume=True)
+    again = RunFolder(tmp_path / "stopped").load_student("last")
+    assert all(torch.equal(again[name], trained[name]) for name in trained)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_frozen_student_on_an_engine_of_its_own_is_not_remembered(photo_folder, tiny_clip, pretrained, tmp_path):
+    source = Source("folder", photo_folder, photo_folder / "classes.txt", photo_folder / "labels.csv")
+    own = ["student.runtime=onnxruntime", "train.epochs=3", f"teacher.model='{tiny_clip}'", pretrained]
+    memory = Memory(2**30)
+    for kept in (None, memory):
+        folder = RunFolder(tmp_path / f"run-{kept is None}")
+        train(source, config.load("folder", [*OVERRIDES, *own]), folder, Stages(Console(quiet=True)), memory=kept)
+        assert folder.read_json("run.json")["student_runtime"] == "onnxruntime"
 
 
 class CountingViews:
