@@ -76,8 +76,11 @@ LABELS_BEFORE = (
     "labels.max_entropy=2.0",
     "train.choose=label-free",
 )
-RATES_BEFORE = ("train.epochs=5", "train.head_learning_rate=1e-3", "train.schedule=constant", "train.ema=0.0")
-"""The demo world has rates of its own."""
+RATES_BEFORE = (
+    *("train.epochs=5", "train.head_learning_rate=1e-3", "train.schedule=constant", "train.ema=0.0"),
+    "student.image_size=224",
+)
+"""The demo world has rates and views of its own."""
 BEFORE = (*LABELS_BEFORE, *RATES_BEFORE)
 SEVEN = f"teacher.templates={json.dumps(config.load('folder').teacher.templates)}"
 SLOWLY = ("train.epochs=6", "train.head_learning_rate=5e-3", "train.schedule=cosine", "train.ema=0.998")
@@ -133,7 +136,8 @@ def plan(work: Path, arguments: Sequence[str]) -> cells.Plan:
     files = [None if file == "-" else Path(file) for file in (classes, truth)]
     source = Source(dataset, Path(root), *files)
     before = RATES_BEFORE if TABLE == "schedules" else ()
-    frozen = () if os.environ.get("FULL") else ("consistency.mu=0", *FROZEN)
+    whole = ("train.backbone_learning_rate=1e-4",)
+    frozen = whole if os.environ.get("FULL") else ("consistency.mu=0", *FROZEN)
     named = [f"teacher.model='''{teacher}'''", f"student.weights='''{weights}'''", *frozen]
     return cells.Plan(
         source=lambda seed: source,  # noqa: ARG005 - the same for all
