@@ -106,6 +106,18 @@ def test_the_steps_of_the_recipe_are_those_of_their_file():
     assert shown == [f"{100 * best[key]:.1f}" for key in ("zero_shot_teacher_test_map", "test_map")]
 
 
+def test_frozen_and_trained_backbones_are_those_of_their_files():
+    voc, coco = (of_file(f"cpu-{name}.json")["rows"] for name in ("frozen-or-full-voc", "gains-coco592"))
+    shown = {row[0]: row[1:] for row in rows_of(PAGE, "| student, test mAP, % | VOC 2012 | MS COCO |")}
+    frozen = coco["backbone frozen, updates anchored to the first labels"]
+    pairs = {
+        "zero-shot teacher": [row["zero_shot_teacher_test_map"] for row in (voc["backbone frozen"], frozen)],
+        "backbone frozen": [row["test_map"] for row in (voc["backbone frozen"], frozen)],
+        "trained in full, at a rate of 1e-4": [rows["trained in full"]["test_map"] for rows in (voc, coco)],
+    }
+    assert shown == {name: [f"{100 * value:.1f}" for value in values] for name, values in pairs.items()}
+
+
 def test_the_first_labels_are_those_of_their_file():
     found = of_file("cpu-first-labels-coco592.json")["map_before_and_after_debiasing"]
     rows = {row[0]: row[1:] for row in rows_of(PAGE, "| the whole image and |")}
