@@ -213,15 +213,15 @@ def _open(
             f"of so few photographs ({len(images):,}) only the student's last layer learns, on its backbone as it is "
             "(train.backbone_learning_rate)"
         )
+    with ranks.leader_first():
+        passes.prepare(trainer.judged)
+    least = least_seconds(passes, len(images), knobs, device, student, trainer.precision)
     remembers = memory or _own_memory(recipe, len(images), trainer)
     if passes.student_runtime != "torch":  # an engine computes features itself, and asks for a network to export
         remembers = None
     if remembers is not None:
         for network in {student, trainer.judged}:
             remembers.attend(network)
-    with ranks.leader_first():
-        passes.prepare(trainer.judged)
-    least = least_seconds(passes, len(images), knobs, device, student, trainer.precision)
     stages.least = least if remembers is None else {name: least[name] for name in OF_THE_TEACHER if name in least}
     tested = len(test) if test.truth is not None else 0
     forecast = Forecast(recipe, len(images), tested, least)

@@ -17,6 +17,7 @@ from ccd_fast.runs.progress import Stages
 from ccd_fast.student import engine as student_engine
 from ccd_fast.student import network as student
 from ccd_fast.training import memory as memory_module
+from ccd_fast.training import passes
 from ccd_fast.training.kept_views import KeptViews
 from ccd_fast.training.memory import Memory
 from ccd_fast.training.run import train
@@ -124,6 +125,7 @@ def test_a_run_over_few_photographs_trains_the_head_and_sees_each_view_once(
         memory_module, "in_fixed_batches", lambda new, *more: (computed.append(len(new)), counted(new, *more))[1]
     )
     monkeypatch.setattr(student_engine, "PAYS_FROM", 1)
+    monkeypatch.setattr(passes, "LASTS", 1)  # operations are counted, as for a run that lasts
     stages = Stages(Console(file=said, width=200))
     train(source, recipe, RunFolder(tmp_path / "whole"), stages)
     trained = RunFolder(tmp_path / "whole").load_student("last")
