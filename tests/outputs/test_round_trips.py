@@ -22,14 +22,15 @@ from ccd_fast.datasets import entries, load
 from ccd_fast.datasets.folder import read_class_names, unlabelled
 from ccd_fast.datasets.known import read_truth
 from ccd_fast.datasets.listing import find_images
-from ccd_fast.datasets.tables import OWN_COLUMNS, columns_of
+from ccd_fast.datasets.tables import columns_of
 from ccd_fast.errors import UserError, is_name
 from ccd_fast.outputs import held_names, label_files, label_folders
 from ccd_fast.outputs.labelling import Labelled, chosen
 
 LETTERS = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="|")
 CLASSES = ["a,b", 'a"b', "a;b", "<b>", "=1+1", "@x", "a/b", "../up", ".", "..", ".hidden", "'", "#x", "-", "*", "%41"]
-CLASSES += [*sorted(OWN_COLUMNS), "path (class)", "__filename", "file_name", "index", "a.b", "a", "é", "🙂", "a\u200bb"]
+CLASSES += ["path", "status", "label", "labels", "split", "absent", "confident"]
+CLASSES += ["path (class)", "__filename", "file_name", "index", "a.b", "a", "é", "🙂", "a\u200bb"]
 CLASSES += ["0", "1", "1e5", "nan", "NULL", "None", "NA", "N/A", "true", "2020-01-01", "{}"]
 CLASSES += ["[cat]", "['cat']", "[1]", "[0, 1]"]
 FILES = ["a\nb", "a\tb", "a:b", "c:x", " lead", "trail ", 'q"q', "q'q", "a|b", "a;b", "a,b", "#h", "%41", "100%"]
