@@ -78,7 +78,7 @@ def _label_studio(tasks: Sequence[Mapping[str, Any]], images: ImageSet, where: s
         yield Told(at, _path(task.get("data", task), images.root, places, at), in_all, every - in_any)
     if not seen:
         raise UserError(
-            f"{where}: none of its {len(tasks)} tasks has an annotation, and predictions tell nothing: submit the tasks "
+            f"{where}: none of its {len(tasks)} tasks has an annotation, and predictions tell nothing: submit them "
             "in Label Studio and export them as JSON"
         )
 
