@@ -24,6 +24,7 @@ from rich.console import Console
 from ccd_fast import machine
 from ccd_fast.bench import measure
 from ccd_fast.datasets import ImageSet, Source
+from ccd_fast.outputs import meaning, trained
 from ccd_fast.recipes import Recipe, config
 from ccd_fast.report import review
 from ccd_fast.runs import RunFolder
@@ -96,6 +97,9 @@ class Bench:
             stages = Stages(Console(stderr=True, quiet=True), folder.add_metrics)
             summary = train(source, self.recipe(seed), folder, stages, overwrite=True, memory=self.memory)
         figures = {name: float(summary["metrics"][CHOSEN][key]) for name, key in MEASURED.items()}
+        means = meaning.measured(folder.path, trained.load_late(folder.path))
+        if means is not None and means.after is not None:
+            figures |= {"ece": means.after.error, "ece_of_the_sigmoid": means.before.error}
         print(f"seed {seed} {name:12}", *(f"{key} {100 * value:.1f}" for key, value in figures.items()), flush=True)
         return figures
 
@@ -118,7 +122,7 @@ class Bench:
 
 def summarised(found: Figures) -> dict[str, Any]:
     """Give mean and deviation over the seeds beside the records."""
-    rows: dict[str, Any] = {}
+    rows = dict[str, Any]()
     for way, by_count in found.items():
         for count, records in by_count.items():
             told = {key: [record[key] for record in records] for key in MEASURED}

@@ -80,7 +80,7 @@ def look(run: Path, top: int, stages: Stages, device: str = "cpu") -> Reviewed:
     temperature = model.recipe.teacher.temperature
     of_labels = limits.by_class(table[there], temperature=temperature)
     if model.has_thresholds:
-        of_student = model.thresholds()
+        of_student = model.thresholds(raw=True)
     else:
         of_student = limits.by_class(seen.probabilities[there], table[there], temperature=temperature)
     found = doubts.of(doubts.halved(seen.probabilities, of_student), doubts.halved(table, of_labels), settled)
