@@ -7,6 +7,9 @@ import shutil
 import pyarrow.parquet
 import pytest
 
+from ccd_fast.evaluation import calibration
+from ccd_fast.outputs.trained import load
+
 NAMES = ["cat", "dog", "traffic light", "boat"]
 
 
@@ -55,8 +58,9 @@ def test_what_it_wrote_is_written_again_and_nothing_else_without_overwrite(ccd, 
         assert (code, said in err) == (2, True)
 
 
-def test_what_a_person_flips_is_pinned_and_is_not_asked_again(ccd, run, arguments, tmp_path):
+def test_what_a_person_flips_is_pinned_and_is_not_asked_again(ccd, run, arguments, tmp_path, monkeypatch):
     """The file is as the page writes it, which tests/report/test_review_page.py compares."""
+    monkeypatch.setattr(calibration, "FEW", 5)
     assert ccd("review", run, "--top", 3)[0] == 0
     photos = on_page(run / "review.html")["photos"]
     rows, wanted = ["path,labels,absent"], {}
@@ -75,6 +79,9 @@ def test_what_a_person_flips_is_pinned_and_is_not_asked_again(ccd, run, argument
         table = pyarrow.parquet.read_table(file).to_pydict()
         at = {path: row for row, path in enumerate(table["path"])}
         assert {path: [table[name][at[path]] for name in NAMES] for path in wanted} == wanted
+    kept = json.loads((again / "calibration.json").read_text())
+    assert set(kept) == {"best", "last"}
+    assert load(again).calibration.shift.tolist() == [kept["best"]["shift"][name] for name in NAMES]
     assert ccd("review", again)[0] == 0
     data = on_page(again / "review.html")
     assert not {photo["path"] for photo in data["photos"]} & set(wanted)
