@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ccd_fast.errors import UserError
 from ccd_fast.labels import limits
-from ccd_fast.outputs import doubts, label_files, places, trained
+from ccd_fast.outputs import doubts, held_names, label_files, places, trained
 from ccd_fast.outputs.doubts import Doubts
 from ccd_fast.outputs.labelling import Labelled
 from ccd_fast.report.album import Album, open_again
@@ -162,7 +162,7 @@ def write_tasks(reviewed: Reviewed, name: str, file: Path) -> list[Path]:  # noq
     decided = (table >= doubts.HALF).numpy()
     every = torch.ones(len(rows), dtype=torch.bool)
     own = np.full(table.shape[1], doubts.HALF, dtype=np.float32)
-    label_files.refuse_shards("label-studio", images)
+    held_names.refuse("label-studio", images.root, images.paths)
     tasks = label_files.label_studio_tasks(Labelled(images, table, every, {}, "student and labels", own), decided)
     for task, row in zip(tasks, rows, strict=True):
         task["meta"] = {"by": "ccd-fast review"}
