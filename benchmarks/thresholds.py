@@ -91,7 +91,7 @@ def by_truth(table: torch.Tensor, truth: Truth) -> tuple[float, float]:
         given, half = np.zeros_like(truth), np.random.default_rng(seed).permutation(len(truth)) % 2 == 0
         for own, other in ((half, ~half), (~half, half)):
             told = torch.from_numpy(np.where(truth[other], 1, -1).astype(np.int8))
-            chosen = limits.by_class(table[other], told=told, temperature=RECIPE.teacher.temperature, known_from=1)
+            chosen = limits.by_class(table[other], told=told, temperature=RECIPE.teacher.temperature)
             given[own] = (table[own] >= chosen).numpy()
         found.append(f1s(given, truth))
     return float(np.mean([cf1 for cf1, _ in found])), float(np.mean([of1 for _, of1 in found]))

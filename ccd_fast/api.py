@@ -84,9 +84,9 @@ class Model:
         seen = look(student, files, Reading(backend), self.image_size, Stage("predict", len(files), lambda _: None))
         for row, reason in seen.unreadable.items():
             raise UserError(f"{files[row]}: {reason}")
-        table = seen.probabilities
+        table = self.trained.calibrated(seen.probabilities)
         if ensemble:
-            table = teacher_looks.together(table, self._teacher_s_labels(files))
+            table = teacher_looks.together(seen.probabilities, self._teacher_s_labels(files))
         rows = zip(files, table.tolist(), strict=True)
         return {str(file): dict(zip(self.class_names, row, strict=True)) for file, row in rows}
 
@@ -115,7 +115,7 @@ class Model:
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3):
             raise UserError(f"pixels must be (B, {side}, {side}, 3) uint8, not {pixels.shape} {pixels.dtype}")
         logits, _ = self.module(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device))
-        probabilities: NDArray[np.float32] = torch.sigmoid(logits).cpu().numpy()
+        probabilities: NDArray[np.float32] = self.trained.calibrated(torch.sigmoid(logits).cpu()).numpy()
         return probabilities
 
 

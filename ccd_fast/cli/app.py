@@ -29,6 +29,7 @@ from ccd_fast.cli import (
     recipe,
     report,
     reproduce,
+    review,
     train,
     verify,
 )
@@ -51,6 +52,7 @@ app.command("label")(label.label)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("report")(report.report)
+app.command("review")(review.review)
 app.command("reproduce")(reproduce.reproduce)
 app.command("ablate")(ablate.ablate)
 app.command("compare")(compare.compare)

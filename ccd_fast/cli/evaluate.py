@@ -67,9 +67,12 @@ def evaluate(
 
     import dataclasses
 
+    import numpy as np
+    import torch
+
     from ccd_fast import machine
     from ccd_fast.evaluation import localise
-    from ccd_fast.outputs import trained, worth
+    from ccd_fast.outputs import meaning, trained, worth
     from ccd_fast.student import Reading, predict
     from ccd_fast.training.passes import evaluation_conditions
 
@@ -93,7 +96,10 @@ def evaluate(
     own_root = source.root.resolve() == own.root.resolve()
     asked = worth.Asked(threshold, absent_ap, min_positives, alone, ensemble, views, own_root)
     result = worth.measure(run, model, images, seen, asked, stages, place)
-    said = [worth.on_which(run, images, asked.own_root), *worth.explained(run, result)]
+    known = np.flatnonzero(seen.readable.numpy() & images.known)
+    found_there = meaning.of(model, seen.probabilities[known], torch.from_numpy(images.truth[known]))
+    said = [worth.on_which(run, images, asked.own_root), f"student: {found_there.told()}"]
+    said += worth.explained(run, result)
     if not json_:
         comparison.show(result, said)
     found = None

@@ -151,13 +151,13 @@ def predict(
         seen = run_student(student, files, Reading(backend), model.recipe.student.image_size, stage)
     for row, reason in seen.unreadable.items():
         options.warn(f"{files[row]}: {reason}")
-    table, readable, by = seen.probabilities, seen.readable, f"student of {run.resolve().name}"
+    table, readable, by = model.calibrated(seen.probabilities), seen.readable, f"student of {run.resolve().name}"
     if ensemble:
         looks = teacher_looks.look(model.recipe, images, stages, device)
-        table = teacher_looks.together(table, teacher_looks.debiased(run, model.recipe, looks.scores))
+        table = teacher_looks.together(seen.probabilities, teacher_looks.debiased(run, model.recipe, looks.scores))
         readable, by = readable & looks.readable, f"{by} together with its teacher"
-    limits = model.thresholds(threshold).numpy()
-    own = model.thresholds().numpy() if model.has_thresholds else limits
+    limits = model.thresholds(threshold, raw=ensemble).numpy()
+    own = model.thresholds(raw=ensemble).numpy() if model.has_thresholds else limits
     labelled = Labelled(images, table, readable, seen.unreadable, by, own)
     least = np.zeros_like(limits) if top_k is not None and threshold is None else limits
     decided = labelling.chosen(labelled, least)

@@ -44,8 +44,8 @@ def train(
         typer.Option(
             metavar="FILE",
             help="Labels of training images that the method is told: CSV, Parquet or .jsonl with path, labels and, "
-            "optionally, absent (classes joined by |; * for all others). With ccd they stay at their truth through "
-            "every update.",
+            "optionally, absent (classes joined by |; * for all others), or an export of Label Studio or COCO (.json). "
+            "With ccd they stay at their truth through every update.",
         ),
     ] = None,
     system: Annotated[

@@ -223,15 +223,21 @@ class Predict:
         """Open the student."""
         model = trained.load(self.run, self.checkpoint)
         backend, _ = evaluation_conditions(model.recipe, device)
-        self._opened = [trained.at_work(model, MANY, device), backend, model.recipe.student.image_size]
+        size = model.recipe.student.image_size
+        self._opened = [trained.at_work(model, MANY, device), backend, size, model.calibrated]
 
     def do(self, shard: Shard, here: Staged, stages: Stages) -> dict[str, Any]:
         """Predict a shard."""
-        student, backend, size = self._opened
+        student, backend, size, calibrated = self._opened
         with stages.stage("predict", len(here.images)) as stage:
             seen = look(student, here.images.files_of_all(), Reading(backend), size, stage)
         by = f"student of {self.run.resolve().name}"
         labelled = Labelled(
-            here.under_their_keys(), seen.probabilities, seen.readable, seen.unreadable, by, self.verdict.limits
+            here.under_their_keys(),
+            calibrated(seen.probabilities),
+            seen.readable,
+            seen.unreadable,
+            by,
+            self.verdict.limits,
         )
         return self.verdict.write(self.job.out, shard, labelled)

@@ -2,14 +2,18 @@
 
 A table, CSV, Parquet or JSON lines, of ``path`` and ``labels`` (classes that the image has, joined by a bar), and,
 where it has the column, ``absent`` (classes that it has not; ``*`` is all that are not in ``labels``). Nothing is
-known of other classes and of other images; a row without either says nothing, which is told once.
+known of other classes and of other images; a row without either says nothing, which is told once. A file that ends in
+``.json`` is what another program exports (:mod:`ccd_fast.datasets.annotated`).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ccd_fast.datasets import annotated
+from ccd_fast.datasets.annotated import Told
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.known import Indices
 from ccd_fast.datasets.tables import path_in, read_table
@@ -33,16 +37,36 @@ def read(file: Path, images: ImageSet) -> NDArray[np.int8]:
     Raises:
         UserError: the file cannot be read, names an unknown class, contradicts itself, or is of other images.
     """
-    places, indices = {path: row for row, path in enumerate(images.paths)}, Indices(images.class_names)
-    there = frozenset(places)
+    places = {path: row for row, path in enumerate(images.paths)}
     found = np.zeros((len(images), len(images.class_names)), dtype=np.int8)
-    first, ours, empty, gone = "", 0, 0, list[str]()
+    first, ours, gone = "", 0, list[str]()
+    for told in annotated.read(file, images) if file.suffix.lower() == ".json" else _table(file, images):
+        first = first or told.path
+        if told.path not in places:
+            if shards_place(images.root / told.path) is None and not (images.root / told.path).exists():
+                gone.append(told.path)
+            continue
+        if found[places[told.path]].any():
+            raise UserError(f"{told.where}: {told.path!r} stands twice")
+        ours += 1
+        found[places[told.path], list(told.present)] = 1
+        found[places[told.path], list(told.absent)] = -1
+    if gone:
+        say_once_on_stderr(f"--known {file}: {len(gone)} of its rows name no file, the first {gone[0]}")
+    if not ours:
+        raise UserError(f"--known {file}: none of its paths is a training image, for example {first!r}")
+    if not found.any():
+        raise UserError(f"--known {file}: it tells nothing of any training image")
+    return found
+
+
+def _table(file: Path, images: ImageSet) -> Iterator[Told]:
+    indices, there, empty = Indices(images.class_names), frozenset(images.paths), 0
     table = read_table(file, "--known", ("path", "labels"), ("absent", "status"))
     for row in table.rows:
         if row.text("status") == "unreadable":  # as ``label`` writes it: nothing is known of it
             continue
         path = path_in(row.raw("path"), images.root, there, row.where)
-        first = first or path
         present = set(indices.of(row.cells.get("labels"), row.where) or [])
         if row.text("absent") == ALL_OTHERS:
             absent = set(range(len(images.class_names))) - present
@@ -50,25 +74,10 @@ def read(file: Path, images: ImageSet) -> NDArray[np.int8]:
             absent = set(indices.of(row.cells.get("absent"), row.where) or [])
         if both := present & absent:
             raise UserError(f"{row.where}: {images.class_names[min(both)]!r} stands in labels and in absent")
-        if path not in places:
-            if shards_place(images.root / path) is None and not (images.root / path).exists():
-                gone.append(path)
-            continue
-        if found[places[path]].any():
-            raise UserError(f"{row.where}: {path!r} stands twice")
-        ours += 1
-        empty += not present and not absent
-        found[places[path], list(present)] = 1
-        found[places[path], list(absent)] = -1
-    if gone:
-        say_once_on_stderr(f"--known {file}: {len(gone)} of its rows name no file, the first {gone[0]}")
-    if not ours:
-        raise UserError(f"--known {file}: none of its paths is a training image, for example {first!r}")
-    if not found.any():
-        raise UserError(f"--known {file}: it tells nothing of any training image")
+        empty += path in there and not present and not absent
+        yield Told(row.where, path, present, absent)
     if empty and "absent" not in table.columns:
         say_once_on_stderr(
             f"--known {file}: {empty} of its rows have no labels and say nothing: where a photograph has none of the "
             "classes, say so with * in a column absent"
         )
-    return found

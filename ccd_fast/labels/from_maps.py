@@ -124,7 +124,8 @@ def relabel_from_maps(
         with stage.part("update"):
             found = torch.from_numpy(np.concatenate(rows))
             update_labels(labels, found, torch.cat(scores), update, reading.ranks)
-            reading.put_together(labels.table)
+            for table in labels.tables():
+                reading.put_together(table)
     stage.advance(len(images) - len(reading.share(len(images))))
     return reading.ranks.merged(unreadable)
 

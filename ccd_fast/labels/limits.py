@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 HOLDS = 0.5
 """Chance that an entry holds, as a share of its label."""
-KNOWN_FROM = 5
-"""Known positives from which on a class takes its limit from what is known of it."""
 FEW = 50
 """Photographs below which all classes share a limit: so few say nothing of a class alone."""
 
@@ -23,7 +21,6 @@ def by_class(
     labels: torch.Tensor | None = None,
     told: torch.Tensor | None = None,
     temperature: float = 1.0,
-    known_from: int = KNOWN_FROM,
 ) -> torch.Tensor:
     """Choose a limit for each class.
 
@@ -35,7 +32,6 @@ def by_class(
         labels: (N, C) float32 in [0, 1], their label table; None where the scores are one.
         told: (N, C) int8, entries that are known: +1, -1, or 0; None where none is.
         temperature: of the teacher's softmax (``teacher.temperature``): what it has softened is sharpened again.
-        known_from: known positives from which on a class takes its limit from what is known.
 
     Returns:
         (C,) float32: a class is given where its score is at least this; 1 without any photograph.
@@ -44,16 +40,13 @@ def by_class(
     table = (own if labels is None else labels.double().numpy()) ** ((1 + temperature) / 2)
     if not len(own):
         return torch.ones(scores.shape[1])
+    known = np.zeros(table.shape, dtype=bool) if told is None else (told != 0).numpy()
+    chance = np.where(known, 0.0 if told is None else (told == 1).numpy(), HOLDS * table)
+    most = np.where(known, 1.0, table)  # what is known bounds nothing
     if len(own) < FEW:
-        pooled = _best(own.ravel(), HOLDS * table.ravel(), table.sum())
-        found = np.full(own.shape[1], pooled)
+        found = np.full(own.shape[1], _best(own.ravel(), chance.ravel(), most.sum()))
     else:
-        found = np.array([_best(own[:, c], HOLDS * table[:, c], table[:, c].sum()) for c in range(own.shape[1])])
-    if told is not None:
-        for c in torch.nonzero((told == 1).sum(dim=0) >= known_from).flatten().tolist():
-            rows = (told[:, c] != 0).numpy()
-            truth = (told[rows, c] == 1).double().numpy()
-            found[c] = _best(own[rows, c], truth, float(len(truth)))
+        found = np.array([_best(own[:, c], chance[:, c], most[:, c].sum()) for c in range(own.shape[1])])
     return torch.from_numpy(found).float()
 
 

@@ -84,6 +84,7 @@ def relabel(
             rows, crop_scores = scored.finish()
         with stage.part("update"):
             update_labels(labels, torch.from_numpy(rows), crop_scores, update, reading.ranks)
-            reading.put_together(labels.table)
+            for table in labels.tables():
+                reading.put_together(table)
     stage.advance(len(images) - len(reading.share(len(images))))
     return reading.ranks.merged(unreadable)

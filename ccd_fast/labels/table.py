@@ -26,6 +26,7 @@ class PseudoLabels:
         readable: (N,) bool, images that could be decoded so far.
         first: the table before any update, where updates are anchored to it.
         told: (N, C) int8, entries that are known: +1 and -1 stay 1 and 0 through all updates; None where none is.
+        guess: the table as it would be if nothing were told; None where nothing is.
     """
 
     table: torch.Tensor
@@ -35,18 +36,29 @@ class PseudoLabels:
     readable: torch.Tensor
     first: torch.Tensor | None = None
     told: torch.Tensor | None = None
+    guess: torch.Tensor | None = None
 
     def state(self) -> dict[str, torch.Tensor]:
         """Give the state as tensors by name, for a checkpoint; ``PseudoLabels(**state)`` reads it back."""
         return {name: tensor for name, tensor in vars(self).items() if tensor is not None}
 
+    def tables(self) -> list[torch.Tensor]:
+        """Give what an update changes row by row."""
+        return [self.table] if self.guess is None else [self.table, self.guess]
+
     def anchor(self) -> None:
         """Keep the table as it is now: updates start from it, whatever came between."""
-        self.first = self.table.clone()
+        self.first = (self.table if self.guess is None else self.guess).clone()
+
+    def unpin(self) -> None:
+        """Put back what was guessed of the known entries, so that an update goes on from there."""
+        if self.told is not None and self.guess is not None:
+            self.table = torch.where(self.told != 0, self.guess, self.table)
 
     def pin(self) -> None:
-        """Set the known entries of readable images to their truth."""
+        """Set the known entries of readable images to their truth; what was guessed of them is kept beside."""
         if self.told is not None:
+            self.guess = self.table.clone()
             for sign, truth in ((1, 1.0), (-1, 0.0)):
                 self.table[(self.told == sign) & self.readable[:, None]] = truth
 
@@ -195,6 +207,7 @@ def update_labels(
         bias = bias_of_crops(crop_scores, bias, *update.bias_again, ranks)
     images, crops = torch.unique_consecutive(rows, return_counts=True)
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), crops.cumsum(0)])
+    labels.unpin()
     if labels.first is not None:
         labels.table[images] = labels.first[images]
     table = labels.table.to(device)

@@ -15,6 +15,7 @@ from torch import nn
 from ccd_fast import __version__
 from ccd_fast.engines import onnx_export, onnx_runtime, tensorrt_runtime
 from ccd_fast.errors import UserError
+from ccd_fast.evaluation.calibration import Calibration
 from ccd_fast.outputs.trained import Trained
 from ccd_fast.recipes import Recipe
 from ccd_fast.student import STUDENT_FILTER, Student
@@ -41,17 +42,22 @@ class Exported:
 
 
 class ExportedStudent(nn.Module):
-    """A student that gives the probabilities too."""
+    """A student that gives the probabilities too, as they mean something."""
 
-    def __init__(self, student: Student) -> None:
-        """Wrap a student."""
+    def __init__(self, student: Student, calibration: Calibration | None = None) -> None:
+        """Wrap a student; without a calibration the probabilities are the sigmoid of its logits."""
         super().__init__()
         self.student = student
+        classes = student.classes
+        line = Calibration(1.0, torch.zeros(classes)) if calibration is None else calibration
+        self.scale = line.scale
+        self.shift: torch.Tensor
+        self.register_buffer("shift", line.shift.float(), persistent=False)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Map (B, S, S, 3) uint8 to probabilities (B, C), logits (B, C) and CAM (B, C, h, w), float32."""
         logits, cam = self.student(pixels)
-        return torch.sigmoid(logits), logits, cam
+        return torch.sigmoid(self.scale * logits + self.shift), logits, cam
 
 
 def export_onnx(trained: Trained, file: Path, overwrite: bool = False) -> Exported:
@@ -75,8 +81,8 @@ def export_onnx(trained: Trained, file: Path, overwrite: bool = False) -> Export
     size, errors = trained.recipe.student.image_size, {}
 
     def write(target: Path) -> None:
-        onnx_export.export(ExportedStudent(trained.student), size, OUTPUTS, target)
-        errors.update(check(target, trained.student, size))
+        onnx_export.export(ExportedStudent(trained.student, trained.calibration), size, OUTPUTS, target)
+        errors.update(check(target, trained.student, size, trained.calibration))
         model = onnx.load(target)
         described = {name: json.dumps(value, ensure_ascii=False) for name, value in facts(trained).items()}
         onnx.helper.set_model_props(model, described)
@@ -165,6 +171,9 @@ def facts(trained: Trained) -> dict[str, Any]:
         "image_size": recipe.student.image_size,
         "resize": {"filter": STUDENT_FILTER, "antialias": True, "crop": False, "colour": "RGB", "upright": True},
         "threshold": recipe.evaluate.threshold,
+        "calibration": None
+        if trained.calibration is None
+        else {"scale": trained.calibration.scale, "shift": trained.calibration.shift.tolist()},
         "thresholds": [round(limit, 6) for limit in trained.thresholds().tolist()],
         "alpha": trained.student.alpha,
         "mean": mean,  # of pixels in 0 … 255; inside the ONNX graph
@@ -189,7 +198,7 @@ def without_folders(recipe: Recipe) -> Recipe:
     )
 
 
-def check(file: Path, student: Student, image_size: int) -> dict[str, float]:
+def check(file: Path, student: Student, image_size: int, calibration: Calibration | None = None) -> dict[str, float]:
     """Compare an exported file with the eager student on a few pictures.
 
     Returns:
@@ -205,7 +214,8 @@ def check(file: Path, student: Student, image_size: int) -> dict[str, float]:
         for name, array in zip(OUTPUTS, session.run(OUTPUTS, {"pixels": pixels.numpy()}), strict=True)
     }
     reference = student_engine.eager(student, pixels)
-    reference["probabilities"] = torch.sigmoid(reference["logits"])
+    raw = torch.sigmoid(reference["logits"])
+    reference["probabilities"] = raw if calibration is None else calibration(raw)
     return student_engine.refuse_beyond_limit(ours, reference, "the exported file")
 
 

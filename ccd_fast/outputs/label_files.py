@@ -104,8 +104,16 @@ def coco(labelled: Labelled, decided: Decided) -> bytes:
 
 
 def label_studio(labelled: Labelled, decided: Decided) -> bytes:
-    """Give Label Studio's tasks, each with a prediction to correct; the photographs are served from its own disk."""
-    tasks, folder = [], labelled.images.root.resolve().name
+    """Give Label Studio's tasks as a file."""
+    return _json(label_studio_tasks(labelled, decided))
+
+
+def label_studio_tasks(labelled: Labelled, decided: Decided) -> list[dict[str, Any]]:
+    """Give Label Studio's tasks, each with a prediction to correct; the photographs are served from its own disk.
+
+    The path of each stands beside its address, so that ``train --known`` finds it again wherever it was served from.
+    """
+    tasks, folder = list[dict[str, Any]](), labelled.images.root.resolve().name
     for row in np.flatnonzero(labelled.readable.numpy()).tolist():
         names = _names(labelled.images.class_names, decided[row])
         result = {"from_name": "labels", "to_name": "image", "type": "choices", "value": {"choices": names}}
@@ -116,8 +124,8 @@ def label_studio(labelled: Labelled, decided: Decided) -> bytes:
             "result": [result] if names else [],
         }
         url = LOCAL_FILES + quote(f"{folder}/{labelled.images.paths[row]}".lstrip("/"))
-        tasks.append({"data": {"image": url}, "predictions": [prediction]})
-    return _json(tasks)
+        tasks.append({"data": {"image": url, "path": labelled.images.paths[row]}, "predictions": [prediction]})
+    return tasks
 
 
 def cvat(labelled: Labelled, decided: Decided) -> bytes:

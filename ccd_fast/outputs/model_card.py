@@ -8,6 +8,7 @@ from typing import Any
 from ccd_fast import __version__
 from ccd_fast.errors import UserError, printable
 from ccd_fast.evaluation.metrics import said
+from ccd_fast.outputs import meaning
 from ccd_fast.outputs.export import facts, without_folders
 from ccd_fast.outputs.trained import Trained
 from ccd_fast.runs import RunFolder
@@ -16,10 +17,13 @@ LIMITS = (
     "Its labels come from a CLIP model and nobody has corrected them: what the teacher confuses, it confuses too.",
     "It was trained on the photographs of one data set; on others it may be worse than the figures say.",
     "It knows the classes above and no others; a photograph of something else gets probabilities of these.",
-    "Probabilities are scores to sort by, not calibrated frequencies: choose thresholds on photographs that you know.",
     "It carries the social biases of its teacher and of the photographs. It is not made to identify or judge people.",
 )
 """What a user should know, whatever the run."""
+RAW = "Probabilities are scores to sort by, not calibrated frequencies: choose thresholds on photographs that you know."
+CALIBRATED = (
+    "Probabilities were calibrated on photographs like its own, without test labels: on others they may mean less."
+)
 TITLE = "# A classifier of "
 """What every card begins with."""
 WORST = 5
@@ -62,9 +66,10 @@ def card(run: Path, trained: Trained, checkpoint: str, file: Path) -> str:
             "",
             *_measured(summary, "student, chosen epoch, test" if checkpoint == "best" else "student, last epoch, test"),
             "",
+            *_meaning(run, trained, checkpoint),
             "## Limits",
             "",
-            *(f"- {line}" for line in LIMITS),
+            *(f"- {line}" for line in (*LIMITS, RAW if trained.calibration is None else CALIBRATED)),
             "",
             "## Recipe",
             "",
@@ -105,6 +110,11 @@ def _measured(summary: Mapping[str, Any] | None, name: str) -> list[str]:
     by_class = sorted(student["average_precision"].items(), key=lambda item: item[1])
     worst = ", ".join(f"{_cell(name)} {_percent(value)}" for name, value in by_class[:WORST])
     return [*lines, "", f"Lowest average precision: {worst}."]
+
+
+def _meaning(run: Path, trained: Trained, checkpoint: str) -> list[str]:
+    found = meaning.measured(run, trained, checkpoint)
+    return [] if found is None else [f"On the same photographs: {found.told()}.", ""]
 
 
 def _threshold(trained: Trained) -> str:

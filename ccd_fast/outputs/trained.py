@@ -12,9 +12,10 @@ from ccd_fast import machine, systems
 from ccd_fast.datasets import Source
 from ccd_fast.engines import Store
 from ccd_fast.errors import UserError
+from ccd_fast.evaluation.calibration import Calibration
 from ccd_fast.recipes import Recipe, config
 from ccd_fast.runs import RunFolder
-from ccd_fast.runs.folder import OF_STUDENT, THRESHOLDS
+from ccd_fast.runs.folder import CALIBRATION, OF_STUDENT, THRESHOLDS
 from ccd_fast.student import PixelClassifier, Student, kept_engine
 from ccd_fast.student import engine as student_engine
 
@@ -30,6 +31,7 @@ class Trained:
         read: reads the student.
         chosen: the thresholds by class that the run has chosen for this checkpoint; None where it has chosen none.
         kept: gives the engine that was kept of it, if there is one.
+        calibration: makes its probabilities mean something; None where the run has none.
     """
 
     recipe: Recipe
@@ -38,6 +40,7 @@ class Trained:
     read: Callable[[], Student] = field(repr=False)
     chosen: Mapping[str, float] | None = None
     kept: Callable[[], PixelClassifier | None] = field(default=lambda: None, repr=False)
+    calibration: Calibration | None = field(default=None, repr=False)
 
     @cached_property
     def student(self) -> Student:
@@ -50,11 +53,16 @@ class Trained:
         chosen = self.chosen or {}
         return self.recipe.evaluate.threshold != "auto" or all(name in chosen for name in self.class_names)
 
-    def thresholds(self, given: float | None = None) -> torch.Tensor:
+    def calibrated(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Give probabilities of the student, (N, C) float32, as they mean something."""
+        return probabilities if self.calibration is None else self.calibration(probabilities)
+
+    def thresholds(self, given: float | None = None, raw: bool = False) -> torch.Tensor:
         """Give the probability from which on each class is predicted, (C,) float32.
 
         Args:
             given: one for all classes, in place of the recipe's.
+            raw: of the probabilities as the student gives them, in place of :meth:`calibrated`.
 
         Raises:
             UserError: the recipe wants them chosen by the run, and it has not.
@@ -64,7 +72,8 @@ class Trained:
             return torch.full((len(self.class_names),), float(own))
         if self.chosen is None or not self.has_thresholds:
             raise UserError("the run has no thresholds of its own (thresholds.json): give one with --threshold")
-        return torch.tensor([self.chosen[name] for name in self.class_names])
+        found = torch.tensor([self.chosen[name] for name in self.class_names])
+        return found if raw else self.calibrated(found)
 
 
 def load(run: Path, checkpoint: str = "best") -> Trained:
@@ -80,7 +89,8 @@ def load(run: Path, checkpoint: str = "best") -> Trained:
     source, recipe = origin(run)
     student = _student(run, checkpoint, recipe)
     chosen = kept_thresholds(run, checkpoint, OF_STUDENT)
-    return Trained(recipe, class_names_of(run), source, lambda: student, chosen)
+    line = kept_calibration(run, checkpoint)
+    return Trained(recipe, class_names_of(run), source, lambda: student, chosen, calibration=line)
 
 
 def load_late(run: Path, checkpoint: str = "best") -> Trained:
@@ -93,7 +103,8 @@ def load_late(run: Path, checkpoint: str = "best") -> Trained:
     RunFolder(run).refuse_no_student(checkpoint)
     late = partial(kept_engine.open_kept, run, checkpoint, Store())
     chosen = kept_thresholds(run, checkpoint, OF_STUDENT)
-    return Trained(recipe, class_names_of(run), source, lambda: _student(run, checkpoint, recipe), chosen, late)
+    line = kept_calibration(run, checkpoint)
+    return Trained(recipe, class_names_of(run), source, lambda: _student(run, checkpoint, recipe), chosen, late, line)
 
 
 def _student(run: Path, checkpoint: str, recipe: Recipe) -> Student:
@@ -132,6 +143,19 @@ def kept_thresholds(run: Path, checkpoint: str, of: str) -> Mapping[str, float] 
     if found is not None and not all(isinstance(limit, float | int) for limit in found.values()):
         raise UserError(f"{run / THRESHOLDS}: not what a run of ccd-fast wrote")
     return found  # type: ignore[no-any-return]
+
+
+def kept_calibration(run: Path, checkpoint: str) -> Calibration | None:
+    """Read what makes the probabilities of a checkpoint mean something; None where the run has none.
+
+    Raises:
+        UserError: the file is not what a run wrote.
+    """
+    if not (run / CALIBRATION).is_file():
+        return None
+    found = RunFolder(run).read_json(CALIBRATION).get(checkpoint)
+    where = str(run / CALIBRATION)
+    return None if found is None else Calibration.of_record(found, class_names_of(run), where)
 
 
 def at_work(trained: Trained, pictures: int, device: str = "cpu") -> PixelClassifier:

@@ -73,12 +73,13 @@ def measure(
     rows = np.flatnonzero(seen.readable.numpy() & images.known)
     if not len(rows):
         raise UserError(f"none of the {len(images)} images with known labels can be read")
-    systems = {STUDENT: seen.probabilities[rows]}
+    raw = seen.probabilities[rows]
+    systems = {STUDENT: model.calibrated(raw)}
     if not asked.alone:
         systems |= _beside(run, model, images, rows, asked, stages, device)
     if asked.ensemble:
         labels = teacher_looks.debiased(run, model.recipe, systems[TEACHER])
-        systems[ENSEMBLE] = teacher_looks.together(systems[STUDENT], labels)
+        systems[ENSEMBLE] = teacher_looks.together(raw, labels)
     truth = torch.from_numpy(images.truth[rows])
     thresholds = {name: _threshold(name, model, table, asked) for name, table in systems.items()}
     return compare(systems, truth, images.class_names, thresholds, asked.absent_ap, asked.min_positives)

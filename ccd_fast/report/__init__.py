@@ -1,4 +1,4 @@
-"""The page of a run, ``report.html``, which needs nothing but itself.
+"""The pages of a run, ``report.html`` and ``review.html``, each of which needs nothing but itself.
 
 Imports studies, demo and what is below them.
 """

@@ -125,3 +125,39 @@ def bars(rows: Sequence[Bar], what: str, limit: float, rows_are: str = "class") 
         '<th class="bars" aria-hidden="true"></th>{}</tr></thead><tbody>{}</tbody></table>'
     )
     return Markup(table).format(what, rows_are, rows_are, head, Markup("").join(body))
+
+
+def reliability(curves: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> Markup:
+    """Draw how often a class is there by what is said of it, both in percent; nothing where there is no curve.
+
+    Args:
+        curves: the name, what is said and what is found, in 0 … 1; on the dashed line both are the same.
+    """
+    if not curves:
+        return Markup()
+    side = HEIGHT - TOP - BOTTOM
+
+    def x(share: float) -> float:
+        return LEFT + side * share
+
+    def y(share: float) -> float:
+        return TOP + side * (1 - share)
+
+    head = '<svg viewBox="0 0 {} {}" role="img" aria-label="shares found by probability" style="max-width:{}px">'
+    parts = [Markup(head).format(LEFT + side + RIGHT, HEIGHT, 420)]
+    for value in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
+        line = '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
+        parts.append(Markup(line).format(LEFT, LEFT + side, y(value), y(value)))
+        text = '<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="{}">{:.0f}</text>'
+        parts.append(Markup(text).format(LEFT - 8, y(value) + 4, "end", 100 * value))
+        parts.append(Markup(text).format(x(value), HEIGHT - 12, "middle", 100 * value))
+    level = '<polyline class="level" points="{:.1f},{:.1f} {:.1f},{:.1f}"/>'
+    parts.append(Markup(level).format(x(0), y(0), x(1), y(1)))
+    for place, (name, said, found) in enumerate(curves):
+        points = list(zip(said, found, strict=True))
+        path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)
+        parts.append(Markup('<polyline class="line c{}" points="{}"/>').format(place, path))
+        dot = '<circle class="dot c{}" cx="{:.1f}" cy="{:.1f}" r="3.5"><title>{}: {:.0f}, found {:.0f}</title></circle>'
+        parts += [Markup(dot).format(place, x(a), y(b), name, 100 * a, 100 * b) for a, b in points]
+    parts.append(Markup("</svg>"))
+    return Markup("").join(parts)

@@ -11,6 +11,8 @@ import torch
 
 from ccd_fast.errors import UserError
 from ccd_fast.labels import limits, on_disk
+from ccd_fast.outputs import meaning, trained
+from ccd_fast.outputs.meaning import Meaning
 from ccd_fast.recipes import config
 from ccd_fast.report import headlines
 from ccd_fast.report.charts import Bar, Curve
@@ -46,6 +48,7 @@ class Facts:
         quarantined: how many there are.
         machine: what it ran on.
         debiased: whether the bias was divided out.
+        meaning: what the student's probabilities mean on the test photographs; None where no truth is known.
         counts: of each class, the photographs that the last labels give it, and the label from which on they do.
     """
 
@@ -67,6 +70,7 @@ class Facts:
     machine: dict[str, str]
     debiased: bool
     counts: list[Bar]
+    meaning: Meaning | None = None
 
 
 def read(run: Path, min_positives: int = 0) -> Facts:
@@ -108,6 +112,7 @@ def read(run: Path, min_positives: int = 0) -> Facts:
         machine=_machine(description["machine"]),
         debiased=config.of_run(run).bias.debias,
         counts=_counts(run, description["class_names"]),
+        meaning=meaning.measured(run, trained.load_late(run)),
     )
 
 

@@ -12,7 +12,7 @@ import jinja2
 
 from ccd_fast.errors import UserError
 from ccd_fast.report.album import open_again
-from ccd_fast.report.charts import bars, lines
+from ccd_fast.report.charts import bars, lines, reliability
 from ccd_fast.report.examples import LISTED, PICTURED, OfClass, by_class
 from ccd_fast.report.facts import Facts, read
 from ccd_fast.report.gallery import Corrected, corrections
@@ -78,8 +78,18 @@ def render(facts: Facts, shown: list[Corrected], why_not: str = "", labelled: Se
         agreement=lines(facts.agreement, facts.epochs),
         bias=bars([bar for bar in facts.bias if bar.values["score"] is not None], "mean score or label", limit=1.0),
         never_on_top=[bar.name for bar in facts.bias if bar.values["score"] is None],
+        reliability=reliability(_meanings(facts)),
         classes=bars(facts.by_class, "average precision", limit=1.0),
     )
+
+
+def _meanings(facts: Facts) -> list[tuple[str, list[float], list[float]]]:
+    """Name the curves of the chart: as ``predict`` gives probabilities, and by the sigmoid alone."""
+    if facts.meaning is None:
+        return []
+    before, after = facts.meaning
+    found = [("by the sigmoid alone", before.said, before.found)]
+    return found if after is None else [("as predict gives them", after.said, after.found), *found]
 
 
 def percent(value: float | None) -> str:

@@ -27,7 +27,7 @@ STATE = "checkpoints/state.pt"
 PARTIAL = "checkpoints/partial.pt"
 SUMMARY = "summary.json"
 BIAS = "labels/bias.json"
-THRESHOLDS = "thresholds.json"
+THRESHOLDS, CALIBRATION = "thresholds.json", "calibration.json"
 OF_STUDENT, OF_LABELS = "student", "labels"
 """What a run keeps thresholds for: the student's probabilities, and the label table."""
 NOT_A_STATE = (

@@ -1,10 +1,17 @@
-"""The student's thresholds by class, chosen without labels and kept in the run."""
+"""The student's thresholds by class, and what makes its probabilities mean something; both are kept in the run.
+
+Thresholds are of the probabilities as the student gives them: whoever maps these maps the thresholds too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
+from ccd_fast.evaluation import calibration
 from ccd_fast.evaluation.metrics import Threshold
 from ccd_fast.labels import limits
-from ccd_fast.runs.folder import OF_LABELS, OF_STUDENT, THRESHOLDS
+from ccd_fast.runs.folder import CALIBRATION, OF_LABELS, OF_STUDENT, THRESHOLDS
 from ccd_fast.student import predict
 from ccd_fast.training.state import Parts, State
 
@@ -31,7 +38,8 @@ def choose(
     if parts.recipe.evaluate.threshold != "auto":
         return parts.recipe.evaluate.threshold
     own = torch.nonzero(rows).flatten()
-    if best or epoch == parts.recipe.train.epochs - 1:
+    stays = best or epoch == parts.recipe.train.epochs - 1
+    if stays:
         own = own[torch.linspace(0, len(own) - 1, min(len(own), MOST)).round().long()]
         own, scores = _seen(parts, own, epoch)
     else:
@@ -41,9 +49,18 @@ def choose(
     found = limits.by_class(scores, table[own], told, temperature)
     kept = {OF_STUDENT: found, OF_LABELS: limits.by_class(table[rows], temperature=temperature)}
     by_name = {of: dict(zip(parts.images.class_names, values.tolist(), strict=True)) for of, values in kept.items()}
-    before = parts.folder.read_json(THRESHOLDS) if (parts.folder.path / THRESHOLDS).is_file() else {}
-    parts.folder.write_json(THRESHOLDS, {**before, **({"best": by_name} if best else {}), "last": by_name})
+    _keep(parts, THRESHOLDS, by_name, best)
+    if stays and parts.recipe.is_ccd:  # the other systems' labels are not the teacher's, or are a person's
+        guess = table if state.labels.guess is None else state.labels.guess
+        line = calibration.fit(scores, guess[own], told, temperature)
+        if line is not None:
+            _keep(parts, CALIBRATION, line.record(parts.images.class_names), best)
     return found
+
+
+def _keep(parts: Parts, name: str, content: Mapping[str, Any], best: bool) -> None:
+    before = parts.folder.read_json(name) if (parts.folder.path / name).is_file() else {}
+    parts.folder.write_json(name, {**before, **({"best": content} if best else {}), "last": content})
 
 
 def _seen(parts: Parts, rows: torch.Tensor, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,7 +10,9 @@ import shutil
 import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 
+import ccd_fast
 from ccd_fast.datasets import load
 from ccd_fast.evaluation import scores
 from ccd_fast.outputs import decisions
@@ -48,6 +50,29 @@ def test_csv_and_json_lines_have_labels_and_paths_relative_to_the_folder(ccd, tr
         likely = [name for name in NAMES if line["probabilities"][name] >= limits[name]]
         assert row["labels"] == "|".join(likely)
         assert line["labels"] == likely
+
+
+def test_a_calibration_maps_probabilities_and_changes_no_label(ccd, trained, part, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    line = {"scale": 1.5, "shift": dict(zip(NAMES, (-2.0, -1.0, 0.0, 1.0), strict=True)), "known": 0}
+    (run / "calibration.json").write_text(json.dumps({"best": line}))
+    for name, of in (("raw", trained[0]), ("now", run)):
+        for more in ([], ["--ensemble"]):
+            assert ccd("predict", of, part, *more, "--out", tmp_path / f"{name}{len(more)}.csv")[0] == 0
+    raw, now = (read(tmp_path / f"{name}0.csv") for name in ("raw", "now"))
+    assert [row["labels"] for row in now] == [row["labels"] for row in raw]
+    mapped = outputs.load(run).calibrated(torch.tensor([[float(row[name]) for name in NAMES] for row in raw]))
+    written = np.array([[float(row[name]) for name in NAMES] for row in now])
+    np.testing.assert_allclose(written, mapped.numpy(), atol=1e-5)
+    assert np.abs(written - [[float(row[name]) for name in NAMES] for row in raw]).max() > 0.1
+    assert read(tmp_path / "now1.csv") == read(tmp_path / "raw1.csv")  # the ensemble is of what the student says itself
+    photographs = ccd_fast.load(run).predict(part)
+    assert [list(of_one.values()) for of_one in photographs.values()] == [pytest.approx(r, abs=1e-5) for r in written]
+    found = [json.loads(ccd("evaluate", each, "--alone", "--json")[1]) for each in (trained[0], run)]
+    for key in ("mean_average_precision", "class_f1", "overall_f1"):
+        before, after = (each["metrics"]["student"][key] for each in found)
+        assert after == pytest.approx(before, abs=1e-6)
+    assert any("expected calibration error" in note and "by the sigmoid alone" in note for note in found[1]["notes"])
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

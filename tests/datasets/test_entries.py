@@ -1,9 +1,13 @@
 """Known entries of labels from a file: what is told, what is not, and what is refused."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from ccd_fast.datasets import Source
 from ccd_fast.errors import UserError
+from ccd_fast.text import as_csv
 
 
 @pytest.fixture
@@ -69,3 +73,101 @@ def test_rows_that_say_nothing_are_counted_once_with_what_to_add(source, capsys)
 def test_a_file_that_is_not_there(source):
     with pytest.raises(UserError, match="no such file"):
         source.entries(source.load("train"))
+
+
+def exported(source, content, names="cat\ndog\nboat\n"):
+    source.classes.write_text(names)
+    other = replace(source, known=source.root / "known.json")
+    other.known.write_text(json.dumps(content))
+    return other.entries(other.load("train")).tolist()
+
+
+def task(image, *ticked, **more):
+    """A task as Label Studio exports it: with an annotation for each list of what somebody ticked."""
+    value = [
+        [{"type": "choices", "from_name": "labels", "value": {"choices": names}}] if names else [] for names in ticked
+    ]
+    return {"id": 7, "data": {"image": image}, "annotations": [{"result": each, **more} for each in value]}
+
+
+def test_what_a_person_left_unticked_is_absent_where_they_looked_and_nothing_is_known_elsewhere(source):
+    skipped = task("/data/local-files/?d=photos/c.jpg", ["dog"], was_cancelled=True)
+    guess = {
+        **task("/data/local-files/?d=photos/b.jpg"),
+        "predictions": [{"result": [{"value": {"choices": ["cat"]}}]}],
+    }
+    nothing = task("/data/local-files/?d=photos/a.jpg", [])
+    assert exported(source, [nothing, guess, skipped]) == [[-1, -1, -1], [0, 0, 0], [0, 0, 0]]
+    two = task("/data/local-files/?d=photos/b.jpg", ["cat", "dog"], ["cat"])
+    assert exported(source, [two])[1] == [1, 0, -1]  # what two people differ on is not known
+    with pytest.raises(UserError, match="none of its 2 tasks has an annotation, and predictions tell nothing"):
+        exported(source, [guess, skipped])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/data/local-files/?d=photos/my%20cats/1%2B1.jpg",
+        "/data/local-files/?d=home/me/photos/my%20cats/1%2B1.jpg",
+        "https://example.org/bucket/my%20cats/1%2B1.jpg?X-Amz-Date=1",
+        "s3://bucket/my cats/1+1.jpg",
+        "C:\\photos\\my cats\\1+1.jpg",
+    ],
+)
+def test_the_photograph_of_an_address_is_found_wherever_label_studio_is_served_from(source, address):
+    (source.root / "my cats").mkdir()
+    (source.root / "my cats" / "1+1.jpg").write_bytes(b"")
+    assert exported(source, [task(address, ["dog"])])[-1] == [-1, 1, -1]
+    assert exported(source, [task("/data/upload/3/1a2b3c4d-a.jpg", ["dog"])])[0] == [-1, 1, -1]
+
+
+def test_the_path_that_a_task_was_given_goes_before_its_address(source):
+    one = task("/data/local-files/?d=a.jpg", ["dog"])
+    one["data"]["path"] = "b.jpg"
+    assert exported(source, [one]) == [[0, 0, 0], [-1, 1, -1], [0, 0, 0]]
+
+
+def test_the_minimal_export_is_read(source):
+    some = [
+        {"image": "/data/x/a.jpg", "id": 1, "labels": {"choices": ["cat", "dog"]}, "annotator": 1},
+        {"image": "/data/x/b.jpg", "id": 2, "labels": "boat", "annotator": 1},
+        {"image": "/data/x/c.jpg", "id": 3, "annotator": 1},
+    ]
+    assert exported(source, some) == [[1, 1, -1], [-1, -1, 1], [-1, -1, -1]]
+
+
+def test_coco_tells_of_every_image_in_it_and_of_its_own_categories_only(source):
+    images = [{"id": 4, "file_name": "a.jpg"}, {"id": 9, "file_name": "c.jpg"}]
+    told_of = {"images": images, "categories": [{"id": 1, "name": "boat"}, {"id": 2, "name": "cat"}]}
+    drawn = {"id": 1, "image_id": 4, "category_id": 2, "bbox": [0, 0, 1, 1]}
+    assert exported(source, {**told_of, "annotations": [drawn, drawn]}) == [[1, 0, -1], [0, 0, 0], [-1, 0, -1]]
+    with pytest.raises(UserError, match="annotation 1 has a score, as predictions have"):
+        exported(source, {**told_of, "annotations": [{**drawn, "score": 0.9}]})
+
+
+@pytest.mark.parametrize("name", ["path", "labels", "1", "[1]", "a, b", '<b>&"x"</b>', "absent"])
+def test_names_that_tables_and_pages_trip_over_come_through_every_export(source, name):
+    names = f"{name}\ndog\n"
+    source.classes.write_text(names)
+    assert told(source, as_csv([("path", "labels", "absent"), ("a.jpg", name, "*")]))[0] == [1, -1]
+    assert exported(source, [task("a.jpg", [name])], names)[0] == [1, -1]
+    coco = {"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": name}]}
+    assert exported(source, {**coco, "annotations": [{"image_id": 1, "category_id": 1}]}, names)[0] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([], "neither Label Studio's JSON .* nor COCO's"),
+        ({"images": []}, "neither Label Studio's JSON .* nor COCO's"),
+        ([task("a.jpg", ["cta"])], "task 7: class 'cta' is not one of the classes; did you mean 'cat'"),
+        ([{"id": 7, "data": {}, "annotations": [{"result": []}]}], "task 7: its data has no image"),
+        ([task("a.jpg", ["cat"]), task("a.jpg", ["dog"])], "task 7: 'a.jpg' stands twice"),
+        ({"images": [], "categories": [], "annotations": [{}]}, "not COCO's form: KeyError"),
+        ([{"id": 1, "data": {"image": "a.jpg"}, "annotations": [3]}], "exported without its annotations"),
+    ],
+)
+def test_an_export_that_cannot_be_meant_is_refused_in_a_line(source, content, said):
+    with pytest.raises(UserError, match=said) as refused:
+        exported(source, content)
+    assert str(refused.value).startswith("--known ")

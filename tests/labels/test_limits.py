@@ -26,15 +26,18 @@ def test_a_class_that_is_the_same_everywhere_is_given_to_no_more_photographs_tha
     assert ((flat >= limits.by_class(flat)).sum(dim=0) <= 3).all()
 
 
-def test_what_is_known_decides_where_there_is_enough_of_it():
-    scores = table_of([[0.9 - 0.005 * row for row in range(100)]] * 2)
-    told = torch.zeros((100, 2), dtype=torch.int8)
-    told[:60, 0] = -1
-    told[:10, 0] = 1  # the labels alone would say many more
-    told[:4, 1] = 1  # too few to say anything
+def test_what_is_known_takes_the_place_of_the_guess_and_says_nothing_of_the_rest_alone():
+    scores = table_of([[0.9 - 0.005 * row for row in range(100)]] * 3)
+    told = torch.zeros((100, 3), dtype=torch.int8)
+    told[:, 0] = -1
+    told[:10, 0] = 1  # all of it: the labels alone would say many more
+    told[:60, 1] = torch.tensor([1] * 10 + [-1] * 50, dtype=torch.int8)
+    told[:6, 2] = 1  # the surest of them are looked at and right: the others are no fewer for that
     given = (scores >= limits.by_class(scores, scores, told)).sum(dim=0)
+    alone = (scores >= limits.by_class(scores)).sum(dim=0)[2]
     assert given[0] == 10
-    assert given[1] == (scores >= limits.by_class(scores)).sum(dim=0)[1] > 10
+    assert given[1] < alone
+    assert given[2] == alone > 10
 
 
 def test_a_few_photographs_share_one_limit_and_none_have_the_highest():

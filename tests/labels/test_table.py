@@ -183,3 +183,26 @@ def random_labels(rng: np.random.Generator, images: int, classes: int) -> Pseudo
         confident=torch.ones(images, dtype=torch.bool),
         readable=torch.ones(images, dtype=torch.bool),
     )
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_beside_what_is_told_the_guess_goes_on_as_if_nothing_were(anchored):
+    generator = torch.Generator().manual_seed(0)
+    start, bias = torch.rand((6, 3), generator=generator), torch.full((3,), 0.5)
+    told = torch.zeros((6, 3), dtype=torch.int8)
+    told[1, 0], told[4] = 1, -1
+    ours, other = (
+        PseudoLabels(start.clone(), bias, torch.ones(3, dtype=torch.int64), torch.ones(6).bool(), torch.ones(6).bool())
+        for _ in range(2)
+    )
+    ours.told = told
+    ours.pin()
+    for labels in (ours, other):
+        if anchored:
+            labels.anchor()
+    for rows in ([0, 1, 1, 4], [2, 4, 5, 5]):
+        seen = torch.rand((4, 3), generator=generator)
+        for labels in (ours, other):
+            update_labels(labels, torch.tensor(rows), seen, Update(0.05, 0.5))
+        assert torch.equal(ours.guess, other.table)
+        assert torch.equal(ours.table, torch.where(told == 0, other.table, (told == 1).float()))

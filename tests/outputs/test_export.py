@@ -17,6 +17,7 @@ import torch
 from ccd_fast.datasets import Source
 from ccd_fast.engines import onnx_export, tensorrt_runtime
 from ccd_fast.errors import RunError, UserError
+from ccd_fast.evaluation.calibration import Calibration
 from ccd_fast.outputs import export, model_card, trained, triton
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
@@ -29,6 +30,7 @@ from ccd_fast.views import open_backend
 
 NAMES = ("cat", "dog", "traffic light", "boat")
 OWN = dict(zip(NAMES, (0.1, 0.2, 0.3, 0.4), strict=True))
+LINE = Calibration(1.5, torch.tensor([-1.0, 0.0, 0.5, -2.0], dtype=torch.float64))
 SIZE = 64
 
 STRANGER = """
@@ -57,14 +59,14 @@ def model(photo_folder):
     for _ in range(20):  # BatchNorms with statistics of their own
         net.train()(student_engine.noise(8, SIZE))
     source = Source("folder", photo_folder, photo_folder / "classes.txt", None)
-    return trained.Trained(recipe, NAMES, source, net.eval, OWN)
+    return trained.Trained(recipe, NAMES, source, net.eval, OWN, calibration=LINE)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def exported_once(model, tmp_path_factory):
     """The student's graph, made once for all tests: that takes PyTorch seconds."""
     graph = tmp_path_factory.mktemp("graph") / "raw.onnx"
-    onnx_export.export(export.ExportedStudent(model.student), SIZE, export.OUTPUTS, graph)
+    onnx_export.export(export.ExportedStudent(model.student, LINE), SIZE, export.OUTPUTS, graph)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnx_export, "export", lambda module, size, outputs, file: shutil.copy(graph, file))
         yield
@@ -79,7 +81,7 @@ def written(model, tmp_path_factory):
 def test_a_stranger_with_onnxruntime_numpy_and_pillow_gets_what_predict_gives(model, written, photo_folder):
     files = sorted((photo_folder / "images" / "part1").iterdir())[:3]
     seen = predict(model.student, files, Reading(open_backend("pillow", 1)), SIZE, Stage("test", 3, lambda _: None))
-    for file, expected in zip(files, seen.probabilities.numpy(), strict=True):
+    for file, expected in zip(files, model.calibrated(seen.probabilities).numpy(), strict=True):
         command = [sys.executable, "-c", STRANGER, str(written[0]), str(file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -97,7 +99,8 @@ def test_the_metadata_say_all_that_a_program_needs(model, written):
     found = {entry.key: json.loads(entry.value) for entry in onnx.load(written[0]).metadata_props}
     assert tuple(found["class_names"]) == NAMES
     assert (found["image_size"], found["threshold"]) == (SIZE, "auto")
-    assert found["thresholds"] == [0.1, 0.2, 0.3, 0.4]
+    assert found["thresholds"] == pytest.approx(LINE(torch.tensor([0.1, 0.2, 0.3, 0.4])).tolist(), abs=1e-6)
+    assert found["calibration"] == {"scale": 1.5, "shift": [-1.0, 0.0, 0.5, -2.0]}
     assert found["resize"]["filter"] == "bilinear"
     assert found["teacher"] == model.recipe.teacher.model
     assert found["recipe"]["train"]["epochs"] == model.recipe.train.epochs

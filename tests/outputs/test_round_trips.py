@@ -126,6 +126,14 @@ def as_json_lines(labelled: Labelled, file: Path) -> dict[str, list[str]]:
     return as_table(labelled, file)
 
 
+def sent_back(labelled: Labelled, file: Path, export: object) -> None:
+    """See that ``--known`` reads an export, in which a person has found everything right."""
+    images, known = labelled.images, file.with_suffix(".known.json")
+    known.write_text(json.dumps(export), encoding="utf-8")
+    full = [[1 if name in told(labelled)[path] else -1 for name in images.class_names] for path in images.paths]
+    assert entries.read(known, images).tolist() == full
+
+
 def as_coco(labelled: Labelled, file: Path) -> dict[str, list[str]]:
     content = json.loads(file.read_bytes())
     names = {category["id"]: category["name"] for category in content["categories"]}
@@ -133,6 +141,8 @@ def as_coco(labelled: Labelled, file: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {path: [] for path in paths.values()}
     for annotation in content["annotations"]:
         found[paths[annotation["image_id"]]].append(names[annotation["category_id"]])
+        del annotation["score"]
+    sent_back(labelled, file, content)
     return found
 
 
@@ -140,11 +150,14 @@ def as_label_studio(labelled: Labelled, file: Path) -> dict[str, list[str]]:
     interface = ElementTree.fromstring(file.with_suffix(".xml").read_bytes())
     assert [choice.get("value") for choice in interface.iter("Choice")] == list(labelled.images.class_names)
     found, served = {}, label_files.document_root(labelled.images)
-    for task in json.loads(file.read_bytes()):
+    tasks = json.loads(file.read_bytes())
+    for task in tasks:
         place = served / unquote(task["data"]["image"].removeprefix("/data/local-files/?d="))
         found[place.relative_to(labelled.images.root).as_posix()] = [
             name for result in task["predictions"][0]["result"] for name in result["value"]["choices"]
         ]
+        task["annotations"] = [{"result": task["predictions"][0]["result"], "was_cancelled": False}]
+    sent_back(labelled, file, tasks)
     return found
 
 

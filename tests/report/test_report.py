@@ -57,7 +57,7 @@ def test_the_page_tells_what_the_folder_holds(run, page):
     for name in ("cat", "dog", "traffic light", "boat"):
         assert f"<h3>{name} " in page
     assert "train.epochs = 4" in page
-    assert page.count("<polyline") == 4
+    assert page.count("<polyline") == 4 + 2  # by epoch; what probabilities mean, and the line where they do
     for stage, total in summary["stages"].items():
         assert f'<th scope="row">{stage}</th><td class="value">{total["images"]:.0f}' in page
 
@@ -68,6 +68,20 @@ def test_figures_have_intervals_and_are_put_in_words(run, page):
     assert "of the labels that are there, so many are found: student " in page
     assert "mAP, student against zero-shot teacher: " in page
     assert "positives, so that their average precision says little" in page
+
+
+def test_the_page_and_the_card_say_what_probabilities_mean_before_and_after(run, tmp_path):
+    copied = shutil.copytree(run, tmp_path / "run")
+    line = {"scale": 2.0, "shift": dict.fromkeys(("cat", "dog", "traffic light", "boat"), -1.0), "known": 0}
+    (copied / "calibration.json").write_text(json.dumps({"best": line, "last": line}))
+    found = read(copied).meaning
+    page = report.write(copied, pictures=0).read_text(encoding="utf-8")
+    assert page.count("<polyline") == 4 + 3
+    for error in (found.before.error, found.after.error):
+        assert f"{100 * error:.1f}" in page
+        assert f"{100 * error:.1f}" in found.told()
+    assert found.before.error != found.after.error
+    assert sum(found.after.entries) == 12 * 4
 
 
 def test_classes_with_few_positives_may_be_left_out_of_the_page(run, tmp_path):

@@ -1,0 +1,68 @@
+"""Which line makes a student's probabilities mean something, without a known label? And what is it worth?
+
+``python benchmarks/calibration.py OUT.json NAME=RUN …``: each RUN is a folder of a finished run whose training and test
+images have known labels. Lines are fitted to its label table on the training images, and chosen by the truth of those;
+the test images confirm. Figures are expected calibration errors over all entries, in 15 bins of equal width.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from ccd_fast.bench import measure
+from ccd_fast.evaluation import calibration, scores
+from ccd_fast.evaluation.calibration import Calibration
+from ccd_fast.evaluation.metrics import average_precision
+from ccd_fast.outputs import trained
+from ccd_fast.report.album import open_again
+from ccd_fast.runs.progress import Stages
+from ccd_fast.student import Reading, predict
+from ccd_fast.training import CHOSEN
+
+Line = Callable[[torch.Tensor, torch.Tensor, float], Calibration | None]
+LINES: dict[str, Line] = {
+    "the sigmoid alone": lambda p, y, t: Calibration(1.0, torch.zeros(p.shape[1])),  # noqa: ARG005
+    "fitted to the labels as they are": lambda p, y, t: calibration.fit(p, y),  # noqa: ARG005
+    "fitted to half the labels, sharpened": lambda p, y, t: calibration.fit(p, 0.5 * y ** ((1 + t) / 2)),
+    "fitted to the labels, sharpened (in use)": lambda p, y, t: calibration.fit(p, y, temperature=t),
+}
+
+
+def of_run(run: Path) -> dict[str, Any]:
+    """Fit each line to a run, and measure it."""
+    album = open_again(run, trained.class_names_of(run))
+    model, images = album.model, album.images
+    kept = scores.read(run, CHOSEN, model.class_names)
+    if kept is None or images.truth is None:
+        sys.exit(f"{run}: labels of its training and test images must be known")
+    with Stages(Console(stderr=True), lambda _: None).stage("predict", len(images)) as stage:
+        student = trained.at_work(model, len(images))
+        seen = predict(student, images.files_of_all(), Reading(album.backend), model.recipe.student.image_size, stage)
+    there = seen.readable & torch.from_numpy(images.known)
+    raw, labels = seen.probabilities[there], torch.from_numpy(album.after)[there]
+    truth, temperature = torch.from_numpy(images.truth)[there], model.recipe.teacher.temperature
+    rows = dict[str, Any]()
+    for name, fit in LINES.items():
+        line = fit(raw, labels, temperature)
+        if line is None:
+            sys.exit(f"{run}: too few photographs")
+        errors = {
+            split: calibration.reliability(line(p), t).error
+            for split, p, t in (("train", raw, truth), ("test", kept.table, kept.truth))
+        }
+        ranked = float(average_precision(line(kept.table), kept.truth).nanmean())
+        rows[name] = {**errors, "test_map": ranked, "scale": line.scale, "shift": float(line.shift.mean())}
+        print(f"{run.name:8} {name:42} train {100 * errors['train']:5.2f} test {100 * errors['test']:5.2f}", flush=True)
+    return {"photographs": len(raw), "tested_on": len(kept.table), "temperature": temperature, "lines": rows}
+
+
+if __name__ == "__main__":
+    out, *runs = sys.argv[1:]
+    found = {name: of_run(Path(run)) for name, _, run in (word.partition("=") for word in runs)}
+    measure.save(
+        {"benchmark": "calibration without known labels", "error": "expected, 15 bins", "runs": found}, Path(out)
+    )
