@@ -11,6 +11,7 @@ def after_training(run: Path, has_truth: bool) -> None:
     name, truth = shlex.quote(str(run)), "" if has_truth else " --truth FILE"
     _tell(
         ("label other photographs", f"ccd-fast predict {name} PHOTOGRAPHS"),
+        ("correct its labels", f"ccd-fast review {name}"),
         ("was it worth it?", f"ccd-fast evaluate {name}{truth}"),
         ("use it elsewhere", f"ccd-fast export {name}"),
     )

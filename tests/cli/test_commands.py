@@ -23,7 +23,7 @@ def test_training_says_what_it_does_and_ends_with_a_summary(trained):
     assert " a second" in progress
     assert "crops/s" not in progress  # with --verbose
     next_steps = printed[printed.index("next:") :]
-    for command in ("predict", "evaluate", "export"):
+    for command in ("predict", "review", "evaluate", "export"):
         assert f"ccd-fast {command} {out}" in next_steps
     for row in ("zero-shot teacher, test", "first pseudo-labels, train", "pseudo-labels after the updates, train"):
         assert row in printed

@@ -175,3 +175,9 @@ def test_the_speeds_that_are_told_are_measured_ones():
     passes = [of_file(f"cpu-relabel-{name}.json")["pass"]["images_per_s"] for name in ("vit-b-32", "mini-clip")]
     shown = [f"{decode:.0f}", *(f"{value:.1f}" for value in (best, *passes, *training))]
     assert list(rows.values()) == shown
+
+
+def test_what_the_readme_says_of_probabilities_is_in_their_file():
+    lines = of_file("cpu-calibration.json")["runs"]["voc2000"]["lines"]
+    before, after = (lines[name]["test"] for name in ("the sigmoid alone", "fitted to the labels, sharpened (in use)"))
+    assert f"{100 * before:.1f} before, {100 * after:.1f}\n  percent after" in README
