@@ -177,6 +177,24 @@ def test_the_speeds_that_are_told_are_measured_ones():
     assert list(rows.values()) == shown
 
 
+def test_every_system_is_shown_with_the_figures_of_its_table():
+    tables = [rows_of_file(f"systems-{name}", "compare.md") for name in ("voc2000", "coco592")]
+    head = "| | told | 10 classes of VOC 2012 | 80 classes of MS COCO |"
+    shown = {row[0].strip("*"): row[2:] for row in rows_of(PAGE, head)}
+    own = {
+        name: [table[name]["test mAP, %"].replace(" ± 0.0", "") for table in tables]
+        for name, cells in tables[0].items()
+        if cells["test mAP, %"]
+    }
+    assert shown == own
+    in_readme = rows_of(README, "| what is told | system |")
+    assert len(in_readme) >= 10
+    assert {row[1]: row[2:] for row in in_readme}.items() <= own.items()
+    free = ["Naive AN", "AN-LS (Szegedy et al.)", "WAN (Aodha et al.)", "EPR (as Durand et al.)", "ROLE", "CDUL"]
+    for place in (0, 1):
+        assert float(own["CCD"][place].split()[0]) > max(float(own[name][place].split()[0]) for name in free)
+
+
 def test_what_the_readme_says_of_probabilities_is_in_their_file():
     lines = of_file("cpu-calibration.json")["runs"]["voc2000"]["lines"]
     before, after = (lines[name]["test"] for name in ("the sigmoid alone", "fitted to the labels, sharpened (in use)"))
