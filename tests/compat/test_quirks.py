@@ -215,7 +215,7 @@ def test_a_settled_recipe_stays_as_it_is_and_goes_the_one_way_for_the_pixels():
 def test_knobs_that_the_published_code_does_not_heed_are_refused_together():
     with pytest.raises(UserError) as caught:
         config.load("folder", ["compat=official", "views.jitter=0.1", "teacher.runtime=onnxruntime"])
-    for knob in ("teacher.image_size=224", "bias.min_count=1", "views.jitter=0.0", "teacher.runtime=torch"):
+    for knob in ("teacher.image_size=288", "bias.min_count=1", "views.jitter=0.0", "teacher.runtime=torch"):
         assert knob in str(caught.value)
     assert "views.backend" not in str(caught.value)  # auto leaves it open
     for knob, wanted in (("train.precision=bf16", "train.precision=fp32"), ("train.compile=true", "compile=False")):

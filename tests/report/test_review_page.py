@@ -109,8 +109,9 @@ BY_HAND = """<script>addEventListener('load', async () => {
   const here = () => [...document.querySelectorAll('.photo')].indexOf(document.querySelector('.here'));
   const places = [];
   press('1'); press('4'); press('Enter'); places.push(here());
+  const chips = () => card(1).querySelectorAll('.chip').length, before = chips();
   press('/'); document.getElementById('what').value = NAMES[5]; document.getElementById('adding').close('add');
-  await new Promise((done) => setTimeout(done, 50));
+  while (chips() === before) await new Promise((done) => setTimeout(done, 20));  // the dialog tells of it later
   press('Enter'); places.push(here());
   press('ArrowRight'); places.push(here()); press('ArrowLeft'); press('2');
   card(3).querySelectorAll('.chip')[0].click(); card(3).querySelector('.accept').click();
@@ -131,7 +132,7 @@ def test_keys_and_clicks_correct_the_photographs_in_a_browser(flat, tmp_path, wi
         (tmp_path / "page.html").write_text(text, encoding="utf-8")
         command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
         command += [f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}"]
-        command += ["--virtual-time-budget=2000", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        command += ["--virtual-time-budget=20000", "--host-resolver-rules=MAP * ~NOTFOUND"]
         command += [(tmp_path / "page.html").as_uri()]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
 

@@ -145,7 +145,8 @@ def test_auto_is_a_rule(monkeypatch):
 
 def test_the_label_updates_and_the_threshold_count_for_the_rule():
     every = config.load("folder", ["train.epochs=5", "train.warmup_epochs=2"])
-    assert every.looks_of_the_student(100) == 400  # three updates, and tau
+    assert every.looks_of_the_student(10_000) == 40_000  # three updates, and tau
+    assert every.looks_of_the_student(100) == 0  # features of so few photographs are kept
     assert config.load("folder", ["relabel.epochs=0"]).looks_of_the_student(100) == 0
 
 
