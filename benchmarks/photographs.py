@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from linked import some_of
 from rich.console import Console
 
 from ccd_fast import machine
@@ -29,26 +30,16 @@ from ccd_fast.training.memory import Memory, half_of_what_is_free
 ROWS = {"CCD": ("relabel.cache_grid=32",), "BCE, all labels": ("system.name=bce",)}
 
 
-def some_of(root: Path, labels: Path, count: int, out: Path) -> Path:
-    """Link to ``count`` training photographs and all test photographs in a folder of their own; give its labels."""
+def first_of(root: Path, labels: Path, count: int, out: Path) -> Path:
+    """Make a data set of the first training photographs and all test photographs; gives the table of its labels."""
     with labels.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     training = [row for row in rows if row["split"] == "train"]
     if count > len(training):
         sys.exit(f"{labels}: {len(training)} training photographs, and {count} were asked for")
     order = np.random.default_rng(0).permutation(len(training))[:count]
-    kept = [training[place] for place in sorted(order.tolist())] + [row for row in rows if row["split"] == "test"]
-    for row in kept:
-        link = out / row["path"]
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink():
-            link.symlink_to((root / row["path"]).absolute())
-    table = out / "labels.csv"
-    with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(kept)
-    return table
+    kept = [training[place] for place in sorted(order.tolist())]
+    return some_of(root, [*kept, *(row for row in rows if row["split"] == "test")], out)
 
 
 def figures_of(own: Sequence[Cell]) -> dict[str, Any]:
@@ -74,7 +65,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for count in counts:
         own = work / str(count)
-        source = Source("folder", own / "photographs", classes, some_of(root, labels, count, own / "photographs"))
+        source = Source("folder", own / "photographs", classes, first_of(root, labels, count, own / "photographs"))
         plan = cells.Plan(
             source=lambda seed, source=source: source,  # type: ignore[misc]  # noqa: ARG005
             recipe=lambda seed, more: config.load("folder", [*named, f"seed={seed}", *more]),

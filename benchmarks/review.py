@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from linked import some_of
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -43,18 +44,10 @@ Figures = dict[str, dict[int, list[dict[str, float]]]]
 
 def part_of(root: Path, count: int, folder: Path) -> Path:
     """Make a data set of some of the photographs: the first so many to train on, and half as many to test on."""
-    folder.mkdir(parents=True, exist_ok=True)
     with (root / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     training = [row for row in rows if row["split"] == "train"][:count]
-    some = [*training, *[row for row in rows if row["split"] != "train"][: count // 2]]
-    for row in some:
-        link = folder / row["path"]
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.exists():
-            link.symlink_to((root / row["path"]).resolve())
-    table = [("path", "split", "labels"), *((row["path"], row["split"], row["labels"]) for row in some)]
-    (folder / "labels.csv").write_text(as_csv(table), encoding="utf-8")
+    some_of(root, [*training, *[row for row in rows if row["split"] != "train"][: count // 2]], folder)
     (folder / "classes.txt").write_bytes((root / "classes.txt").read_bytes())
     return folder
 

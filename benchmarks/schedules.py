@@ -7,8 +7,9 @@ loss (ROWS of the labels are what is studied); in the demo world the whole stude
 chosen by the pseudo-labels of the training images; the test images confirm.
 
 In the environment ``TABLE=gains`` runs the rows of :data:`GAINS` in place of the schedules, ``TABLE=maps`` those of
-:data:`MAPS`; ``FULL=1`` trains the whole student on a data set too, with the consistency loss;
-``ONLY="running mean;every, lambda 0.5"`` runs some of the rows, and ``SET="student.image_size=320 …"`` sets knobs.
+:data:`MAPS`, ``TABLE=sizes`` those of :data:`SIZES`; ``FULL=1`` trains the whole student on a data set too, with the
+consistency loss; ``ONLY="running mean;every, lambda 0.5"`` runs some of the rows, and ``SET="student.alpha=2 …"`` sets
+knobs.
 """
 
 import functools
@@ -106,9 +107,17 @@ MAPS: dict[str, tuple[str, ...]] = {
     "maps of 320 pixels, boxes of the training steps": ("relabel.teacher=maps", "relabel.maps_size=320", TRAINING),
 }
 """The recipe as it is with a teacher that looks once, and without a pass of the student."""
-TABLES = {"schedules": (SCHEDULES, ONCE), "gains": (GAINS, ONCE_BEFORE), "maps": (MAPS, CROPS)}
+SMALL = "views of 224 pixels"
+SIZES = {f"views of {side} pixels": (f"student.image_size={side}",) for side in (224, 288, 320)}
+"""The recipe as it is, by the side of the student's views."""
+TABLES = {"schedules": (SCHEDULES, ONCE), "gains": (GAINS, ONCE_BEFORE), "maps": (MAPS, CROPS), "sizes": (SIZES, SMALL)}
 """Rows, and the one that the others are compared with."""
-ABOVE = {"schedules": "test_map_above_once", "gains": "test_map_above_before", "maps": "test_map_above_crops"}
+ABOVE = {
+    "schedules": "test_map_above_once",
+    "gains": "test_map_above_before",
+    "maps": "test_map_above_crops",
+    "sizes": "test_map_above_224",
+}
 TABLE = os.environ.get("TABLE", "schedules")
 AS_MEASURED = (*LABELS_BEFORE, f"train.epochs={EPOCHS}", "train.choose=last", "relabel.epochs=every")
 """What the schedules have in common: what the recipe was when they were measured."""

@@ -333,7 +333,7 @@ class Recipe(Section):
     def looks_of_the_student(self, images: int) -> int:
         """Count the views of a run's label updates: one an image and update, and one each time that tau is set.
 
-        None where CAMs come from the training, or the features of all views are kept.
+        There are none where CAMs come from the training, or the features of all views are kept.
         """
         if self.relabel.student == "training" or self.keeps_features(images):
             return 0

@@ -39,7 +39,7 @@ class Plan:
         device: where the trainings run.
         command: kept in each ``run.json``.
         shared: folder for what several rows begin with, while the table is made; None shares nothing.
-        memory: of the trainings whose backbone is frozen; None has each compute everything.
+        memory: that the trainings whose backbone is frozen share; None shares nothing.
         min_positives: classes with fewer positives among the test images are left out of all figures.
     """
 
@@ -52,11 +52,6 @@ class Plan:
     shared: Path | None = None
     memory: Memory | None = None
     min_positives: int = 0
-
-    def memory_of(self, recipe: Recipe, images: int) -> Memory | None:
-        """Give the memory to a training that it serves: one whose backbone is frozen."""
-        frozen = recipe.train_over(images).freezes_the_backbone
-        return self.memory if frozen and recipe.compat != "official" else None
 
 
 @dataclass(frozen=True)
@@ -212,7 +207,7 @@ def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
             overwrite=not goes_on and (common.path / "run.json").is_file(),
             command=plan.command,
             until=own.train.warmup_epochs,
-            memory=plan.memory_of(own, images),
+            memory=plan.memory,
         )
         whole.touch()
     warm_up.begin(run, recipes[row], common.path, plan.command)
@@ -222,9 +217,9 @@ def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
 def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:
     """Run one training, or go on with it."""
     run = RunFolder(plan.folder(row, seed))
-    goes_on, recipe, source = run.can_resume(), plan.recipe(seed, overrides), plan.source(seed)
+    goes_on, recipe = run.can_resume(), plan.recipe(seed, overrides)
     summary = train(
-        source,
+        plan.source(seed),
         recipe,
         run,
         Stages(plan.stages.console, run.add_metrics, verbose=plan.stages.verbose),
@@ -232,7 +227,7 @@ def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:
         resume=goes_on,
         overwrite=not goes_on and (run.path / "run.json").is_file(),
         command=plan.command,
-        memory=plan.memory_of(recipe, len(source.load("train"))),
+        memory=plan.memory,
     )
     return Cell(row, seed, run.path, summary, plan.min_positives)
 

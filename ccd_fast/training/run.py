@@ -55,7 +55,7 @@ def train(
         overwrite: replace the run in the folder.
         command: kept in ``run.json``.
         until: stop before this epoch; with ``resume`` the run goes on.
-        memory: of trainings whose backbone is frozen, this one among them; None computes everything.
+        memory: that several trainings share, for those whose backbone is frozen.
 
     Returns:
         The summary: all metrics by name, time and rate of each stage, the chosen epoch, unreadable images. Nothing
@@ -198,7 +198,9 @@ def _open(
     for split in (images, test):
         split.refuse_missing(recipe.views.max_bad_frac)
     known = supervision.known(source, recipe, images, ranks)
-    objects, knobs = source.objects(images), recipe.student
+    objects, knobs, training = source.objects(images), recipe.student, recipe.train_over(len(images))
+    if not training.freezes_the_backbone or recipe.compat == "official":
+        memory = None  # there is nothing to remember
     student = students.build(
         knobs.backbone, len(images.class_names), knobs.alpha, knobs.weights, recipe.seed, stages.say
     )
@@ -207,7 +209,7 @@ def _open(
         passes = open_passes(as_it_began, images, objects, device, stages.say, memory, ranks)
     if known is not None:
         student = systems.with_its_head(student, recipe.system.name, passes.teacher.classes, known, recipe.seed)
-    trainer = Trainer(student, recipe.train_over(len(images)), knobs.image_size, ranks, stages.say, len(images))
+    trainer = Trainer(student, training, knobs.image_size, ranks, stages.say, len(images))
     if trainer.frozen and recipe.train.backbone_learning_rate == "auto":
         stages.say(
             f"of so few photographs ({len(images):,}) only the student's last layer learns, on its backbone as it is "
@@ -216,7 +218,9 @@ def _open(
     with ranks.leader_first():
         passes.prepare(trainer.judged)
     least = least_seconds(passes, len(images), knobs, device, student, trainer.precision)
-    remembers = memory or _own_memory(recipe, len(images), trainer)
+    remembers = memory
+    if memory is None and device == "cpu" and recipe.compat != "official" and recipe.keeps_features(len(images)):
+        remembers = Memory(half_of_what_is_free())
     if passes.student_runtime != "torch":  # an engine computes features itself, and asks for a network to export
         remembers = None
     if remembers is not None:
@@ -243,13 +247,6 @@ def _open(
         stop=Stop(stages.say),
         known=known,
     )
-
-
-def _own_memory(recipe: Recipe, images: int, trainer: Trainer) -> Memory | None:
-    """Give a memory of the features to a run whose backbone is frozen and whose photographs are few."""
-    if not recipe.keeps_features(images) or trainer.device.type != "cpu" or recipe.compat == "official":
-        return None
-    return Memory(half_of_what_is_free())
 
 
 def _save(parts: Parts, state: State, method: Method) -> None:
