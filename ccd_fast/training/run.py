@@ -221,8 +221,6 @@ def _open(
     remembers = memory
     if memory is None and device == "cpu" and recipe.compat != "official" and recipe.keeps_features(len(images)):
         remembers = Memory(half_of_what_is_free())
-    if passes.student_runtime != "torch":  # an engine computes features itself, and asks for a network to export
-        remembers = None
     if remembers is not None:
         for network in {student, trainer.judged}:
             remembers.attend(network)

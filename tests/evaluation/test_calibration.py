@@ -34,6 +34,13 @@ def test_a_student_that_says_too_much_is_mended_by_labels_that_do_not():
     assert reliability(line(loud), truth).error < 0.02 < reliability(loud, truth).error
 
 
+def test_labels_that_the_teacher_s_temperature_has_softened_are_sharpened():
+    chance, truth = world()
+    softened = chance ** (1 / 1.75)
+    line = calibration.fit(softened, softened, temperature=2.5)
+    assert reliability(line(softened), truth).error < 0.03 < 0.1 < reliability(softened, truth).error
+
+
 def test_labels_that_say_too_much_are_mended_by_what_a_person_has_told_of_them():
     chance, truth = world()
     labels = torch.sigmoid(torch.logit(chance) + torch.tensor([2.0, 2.0, 1.0, 0.0]))

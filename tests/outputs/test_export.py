@@ -1,6 +1,7 @@
 """A trained student leaves the house: the file is used here as a stranger would, without ccd_fast."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -204,6 +205,7 @@ def test_a_folder_for_triton_has_the_checked_file_and_what_it_takes_and_gives(mo
     }
     assert sorted(path.name for path in folder.parent.iterdir()) == ["beasts"]
     assert (folder / "labels.txt").read_text().splitlines() == list(NAMES)
+    assert re.search(r"^dynamic_batching \{ max_queue_delay", (folder / "config.pbtxt").read_text(), re.MULTILINE)
     with pytest.raises(UserError, match="already exists; replace it with --overwrite"):
         triton.export_triton(model, folder)
     (folder / "config.pbtxt").unlink()
