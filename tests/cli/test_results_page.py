@@ -9,6 +9,7 @@ import pytest
 from test_docs import rows_of
 
 from ccd_fast.recipes import config
+from ccd_fast.systems import CCD, SYSTEMS
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -138,6 +139,29 @@ def test_the_photographs_of_voc2000_are_those_of_their_table():
     of_readme = {row[-1]: row[3:5] for row in rows_of(README, "| photographs | classes |")}
     shown = next(cells for link, cells in of_readme.items() if "compare-voc2000" in link)
     assert shown == [table[name]["test mAP, %"].replace(" ± 0.0", "") for name in ("zero-shot teacher", "CCD")]
+
+
+def test_what_is_said_of_the_sides_of_the_views_is_in_its_file():
+    sizes = of_file("cpu-sizes-voc.json")
+    at = {name: f"{100 * row['test_map_by_seed'][0]:.1f}" for name, row in sizes["rows"].items()}
+    said = " ".join(PAGE.split())
+    assert f"one seed; teacher {100 * sizes['teacher_test_map']:.1f}): " in said
+    small, chosen, large = (at[f"views of {side} pixels"] for side in (224, 288, 320))
+    assert f"{small} at 224 pixels, {chosen} at 288, {large} at 320" in said
+    for side in (288, 320):
+        above = sizes["rows"][f"views of {side} pixels"]["test_map_above_224"]
+        assert above["low"] < 0 < above["high"], "intervals of the differences hold 0, says the page"
+    assert config.load("folder").student.image_size == 288
+
+
+def test_what_a_step_of_each_system_costs_is_in_its_file():
+    at_20, at_80 = (case["as_long_as_bce"] for case in of_file("cpu-systems.json")["cases"])
+    assert set(at_20) == set(SYSTEMS) - {CCD}
+    said = " ".join(PAGE.split())
+    for name, shown in (("sst", "SST {:.2f} and {:.2f} times"), ("sarb", "SARB {:.2f} and {:.2f},")):
+        assert shown.format(at_20[name], at_80[name]) in said
+    others = [of[name] for of in (at_20, at_80) for name in of.keys() - {"bce", "sst", "sarb"}]
+    assert f"every other system {min(others):.2f} to {max(others):.2f}" in said
 
 
 def test_the_table_of_the_readme_says_the_same():

@@ -49,6 +49,15 @@ def test_loss_and_gradient_are_those_of_the_published_code(golden_systems, name,
 
 
 @pytest.mark.parametrize("batch", BATCHES)
+def test_over_observed_positives_and_true_negatives_alone_it_is_the_published_iun(golden_systems, batch):
+    key = f"iun/{batch}"
+    negative = golden_systems[f"{key}/truth_pm1"] == -1
+    positive = (golden_systems[f"{key}/labels"] == 1) & ~negative  # where both are said, it is taken as negative
+    counted = tensor(positive | negative, torch.bool)
+    check(golden_systems, key, lambda z, d: torch.where(counted, entries(z, tensor(positive, d)), 0).mean(), batch)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
 def test_epr_is_that_of_the_published_code(golden_systems, batch):
     key = f"epr/{batch}"
     k = float(golden_systems[f"{key}/k"])

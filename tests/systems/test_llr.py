@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from published import agrees, tensor, with_gradient
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from ccd_fast.systems.llr import kept_share, llr_loss, rejected
 
@@ -24,7 +24,7 @@ def test_rejections_losses_and_gradients_are_those_of_the_published_code(golden_
         kept = kept_share(int(epoch) - 1, float(flag) / 100)
         assert kept == float(golden_systems[f"{group}/clean_rate"])
         z, known = tensor(logits), tensor(labels)
-        losses = binary_cross_entropy_with_logits(z, (known == 1).float(), reduction="none")
+        losses = cross_entropy(z, (known == 1).float(), reduction="none")
         found = rejected(losses, known != 0, kept)
         for scheme in ("LL-R", "LL-Ct", "LL-Cp"):  # which flip what LL-R rejects
             other = group.replace("LL-R", scheme)
@@ -38,6 +38,30 @@ def test_rejections_losses_and_gradients_are_those_of_the_published_code(golden_
                 value, gradient = with_gradient(loss, tensor(logits, dtype))
                 agrees(value, golden_systems[f"{group}/loss{suffix}"], tolerance, group)
                 agrees(gradient, golden_systems[f"{group}/grad_logits{suffix}"], tolerance, group)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("scheme", ["LL-Ct", "LL-Cp"])
+def test_with_their_targets_turned_over_in_place_of_0_the_rejected_give_the_losses_of_ll_ct_and_ll_cp(
+    golden_systems, batch, scheme
+):
+    logits, labels = golden_systems[f"llr/{batch}/logits"], golden_systems[f"llr/{batch}/labels"]
+    cases = [key for key in golden_systems if key.startswith(f"llr/{batch}/d") and key.endswith(f"{scheme}/loss")]
+    assert cases or scheme == "LL-Cp"  # recorded on one batch
+    for case in cases:
+        kept = float(golden_systems[case.replace("/loss", "/clean_rate")])
+        for dtype, suffix, tolerance in ((torch.float32, "", 1e-6), (torch.float64, "_f64", 1e-8)):
+            if f"{case}{suffix}" in golden_systems:
+                known = tensor(labels, dtype)
+
+                def flipped(z, known=known, kept=kept):
+                    positive = (known == 1).to(z.dtype)
+                    losses, other = (cross_entropy(z, y, reduction="none") for y in (positive, 1 - positive))
+                    return torch.where(rejected(losses, known != 0, kept), other, losses).mean()
+
+                value, gradient = with_gradient(flipped, tensor(logits, dtype))
+                agrees(value, golden_systems[f"{case}{suffix}"], tolerance, case)
+                agrees(gradient, golden_systems[f"{case.replace('loss', 'grad_logits')}{suffix}"], tolerance, case)
 
 
 def test_where_the_smallest_rejected_loss_is_0_everything_is_rejected(golden_systems):
@@ -58,6 +82,6 @@ def test_as_many_are_rejected_as_the_published_code_rejects(golden_systems):
 
 def test_the_first_epoch_keeps_all_and_a_number_that_is_none_is_not_rejected():
     z, known = torch.randn(4, 5, generator=torch.Generator().manual_seed(0)), torch.eye(5)[:4]
-    assert torch.equal(llr_loss(z, known, 1.0), binary_cross_entropy_with_logits(z, known))
+    assert torch.equal(llr_loss(z, known, 1.0), cross_entropy(z, known))
     z[0, 1] = torch.nan
     assert llr_loss(z, known, 0.9).isnan()

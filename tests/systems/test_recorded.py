@@ -13,11 +13,12 @@ TESTED = {
     r"(bce|bce_ls|an|an_ls|wan)/\w+/(logits|labels|loss(_f64)?|grad_logits(_f64)?|loss_matrix_f64)": (
         "systems/test_cross_entropy.py"
     ),
+    r"iun/\w+/(logits|labels|truth_pm1|loss(_f64)?|grad_logits(_f64)?)": "systems/test_cross_entropy.py",
     r"(epr|role)/\w+/(logits|labels|G|k|loss(_f64)?|grad_(logits|G)(_f64)?|reg_f64)": "systems/test_cross_entropy.py",
     r"role_table/start/(observed|uniform01|G|estimated)": "systems/test_cross_entropy.py",
     r"role_train/.*": "systems/test_cross_entropy.py",
     r"llr/\w+/(logits|labels)": "systems/test_llr.py",
-    r"llr/\w+/d[\d._e]+/LL-R/(loss|grad_logits)(_f64)?": "systems/test_llr.py",
+    r"llr/\w+/d[\d._e]+/LL-(R|Ct|Cp)/(loss|grad_logits)(_f64)?": "systems/test_llr.py",
     r"llr/\w+/d[\d._e]+/LL-(R|Ct|Cp)/(rejected|clean_rate|k)": "systems/test_llr.py",
     r"llr/zero_kth/LL-R/.*": "systems/test_llr.py",
     r"llr/k_table": "systems/test_llr.py",
@@ -43,16 +44,15 @@ NOT_TESTED = {
     r"labels/cole/split_.*|labels/cole/\w+/split_val_clean": (
         "a hold-out of 20 %: the common trainer chooses its epoch without labels and holds nothing out"
     ),
-    r"(iun|pr)/.*": "losses of the same code that are no rows of the table; IUN is told the true negatives",
+    r"pr/.*": "pairwise ranking, a loss of the same code that is no row of the table",
+    r"iun/\w+/(loss_truth01|loss_matrix(_f64)?)": "IUN as the data set's truth really reaches it: without a negative term",
     r"(bce|bce_ls|an|an_ls|wan|epr|role)/\w+/(loss_matrix|reg)|(epr|role)/\w+/loss_matrix_f64": (
         "the summands of a loss that is tested; in float32 of one that is tested in double"
     ),
     r"role_table/start/seed": "the seed of the draws, which are recorded beside it",
     r"role_table/from_estimates/.*": "LinearInit, a first training of a linear layer: the common trainer has one stage",
-    r"llr/.*/LL-C(t|p|p-literal)/(loss|grad_logits)(_f64)?|llr/zero_kth/LL-Ct/rejected": (
-        "LL-Ct and LL-Cp, which flip what LL-R rejects, are no rows of the table; what they pick is tested"
-    ),
-    r"llr/.*/correction_idx|llr/.*/LL-Cp-literal/(rejected|clean_rate|k)": "what LL-Cp was meant to flip for good",
+    r"llr/.*/(correction_idx|LL-Cp-literal/.*)": "what LL-Cp was meant to flip for good, and its own flips",
+    r"llr/zero_kth/LL-Ct/.*": "the same rejections as LL-R's, which are tested, with everything turned over",
     r"hcp_bce/\w+/sst_margin(0\.95|1)/.*": "a margin of known labels, which the published training sets to 0",
     r"contrastive/\w+/(pair_index|cosine|has_gradient)": "steps on the way to the loss and gradient that are tested",
     r"sst_pseudo/inter/mean_cosine_not_from_reference": "not of the published code",
