@@ -45,7 +45,7 @@ NOT_TESTED = {
         "a hold-out of 20 %: the common trainer chooses its epoch without labels and holds nothing out"
     ),
     r"pr/.*": "pairwise ranking, a loss of the same code that is no row of the table",
-    r"iun/\w+/(loss_truth01|loss_matrix(_f64)?)": "IUN as the data set's truth really reaches it: without a negative term",
+    r"iun/\w+/(loss_truth01|loss_matrix(_f64)?)": "summands; and as the data set's truth reaches it: no negatives",
     r"(bce|bce_ls|an|an_ls|wan|epr|role)/\w+/(loss_matrix|reg)|(epr|role)/\w+/loss_matrix_f64": (
         "the summands of a loss that is tested; in float32 of one that is tested in double"
     ),
