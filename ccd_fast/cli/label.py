@@ -121,6 +121,8 @@ def label(
             (config.load(recipe, changed) if run is None else config.of_run(run)).teacher.model
         ),
     )
+    if on is None:
+        options.decode_early(device)
 
     import numpy as np
 

@@ -117,6 +117,7 @@ def predict(
         )
         on_ray.predict(asked, run, paths, checkpoint, out, top_k, threshold)
         return
+    options.decode_early(device)
 
     import numpy as np
     import torch

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ccd_fast.views.backend import Interpolation, Photographs, ViewBackend
     from ccd_fast.views.boxes import to_image_boxes
     from ccd_fast.views.files import EncodedCache, read_bytes
-    from ccd_fast.views.opening import installed_backends, open_backend
+    from ccd_fast.views.installed import installed_backends
+    from ccd_fast.views.opening import open_backend
     from ccd_fast.views.prefetch import prefetched, works_ahead
     from ccd_fast.views.training import flipped, jitter_factors
 
@@ -43,10 +44,8 @@ WHERE = {
         "EncodedCache",
         "read_bytes",
     ),
-    "opening": (
-        "installed_backends",
-        "open_backend",
-    ),
+    "installed": ("installed_backends",),
+    "opening": ("open_backend",),
     "prefetch": (
         "prefetched",
         "works_ahead",

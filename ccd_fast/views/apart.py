@@ -61,11 +61,12 @@ class Apart:
 
     Attributes:
         process: the one that is at work now.
+        threads: of the process, settled before the first batch.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int = 1) -> None:
         """Start the process; it is not waited for before it is needed."""
-        self._threads = threads
+        self.threads = threads
         self._lock = threading.Lock()
         self._encoded = os.memfd_create("encoded", os.MFD_CLOEXEC)
         self._slabs = [os.memfd_create("pixels", os.MFD_CLOEXEC) for _ in range(SLABS)]
@@ -104,6 +105,8 @@ class Apart:
 
     def close(self) -> None:
         """End the process."""
+        if not self._is_ready:  # it loads its libraries, and would not hear before it has
+            self.process.kill()
         self._connection.close()
         try:
             self.process.wait(SECONDS_TO_END)
@@ -115,7 +118,7 @@ class Apart:
         ours, theirs = socket.socketpair()
         with theirs:
             descriptors = [theirs.fileno(), self._encoded, *self._slabs]
-            arguments = f"{descriptors[0]}, {descriptors[1]}, {descriptors[2:]}, {self._threads}"
+            arguments = f"{descriptors[0]}, {descriptors[1]}, {descriptors[2:]}"
             self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  as long as the process
             self.process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM.format(path=sys.path, arguments=arguments)],
@@ -132,6 +135,7 @@ class Apart:
         """Decode a batch; say how the process died where it did, when another one has been started."""
         try:
             if not self._is_ready:
+                self._connection.send(self.threads)
                 self._is_ready = self._connection.recv() == READY
             tasks, size = self._written(files)
             slab = self._free.get_nowait() if self._free.qsize() > 1 else -1
@@ -247,6 +251,8 @@ def _named(code: int) -> str:
     return f"signal {-code}"
 
 
+EARLY = 0
+"""In place of the number of threads, as long as nobody has said it."""
 _at_work: dict[tuple[int, int], Apart] = {}
 _opening = threading.Lock()
 
@@ -256,8 +262,17 @@ def decoder_apart(threads: int) -> Apart:
     key = os.getpid(), threads  # a fork has the connection of its parent, and must not use it
     with _opening:
         if key not in _at_work:
-            _at_work[key] = Apart(threads)
+            _at_work[key] = _at_work.pop((key[0], EARLY), None) or Apart()
+            _at_work[key].threads = threads
         return _at_work[key]
+
+
+def start_early() -> None:
+    """Start the process while the other one loads what it needs itself: it is the first that is asked for."""
+    key = os.getpid(), EARLY
+    with _opening:
+        if key not in _at_work:
+            _at_work[key] = Apart()
 
 
 @atexit.register

@@ -77,17 +77,22 @@ Answer = Done | str | None
 """The pixels, a reason, or nothing where DALI refuses a file."""
 
 
-def main(connection: int, encoded: int, slabs: Sequence[int], threads: int) -> None:
+def main(connection: int, encoded: int, slabs: Sequence[int]) -> None:
     """Decode batch after batch until nobody is at the other end of the connection.
 
     Args:
-        connection: file descriptor on which batches come and answers go.
+        connection: file descriptor on which the number of threads comes first, of DALI and of Pillow; then batches
+            come and answers go.
         encoded: file descriptor of the encoded files.
         slabs: file descriptors for pixels.
-        threads: of DALI, and of Pillow.
     """
     sys.modules["torch"] = None  # type: ignore[assignment]  # DALI loads it where it finds it, and does without
+    _load_dali()
     other_end: Connection[Any, Any] = Connection(connection)
+    try:
+        threads: int = other_end.recv()
+    except (EOFError, OSError):
+        return
     pool = ThreadPoolExecutor(threads)
     read = np.empty(0, dtype=np.uint8)
     with other_end, _dali(threads) as decode_batch:
@@ -156,6 +161,10 @@ def _decoded(
 
 def _bytes_of(task: Task, read: Picture) -> Picture:
     return read[task.offset : task.offset + task.size]
+
+
+def _load_dali() -> None:
+    import nvidia.dali.experimental.dynamic  # noqa: F401  takes a second or two
 
 
 @contextmanager

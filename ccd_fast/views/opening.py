@@ -1,19 +1,12 @@
 """Which backend makes the views here: DALI (fast; Linux) or Pillow (everywhere)."""
 
-import importlib.util
-
 import torch
 
 from ccd_fast.errors import UserError
 from ccd_fast.views.backend import ViewBackend
 from ccd_fast.views.files import Reader, read_bytes
 from ccd_fast.views.header import DEFAULT_MAX_MEGAPIXELS
-
-
-def installed_backends() -> list[str]:
-    """Name the backends that can be opened here, the fastest first."""
-    has_dali = importlib.util.find_spec("nvidia") is not None and importlib.util.find_spec("nvidia.dali") is not None
-    return ["dali", "pillow"] if has_dali else ["pillow"]
+from ccd_fast.views.installed import installed_backends
 
 
 def open_backend(

@@ -3,6 +3,8 @@
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -26,6 +28,7 @@ import contextlib, os, sys; sys.path[:] = {path!r}
 from ccd_fast.views import decoding_worker
 decode_one = decoding_worker.decode_one
 decoding_worker.decode_one = lambda content, *how: os.abort() if content[0] == 0 else decode_one(content, *how)
+decoding_worker._load_dali = lambda: None
 decoding_worker._dali = lambda threads: contextlib.nullcontext()
 decoding_worker.main({arguments})
 """
@@ -152,3 +155,35 @@ def test_libraries_do_not_speak_to_the_screen(tmp_path, capfd):
     (tmp_path / "b.jpg").write_bytes(GOOD.replace(b"\xff\xda", b"\xff\xda\0\3", 1))
     open_backend("dali", 2).decode([tmp_path / "a.webp", tmp_path / "b.jpg"], np.arange(2))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_that_was_started_early_is_the_first_that_is_asked_for(monkeypatch):
+    monkeypatch.setattr(apart, "_PROGRAM", WITHOUT_DALI)
+    monkeypatch.setattr(apart, "_at_work", {})
+    apart.start_early()
+    (early,) = apart._at_work.values()
+    apart.start_early()
+    assert decoder_apart(2) is early is decoder_apart(2)
+    assert early.threads == 2
+    assert isinstance(early.decode([as_it_is(GOOD)], 100)[0], np.ndarray)
+    other = decoder_apart(3)
+    assert other is not early
+    for each in (early, other):
+        each.close()
+
+
+def test_on_a_cpu_it_is_started_without_torch():
+    code = (
+        "import sys; from ccd_fast.cli import options; from ccd_fast.views import apart; options.decode_early('cpu'); "
+    )
+    seen = subprocess.run(
+        [sys.executable, "-c", code + "print(len(apart._at_work), 'torch' in sys.modules)"], capture_output=True
+    )
+    assert seen.stdout == b"1 False\n", seen.stderr
+
+
+def test_a_process_that_nobody_asked_does_not_hold_up_the_end(monkeypatch):
+    monkeypatch.setattr(apart, "_PROGRAM", "import time; time.sleep(60)  # {path} {arguments}")
+    slow = Apart()
+    slow.close()
+    assert slow.process.returncode == -signal.SIGKILL
