@@ -259,10 +259,10 @@ _opening = threading.Lock()
 
 def decoder_apart(threads: int) -> Apart:
     """Give the process that decodes with so many threads; all backends of a process share it."""
-    key = os.getpid(), threads  # a fork has the connection of its parent, and must not use it
+    key, early = (os.getpid(), threads), (os.getpid(), EARLY)  # a fork has its parent's connection: not to be used
     with _opening:
         if key not in _at_work:
-            _at_work[key] = _at_work.pop((key[0], EARLY), None) or Apart()
+            _at_work[key] = _at_work.pop(early) if early in _at_work else Apart()
             _at_work[key].threads = threads
         return _at_work[key]
 
