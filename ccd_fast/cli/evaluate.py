@@ -27,7 +27,7 @@ def evaluate(
             min=0,
             max=1,
             help="Score from which a class counts as predicted; by default the recipe's evaluate.threshold: in most, "
-            "one for each class that the run has chosen.",
+            "what the run has chosen.",
         ),
     ] = None,
     min_positives: options.MinPositives = 0,

@@ -48,7 +48,7 @@ def predict(
             min=0,
             max=1,
             help="Classes from this probability on, and no others; by default the recipe's evaluate.threshold: in "
-            "most, one for each class that the run has chosen.",
+            "most, what the run has chosen.",
         ),
     ] = None,
     ensemble: Annotated[
