@@ -17,7 +17,7 @@ from ccd_fast.bench import measure
 from ccd_fast.evaluation import calibration, scores
 from ccd_fast.evaluation.calibration import Calibration
 from ccd_fast.evaluation.metrics import average_precision
-from ccd_fast.outputs import trained
+from ccd_fast.outputs import origin, trained
 from ccd_fast.report.album import open_again
 from ccd_fast.runs.progress import Stages
 from ccd_fast.student import Reading, predict
@@ -34,7 +34,7 @@ LINES: dict[str, Line] = {
 
 def of_run(run: Path) -> dict[str, Any]:
     """Fit each line to a run, and measure it."""
-    album = open_again(run, trained.class_names_of(run))
+    album = open_again(run, origin.class_names_of(run))
     model, images = album.model, album.images
     kept = scores.read(run, CHOSEN, model.class_names)
     if kept is None or images.truth is None:

@@ -15,7 +15,7 @@ import numpy as np
 from ccd_fast.bench import measure
 from ccd_fast.evaluation import scores
 from ccd_fast.labels.limits import by_class
-from ccd_fast.outputs import decisions, trained
+from ccd_fast.outputs import decisions, origin, trained
 from ccd_fast.outputs.labelling import Labelled, chosen
 from ccd_fast.training.measures import FIRST
 
@@ -28,7 +28,7 @@ def counted(run: Path) -> dict[str, dict[str, int]]:
     kept = scores.read(run, FIRST, model.class_names)
     if kept is None:
         sys.exit(f"{run}: no first labels with their truth are kept there")
-    images = replace(trained.origin(run)[0].load("train"), paths=tuple(kept.paths))
+    images = replace(origin.origin(run)[0].load("train"), paths=tuple(kept.paths))
     own = by_class(kept.table).numpy()
     labelled = Labelled(images, kept.table, kept.table.new_ones(len(kept.table)).bool(), {}, "the teacher", own)
     there, found = kept.truth.numpy().sum(axis=0), {}

@@ -29,7 +29,7 @@ from ccd_fast import machine
 from ccd_fast.bench import measure
 from ccd_fast.datasets import Source
 from ccd_fast.demo import story
-from ccd_fast.outputs import trained
+from ccd_fast.outputs import origin, trained
 from ccd_fast.recipes import config
 from ccd_fast.runs.progress import Stage, Stages
 from ccd_fast.student import Reading, predict
@@ -175,7 +175,7 @@ def seconds_by_stage(cells_: Sequence[Cell]) -> dict[str, float]:
 def test_scores(folder: Path) -> Scored:
     """Give a run's probabilities of the test images that can be read and whose labels are known, and the truth."""
     model = trained.load(folder)
-    images = trained.origin(folder)[0].load("test")
+    images = origin.origin(folder)[0].load("test")
     backend, _ = evaluation_conditions(model.recipe)
     stage = Stage("test", len(images), lambda _: None)
     seen = predict(model.student, images.files_of_all(), Reading(backend), model.recipe.student.image_size, stage)

@@ -18,7 +18,7 @@ from thresholds import by_truth, f1s
 from ccd_fast.bench import measure
 from ccd_fast.evaluation import scores
 from ccd_fast.labels import limits
-from ccd_fast.outputs import trained
+from ccd_fast.outputs import origin, trained
 from ccd_fast.report.album import open_again
 from ccd_fast.runs.progress import Stages
 from ccd_fast.student import Reading, predict
@@ -30,7 +30,7 @@ Row = dict[str, float]
 
 def of_run(run: Path) -> dict[str, Row]:
     """Measure the rules on one run."""
-    album = open_again(run, trained.class_names_of(run))
+    album = open_again(run, origin.class_names_of(run))
     model, images = album.model, album.images
     kept = scores.read(run, CHOSEN, model.class_names)
     if kept is None:

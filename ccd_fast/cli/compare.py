@@ -25,6 +25,7 @@ def compare(
         ),
     ] = None,
     seeds: options.Seeds = "0,1,2",
+    min_positives: options.MinPositives = 0,
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Freeze the student's backbone in every row: the table for a CPU.")
     ] = False,
@@ -77,6 +78,7 @@ def compare(
         stages=options.stages(),
         device=place,
         command=shlex.join(["ccd-fast", *sys.argv[1:]]),
+        min_positives=min_positives,
     )
     options.goes_on_with("the same command: finished runs are kept")
     table = studies.compare(study, names, frozen)

@@ -67,6 +67,16 @@ def evaluate(
 
     import dataclasses
 
+    from ccd_fast.outputs import origin
+
+    own, _ = origin.origin(run)
+    source = dataclasses.replace(own, root=data_root or own.root, truth=truth or own.truth)
+    images = source.load(split)
+    if images.class_names != origin.class_names_of(run):
+        raise UserError(f"{source.classes}: its classes are no longer those of {run}")
+    if images.truth is None:
+        raise UserError(_why_nothing_is_known(source, split))
+
     import numpy as np
     import torch
 
@@ -78,13 +88,6 @@ def evaluate(
 
     machine.keep_freed_memory()
     model = trained.load(run, checkpoint)
-    own = model.source
-    source = dataclasses.replace(own, root=data_root or own.root, truth=truth or own.truth)
-    images = source.load(split)
-    if images.class_names != model.class_names:
-        raise UserError(f"{source.classes}: its classes are no longer those of {run}")
-    if images.truth is None:
-        raise UserError(_why_nothing_is_known(source, split))
     place = "cpu" if model.recipe.compat == "official" else options.where(device)
     backend, absent_ap = evaluation_conditions(model.recipe, place)
     stages = options.stages()

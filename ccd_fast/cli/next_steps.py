@@ -17,6 +17,24 @@ def after_training(run: Path, has_truth: bool) -> None:
     )
 
 
+def after_review(run: Path) -> str:
+    """Give the command that trains again, with what was corrected: the run's data set and recipe, and a new folder."""
+    from ccd_fast.runs import json_files
+
+    described = json_files.read(run, "run.json")
+    files = {"--data-root": "root", "--classes": "classes", "--truth": "truth", "--boxes": "boxes"}
+    words = [] if described["dataset"] == "folder" else ["--dataset", described["dataset"]]
+    for option, key in files.items():
+        words += [option, _from_here(Path(described[key]))] if described.get(key) else []
+    name = run.resolve().name
+    words += ["--recipe", str(run / "recipe.toml"), "--known", f"{name}-corrections.csv"]
+    return shlex.join(["ccd-fast", "train", *words, "--out", str(run.parent / f"{name}-corrected")])
+
+
+def _from_here(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def after_demo(run: Path, scenes: Path) -> None:
     """Say how to look at the demo, and how to go on with photographs of one's own."""
     name, some = shlex.quote(str(run)), shlex.quote(str(scenes / "images" / "test"))

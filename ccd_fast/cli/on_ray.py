@@ -120,12 +120,12 @@ def label(
     from ccd_fast.cluster.steps import Verdict
     from ccd_fast.cluster.storage import Place, address
     from ccd_fast.datasets.folder import read_class_names
-    from ccd_fast.outputs import trained
+    from ccd_fast.outputs import origin
     from ccd_fast.recipes import config
 
     plan: dict[str, Any]
     if run is not None:
-        prompts, knobs = _prompts_of(run), trained.origin(run)[1]
+        prompts, knobs = _prompts_of(run), origin.origin(run)[1]
         plan = {"what": "label", "run": str(run.resolve())}
     else:
         assert classes is not None  # the command has seen to it
@@ -191,13 +191,13 @@ def predict(
     from ccd_fast.cluster import passes
     from ccd_fast.cluster.steps import Verdict
     from ccd_fast.cluster.storage import Place, address
-    from ccd_fast.outputs import trained
+    from ccd_fast.outputs import origin, trained
 
     if out is None:
         raise UserError(f"--on {asked.on}: give --out FOLDER, where the tables go, one a shard")
     if len(paths) != 1 or paths[0] == "-":
         raise UserError(f"--on {asked.on}: name one folder, of tar shards, of Parquet files or of photographs")
-    recipe, prompts = trained.origin(run)[1], _prompts_of(run)
+    recipe, prompts = origin.origin(run)[1], _prompts_of(run)
     if recipe.compat == "official":
         raise UserError("compat = 'official': one process on the CPU only, without --on")
     limits = trained.load(run, checkpoint).thresholds(threshold).numpy()
@@ -234,10 +234,10 @@ def _begin(
 
 
 def _prompts_of(run: Path) -> tuple[str, ...]:
-    from ccd_fast.outputs import trained
+    from ccd_fast.outputs import origin
     from ccd_fast.runs import RunFolder
 
-    return tuple(RunFolder(run).read_json("run.json").get("prompt_names", trained.class_names_of(run)))
+    return tuple(RunFolder(run).read_json("run.json").get("prompt_names", origin.class_names_of(run)))
 
 
 def _say(line: str) -> None:

@@ -206,8 +206,8 @@ Truth = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Known labels of images of your own, used for evaluation only: CSV, Parquet or .jsonl with path, labels "
-        "(joined by |), and split.",
+        help="Known labels of images of your own: CSV, Parquet or .jsonl with path, labels (joined by |), and split. "
+        "CCD only measures by them; the systems to compare with that are told labels learn those of the split train.",
     ),
 ]
 Boxes = Annotated[

@@ -117,13 +117,19 @@ def predict(
         )
         on_ray.predict(asked, run, paths, checkpoint, out, top_k, threshold)
         return
+    from ccd_fast.datasets.listing import is_writable
+
+    files, gone = find(paths, sys.stdin)
+    for path in gone:
+        options.warn(f"{path}: no such file" if is_writable(path) else f"{path}: its name is not UTF-8: rename it")
+    if not files:
+        raise typer.Exit(2)
     options.decode_early(device)
 
     import numpy as np
     import torch
 
     from ccd_fast import machine
-    from ccd_fast.datasets.listing import is_writable
     from ccd_fast.outputs import Labelled, decisions, held_names, label_files, labelling, teacher_looks, trained
     from ccd_fast.student import Reading
     from ccd_fast.student import predict as run_student
@@ -132,11 +138,6 @@ def predict(
     device = options.where(device)
     machine.keep_freed_memory()
     model = trained.load_late(run, checkpoint)
-    files, gone = find(paths, sys.stdin)
-    for path in gone:
-        options.warn(f"{path}: no such file" if is_writable(path) else f"{path}: its name is not UTF-8: rename it")
-    if not files:
-        raise typer.Exit(2)
     views = model.recipe.views
     backend = open_backend(views.backend, torch.get_num_threads(), device, views.max_megapixels)
     root = folder_of(paths, files)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ccd_fast.cli import options
+from ccd_fast.cli import next_steps, options
 
 SHOWN = 5
 """Unreadable photographs that are named."""
@@ -57,6 +57,7 @@ def review(
         typer.echo(json.dumps({"files": [str(file) for file in written], "photographs": chosen}))
     else:
         typer.echo(f"written to {', '.join(map(str, written))}: the {len(found.rows)} photographs to look at first")
-        typer.echo("then: ccd-fast train --known CORRECTIONS, the file that the page downloads or Label Studio exports")
+        typer.echo("then, with the file that the page downloads, or Label Studio exports:")
+        typer.echo(f"  {next_steps.after_review(run)}")
     for row, reason in list(found.unreadable.items())[:SHOWN]:
         options.warn(f"{found.album.images.paths[row]}: {reason}")

@@ -128,7 +128,7 @@ def train(
 
     from ccd_fast import machine
     from ccd_fast.machine import ranks
-    from ccd_fast.outputs import trained
+    from ccd_fast.outputs import origin
     from ccd_fast.runs import RunFolder
     from ccd_fast.runs import tensorboard as tensorboard_log
     from ccd_fast.training import train as run
@@ -136,7 +136,7 @@ def train(
     kept = tensorboard_log.open_log(out, log, resume)
     machine.keep_freed_memory()
     if source is None:
-        source, knobs = trained.origin(out, set_ or ())
+        source, knobs = origin.origin(out, set_ or ())
         if not options.was_given(context, "device"):
             device = _as_it_began(out)
     processes, device = ranks.join(options.where(device))

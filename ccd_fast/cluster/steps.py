@@ -202,6 +202,7 @@ class LookAgain:
         labels = labelling.with_bias(gathered.scores, gathered.readable, guide.bias, guide.recipe.labels.floor)
         unreadable |= labelling.cells(guide.passes, here.images, guide.recipe, labels, stages)
         unreadable |= guide.update(here.images, labels, stages)
+        guide.pin(here.under_their_keys(), labels)
         by = f"teacher {guide.recipe.teacher.model}"
         labelled = Labelled(here.under_their_keys(), labels.table, labels.readable, unreadable, by, self.verdict.limits)
         return self.verdict.write(self.job.out, shard, labelled)

@@ -54,7 +54,8 @@ def read(file: Path, images: ImageSet) -> NDArray[np.int8]:
     if gone:
         say_once_on_stderr(f"--known {file}: {len(gone)} of its rows name no file, the first {gone[0]}")
     if not ours:
-        raise UserError(f"--known {file}: none of its paths is a training image, for example {first!r}")
+        why = f"none of its paths is a training image, for example {first!r}" if first else "no rows in it"
+        raise UserError(f"--known {file}: {why}")
     if not found.any():
         raise UserError(f"--known {file}: it tells nothing of any training image")
     return found

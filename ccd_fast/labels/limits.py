@@ -36,7 +36,7 @@ def by_class(
         shared: one limit for all classes but those of which :data:`FEW` photographs are known, for a student's scores.
 
     Returns:
-        (C,) float32: a class is given where its score is at least this; 1 without any photograph.
+        (C,) float32: a class is given where its score is at least this; 1 without any photograph, or any score above 0.
     """
     own = scores.double().numpy()
     table = (own if labels is None else labels.double().numpy()) ** ((1 + temperature) / 2)
@@ -62,4 +62,9 @@ def _best(scores: NDArray[np.float64], chance: NDArray[np.float64], most: float)
     last_of_equals = np.append(ranked[:-1] > ranked[1:], True)
     allowed = last_of_equals & (count <= max(most, 1))
     at = np.where(allowed, f1, -1.0).argmax() if allowed.any() else last_of_equals.argmax()
-    return float(ranked[at])
+    if ranked[at] <= 0:
+        return 1.0  # nothing is given to a class that no photograph has
+    if at + 1 == len(ranked):
+        return float(ranked[at])
+    between = np.float32((ranked[at] + ranked[at + 1]) / 2)  # so that a score that is rounded stays on its side
+    return float(between if between > ranked[at + 1] else ranked[at])

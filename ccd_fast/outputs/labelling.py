@@ -16,7 +16,7 @@ from ccd_fast.datasets import ImageSet, everything, object_boxes
 from ccd_fast.datasets.folder import given_class_names, read_class_names
 from ccd_fast.datasets.tables import read_table
 from ccd_fast.errors import RunError, UserError, nearest
-from ccd_fast.labels import PseudoLabels, debiased_labels
+from ccd_fast.labels import PseudoLabels, debiased_labels, on_disk
 from ccd_fast.labels.limits import by_class
 from ccd_fast.prompts import names_of
 from ccd_fast.recipes import Recipe
@@ -159,6 +159,9 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
     stages.least = least_seconds(guide.passes, len(images), recipe.student, device, model.student)
     labels, unreadable = first_labels(guide.passes, images, recipe, stages, guide.bias)
     unreadable |= guide.update(images, labels, stages)
+    told = guide.pin(images, labels)
+    if told:
+        stages.say(f"what the run was told of {_photographs(told)} stays as it was told")
     return _labelled(images, labels, unreadable, recipe, trained.kept_thresholds(run, "best", OF_LABELS))
 
 
@@ -172,6 +175,8 @@ class Guide:
         recipe: of the run.
         tau: a class is active from this probability on.
         bias: b, (C,) float32, of the run.
+        root: of the run's own images.
+        told: by path, what the run was told of an image, (C,) int8: 1 there, -1 absent, 0 nothing.
     """
 
     passes: Passes
@@ -179,12 +184,23 @@ class Guide:
     recipe: Recipe
     tau: float
     bias: torch.Tensor
+    root: Path
+    told: Mapping[str, torch.Tensor]
 
     def update(self, images: ImageSet, labels: PseudoLabels, stages: Stages) -> dict[int, str]:
         """Update first labels in place (section 4); gives the unreadable rows with the reason."""
         with stages.stage("relabel", len(images)) as stage:
             epoch = self.recipe.train.warmup_epochs
             return self.passes.relabel(self.student, images, labels, self.tau, epoch, stage)
+
+    def pin(self, images: ImageSet, labels: PseudoLabels) -> int:
+        """Set in place what the run was told of its own images: it stands, whatever was seen. Gives their number."""
+        if not self.told or images.root.resolve() != self.root.resolve():
+            return 0
+        nothing = torch.zeros(len(images.class_names), dtype=torch.int8)
+        labels.told = torch.stack([self.told.get(path, nothing) for path in images.paths])
+        labels.pin()
+        return int((labels.told != 0).any(dim=1).sum())
 
 
 def open_guide(model: "Trained", run: Path, images: ImageSet, stages: Stages, device: str) -> Guide:
@@ -210,8 +226,21 @@ def open_guide(model: "Trained", run: Path, images: ImageSet, stages: Stages, de
         raise RunError(f"--run {run}: it never updated its labels: without --run, the teacher labels whole images")
     passes = open_passes(model.recipe, images, object_boxes.of(images), device, stages.say)
     passes.prepare(model.student)
-    bias = PseudoLabels(**folder.load_state()["labels"]).bias
-    return Guide(passes, model.student, model.recipe, tau, bias)
+    labels = PseudoLabels(**folder.load_state()["labels"])
+    return Guide(passes, model.student, model.recipe, tau, labels.bias, model.source.root, _told(run, labels))
+
+
+def _told(run: Path, labels: PseudoLabels) -> dict[str, torch.Tensor]:
+    """Give what a run was told of its images, by path."""
+    if labels.told is None:
+        return {}
+    paths = on_disk.words(on_disk.files(run)[0], "path")
+    rows = torch.nonzero((labels.told != 0).any(dim=1)).flatten().tolist()
+    return {paths[row]: labels.told[row] for row in rows}
+
+
+def _photographs(count: int) -> str:
+    return "1 photograph" if count == 1 else f"{count:,} photographs"
 
 
 def first_labels(

@@ -12,9 +12,10 @@ from ccd_fast.outputs import meaning
 from ccd_fast.outputs.export import facts, without_folders
 from ccd_fast.outputs.trained import Trained
 from ccd_fast.runs import RunFolder
+from ccd_fast.runs.told import by_people
 
+UNTOLD = "Its labels come from a CLIP model and nobody has corrected them: what the teacher confuses, it confuses too."
 LIMITS = (
-    "Its labels come from a CLIP model and nobody has corrected them: what the teacher confuses, it confuses too.",
     "It was trained on the photographs of one data set; on others it may be worse than the figures say.",
     "It knows the classes above and no others; a photograph of something else gets probabilities of these.",
     "It carries the social biases of its teacher and of the photographs. It is not made to identify or judge people.",
@@ -41,19 +42,21 @@ def card(run: Path, trained: Trained, checkpoint: str, file: Path) -> str:
     """
     described, summary, known = RunFolder(run).read_json("run.json"), RunFolder(run).summary(), facts(trained)
     side, images = known["image_size"], described["images"]
-    data = Path(described["root"]).name
+    data, told = Path(described["root"]).name, by_people(described)
     table = {
         "file": file.name,
         "network": f"{known['backbone']}, {side} x {side} pixels, resized with {known['resize']['filter']} filter",
         "classes": ", ".join(trained.class_names),
         "threshold": _threshold(trained),
-        "data": f"{data}: {images['train']} photographs to train on, {images['test']} to test on; no labels were used",
+        "data": f"{data}: {images['train']} photographs to train on, {images['test']} to test on; "
+        + (f"it was told {told}" if told else "no labels were used"),
         "teacher": known["teacher"],
         "checkpoint": checkpoint
         if summary is None
         else f"{checkpoint}; the run's best is epoch {summary['chosen_epoch']}",
     }
-    title = f"{TITLE}{len(trained.class_names)} classes, trained without labels by ccd_fast {__version__}"
+    how = f"told {told}," if told else "without labels"
+    title = f"{TITLE}{len(trained.class_names)} classes, trained {how} by ccd_fast {__version__}"
     return "\n".join(
         [
             title,
@@ -69,7 +72,10 @@ def card(run: Path, trained: Trained, checkpoint: str, file: Path) -> str:
             *_meaning(run, trained, checkpoint),
             "## Limits",
             "",
-            *(f"- {line}" for line in (*LIMITS, RAW if trained.calibration is None else CALIBRATED)),
+            *(
+                f"- {line}"
+                for line in (*([] if told else [UNTOLD]), *LIMITS, RAW if trained.calibration is None else CALIBRATED)
+            ),
             "",
             "## Recipe",
             "",

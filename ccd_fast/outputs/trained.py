@@ -1,6 +1,6 @@
 """A trained student, read back from the folder of its run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +13,8 @@ from ccd_fast.datasets import Source
 from ccd_fast.engines import Store
 from ccd_fast.errors import UserError
 from ccd_fast.evaluation.calibration import Calibration
-from ccd_fast.recipes import Recipe, config
+from ccd_fast.outputs.origin import class_names_of, origin
+from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder
 from ccd_fast.runs.folder import CALIBRATION, OF_STUDENT, THRESHOLDS
 from ccd_fast.student import PixelClassifier, Student, kept_engine
@@ -182,35 +183,6 @@ def device_of(run: Path) -> str:
     """Give the device that a run began on, by its kind alone where it is the first of its kind."""
     device = str(RunFolder(run).read_json("run.json").get("device", "cpu"))
     return device.removesuffix(":0")
-
-
-def origin(run: Path, overrides: Sequence[str] = ()) -> tuple[Source, Recipe]:
-    """Read what a run was started with: its data set and its recipe, with overrides of :func:`config.load`.
-
-    Raises:
-        UserError: the folder is not a run.
-    """
-    description = RunFolder(run).read_json("run.json")
-    try:
-        named = {key: description[key] for key in ("root", "classes", "truth")}
-        named |= {key: description.get(key) for key in ("boxes", "known")}
-        paths = {key: Path(name) if name else None for key, name in named.items()}
-        source = Source(str(description["dataset"]), paths.pop("root") or Path(), **paths)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: {error}") from error
-    return source, config.of_run(run, overrides)
-
-
-def class_names_of(run: Path) -> tuple[str, ...]:
-    """Read the class names of a run.
-
-    Raises:
-        UserError: the folder is not a run.
-    """
-    names = RunFolder(run).read_json("run.json").get("class_names")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{run / 'run.json'}: not what a run of ccd-fast wrote: no class_names")
-    return tuple(names)
 
 
 def keep_engine(run: Path, checkpoint: str = "best") -> None:

@@ -16,6 +16,7 @@ from ccd_fast.labels import limits, on_disk
 from ccd_fast.outputs import teacher_looks
 from ccd_fast.outputs.trained import Trained
 from ccd_fast.runs import RunFolder, Stages
+from ccd_fast.runs import told as told_of_labels
 from ccd_fast.student import Predictions
 from ccd_fast.training import FIRST, TEACHER, UPDATED
 
@@ -111,7 +112,7 @@ def _beside(
         some = teacher_looks.images_at(model, run, images.root, paths)
         looks = teacher_looks.look(model.recipe, some, stages, device)
         found = {TEACHER: looks.scores, **found}
-    if FIRST_SAID not in found or model.recipe.labels.grids:  # else they are just that
+    if model.recipe.is_ccd and (FIRST_SAID not in found or model.recipe.labels.grids):  # else they are just that
         labels = teacher_looks.debiased(run, model.recipe, found[TEACHER])
         found = {TEACHER: found[TEACHER], DEBIASED: labels, **found}
     if asked.views:
@@ -147,14 +148,16 @@ def on_which(run: Path, images: ImageSet, own_root: bool) -> str:
     if not count:
         return "the student was trained on none of them"
     which = "all" if count == len(images) else f"{count:,}"
-    return f"the student was trained on {which} of them (without their labels), so that its figures flatter"
+    told = told_of_labels.by_people(RunFolder(run).read_json("run.json"))
+    labels = f"told {told}" if told else "without their labels"
+    return f"the student was trained on {which} of them ({labels}), so that its figures flatter"
 
 
 def explained(run: Path, found: Comparison) -> list[str]:
     """Say what a person should know of the systems that stand beside."""
     lines = []
     if DEBIASED in found.metrics:
-        lines.append(f"{DEBIASED}: what ccd-fast label gives for whole photographs, without any training")
+        lines.append(f"{DEBIASED}: the teacher's scores of whole photographs over its bias, without any training")
     if WITH_VIEWS in found.metrics:
         lines.append(f"{WITH_VIEWS}: what ccd-fast label gives with the run's recipe, a grid's cells beside the whole")
     if ENSEMBLE in found.metrics:

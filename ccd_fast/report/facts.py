@@ -19,6 +19,7 @@ from ccd_fast.report.charts import Bar, Curve
 from ccd_fast.report.headlines import HEADLINE, Line
 from ccd_fast.runs import RunFolder
 from ccd_fast.runs.folder import BIAS, SUMMARY
+from ccd_fast.runs.told import by_people
 from ccd_fast.studies import notes
 from ccd_fast.training import CHOSEN, FIRST, TEACHER
 
@@ -49,6 +50,7 @@ class Facts:
         machine: what it ran on.
         debiased: whether the bias was divided out.
         meaning: what the student's probabilities mean on the test photographs; None where no truth is known.
+        told: what people told the run of the labels, in words; nothing where they told it nothing.
         counts: of each class, the photographs that the last labels give it, and the label from which on they do.
     """
 
@@ -69,8 +71,14 @@ class Facts:
     quarantined: int
     machine: dict[str, str]
     debiased: bool
+    told: str
     counts: list[Bar]
     meaning: Meaning | None = None
+
+    @property
+    def of_ccd(self) -> bool:
+        """Tell whether the labels are CCD's: those of the systems to compare with come from no crops."""
+        return bool(self.run.get("system", "ccd") == "ccd")
 
 
 def read(run: Path, min_positives: int = 0) -> Facts:
@@ -111,6 +119,7 @@ def read(run: Path, min_positives: int = 0) -> Facts:
         quarantined=len(quarantine),
         machine=_machine(description["machine"]),
         debiased=config.of_run(run).bias.debias,
+        told=by_people(description),
         counts=_counts(run, description["class_names"]),
         meaning=meaning.measured(run, trained.load_late(run)),
     )
@@ -175,8 +184,9 @@ def _counts(run: Path, names: list[str]) -> list[Bar]:
     last = on_disk.files(run)[-1]
     table = on_disk.of_classes(last, len(names))
     readable = torch.from_numpy(table[np.array(on_disk.words(last, "status")) == "labelled"])
-    own = config.of_run(run).evaluate.threshold
-    least = limits.by_class(readable) if own == "auto" else torch.full((len(names),), own)
+    recipe = config.of_run(run)
+    own, temperature = recipe.evaluate.threshold, recipe.teacher.temperature
+    least = limits.by_class(readable, temperature=temperature) if own == "auto" else torch.full((len(names),), own)
     counts = (readable >= least).sum(dim=0).tolist()
     found = zip(names, counts, least.tolist(), strict=True)
     return [Bar(n, {"photographs": float(count), "least": at}) for n, count, at in sorted(found, key=lambda f: -f[1])]

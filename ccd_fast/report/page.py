@@ -43,7 +43,8 @@ def write(run: Path, pictures: int = PICTURES, min_positives: int = 0) -> Path:
     if pictures:
         try:
             album = open_again(run, facts.run["class_names"])
-            shown, why_not = corrections(album, facts.summary.get("tau"), pictures)
+            if facts.of_ccd:
+                shown, why_not = corrections(album, facts.summary.get("tau"), pictures)
         except UserError as error:
             why_not = str(error)
     RunFolder(run).write_text(FILE, render(facts, shown, why_not, by_class(facts.counts, album)))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ccd_fast.errors import UserError
 from ccd_fast.labels import limits
-from ccd_fast.outputs import doubts, held_names, label_files, places, trained
+from ccd_fast.outputs import doubts, held_names, label_files, origin, places, trained
 from ccd_fast.outputs.doubts import Doubts
 from ccd_fast.outputs.labelling import Labelled
 from ccd_fast.report.album import Album, open_again
@@ -66,7 +66,7 @@ def look(run: Path, top: int, stages: Stages, device: str = "cpu") -> Reviewed:
     """
     if RunFolder(run).summary() is None:
         raise UserError(f"{run}: the run has not ended; go on with ccd-fast train --resume --out {run}")
-    album = open_again(run, trained.class_names_of(run))
+    album = open_again(run, origin.class_names_of(run))
     model, images = album.model, album.images
     with stages.stage("review", len(images)) as stage:
         student = trained.at_work(model, len(images), device)

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.machine import ALONE, Ranks
+from ccd_fast.runs import json_files
 from ccd_fast.runs.free import can_resume, refuse_occupied
 from ccd_fast.runs.lock import locked
 from ccd_fast.text import as_csv
@@ -145,15 +146,7 @@ class RunFolder:
         Raises:
             UserError: the folder is not a run.
         """
-        try:
-            content: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"{self.path}: not a run of ccd-fast (no {name})") from None
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{self.path / name}: not valid JSON: {error}") from error
-        if not isinstance(content, dict):
-            raise UserError(f"{self.path / name}: not what a run of ccd-fast wrote")
-        return content
+        return json_files.read(self.path, name)
 
     def add_metrics(self, record: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""

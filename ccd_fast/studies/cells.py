@@ -14,7 +14,7 @@ from ccd_fast.errors import UserError
 from ccd_fast.evaluation import Metrics
 from ccd_fast.labels import training_boxes, view_choice
 from ccd_fast.machine import ALONE
-from ccd_fast.outputs import trained
+from ccd_fast.outputs import origin
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
 from ccd_fast.studies import sureness, warm_up
@@ -266,7 +266,7 @@ def _refuse_another_run(folder: RunFolder, source: Source, recipe: Recipe, image
         if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
             raise UserError(f"{folder.path}: exists and is not a run of ccd-fast (no run.json); remove it yourself")
         return
-    there, stored = trained.origin(folder.path)
+    there, stored = origin.origin(folder.path)
     description = folder.read_json("run.json")
     counts = {"train": len(images), "test": len(test)}
     differs = ""

@@ -75,11 +75,13 @@ def refuse_without_labels(names: Collection[str], source: Source, images: ImageS
         UserError: it names the rows that can be had.
     """
     learn = [name for name in ROWS if name in names and ROWS[name][1] != "annotation-free"]
-    if learn and (images.truth is None or not images.known.any()):
+    if learn and (images.truth is None or not images.truth[images.known].any()):
         free = [name for name in names if name not in learn] or [n for n in ROWS if ROWS[n][1] == "annotation-free"]
+        one = len(learn) == 1
         raise UserError(
-            f"{source.root}: {', '.join(learn)} learn from known labels of the training images, and there are none: "
-            f"give --truth FILE, or --systems {','.join(free)}"
+            f"{source.root}: {', '.join(learn)} {'learns' if one else 'learn'} from known labels of the training "
+            "images, and there are none: give --truth FILE, with a split column; or take "
+            f"--systems {','.join(free)}, for which labels of the test images do"
         )
 
 
@@ -138,12 +140,13 @@ def notes(recipe: Recipe, names: Collection[str], frozen: bool) -> list[str]:
     """
     knobs, told = recipe.system, set(names)
     found = [
-        f"Part of the labels: {100 * knobs.share:g} % of the entries, drawn alike for all rows and seeds.",
         "Every system has the same student, views, epochs, batch and rates, CCD's own. The paper's figures are of each "
         "system's own protocol.",
     ]
     if recipe.teacher.temperature != 1:
         found.append("teacher.temperature is CCD's: the others are told CLIP's own scores.")
+    if any(ROWS[name][1] == "part of the labels" for name in told):
+        found.append(f"Part of the labels: {100 * knobs.share:g} % of the entries, drawn alike for all rows and seeds.")
     for of, text in _of_rows(recipe).items():
         found += [text] if told & set(of.split()) else []
     if frozen:

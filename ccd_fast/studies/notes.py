@@ -50,19 +50,29 @@ def notes(
         f"n: number of seeds; those of the table: {over}; {spread}.",
         f"{test.name}: {_count(images)} to train on, {labels}; "
         f"{_count(test)} to test; {len(test.class_names)} classes{_absent(test, recipe)}.",
-        f"Teacher {recipe.teacher.model}, {recipe.teacher.image_size} px; student {recipe.student.backbone} from "
+        f"Teacher {recipe.teacher.model}, {_side(recipe.teacher.image_size)}; student {recipe.student.backbone} from "
         f"{recipe.student.weights}, {recipe.student.image_size} px; recipe {name}{but_for}.",
-        f"The student's epoch is {chosen}; CF1 and OF1 at {_threshold(recipe)}.",
+        f"The student's epoch is {chosen}; CF1 and OF1 (cells.csv) at {_threshold(recipe)}.",
         "Seconds: all stages of a training; the zero-shot teacher's are part of them.",
         sureness.NOTE,
         *([] if test.truth is None else _rare(test.truth[test.known], test.class_names, min_positives)),
+        *_seen_twice(images, test),
         *without_update(recipe),
     ]
 
 
+def _side(size: object) -> str:
+    return "at its own size" if size == "native" else f"{size} px"
+
+
+def _seen_twice(images: ImageSet, test: ImageSet) -> list[str]:
+    both = len(set(images.paths) & set(test.paths))
+    return [f"{both:,} of the {len(test):,} test images are training images too: figures of them flatter."] * bool(both)
+
+
 def _threshold(recipe: Recipe) -> str:
     own = recipe.evaluate.threshold
-    return "each class's own threshold, chosen without labels" if own == "auto" else f"the threshold {own:g}"
+    return "thresholds chosen without labels" if own == "auto" else f"the threshold {own:g}"
 
 
 def without_update(recipe: Recipe) -> list[str]:

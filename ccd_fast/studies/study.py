@@ -121,6 +121,8 @@ def compare(study: Study, names: Sequence[str], frozen: bool = False) -> SeedTab
     images, test = study.source.load("train"), study.source.load("test")
     comparison.refuse_without_labels(names, study.source, images)
     told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives, comparison.TOLD_OF_LABELS)
+    if not set(names) & set(comparison.OF_CCD):  # whether CCD updates its labels is nothing to the others
+        told = [line for line in told if line not in notes.without_update(full)]
     told += comparison.notes(full, names, frozen)
 
     def table(done: Sequence[Cell]) -> SeedTable:
@@ -128,7 +130,7 @@ def compare(study: Study, names: Sequence[str], frozen: bool = False) -> SeedTab
 
     memory = Memory(half_of_what_is_free()) if frozen else None
     done = cells.run_cells(study.plan(memory), rows, study.seeds, lambda done: study.write([table(done)], done))
-    if memory is not None:
+    if memory is not None and memory.asked:
         study.stages.say(memory.told())
     return table(done)
 

@@ -12,7 +12,7 @@ from ccd_fast.evaluation import Interval, Metrics, Scores, scores
 from ccd_fast.evaluation.bootstrap import Resampled, resampled_maps
 from ccd_fast.evaluation.comparison import kept_classes
 from ccd_fast.evaluation.metrics import evaluate
-from ccd_fast.outputs import trained
+from ccd_fast.outputs import origin
 from ccd_fast.training import CHOSEN
 
 NOTE = (
@@ -34,7 +34,7 @@ def again(run: Path, name: str, known: Metrics, min_positives: int) -> Metrics:
     Raises:
         UserError: the run has kept no scores, or no class has so many.
     """
-    names = trained.class_names_of(run)
+    names = origin.class_names_of(run)
     test, own = (scores.read(run, each, names) for each in (CHOSEN, name))
     if test is None or own is None:
         raise UserError(f"--min-positives: {run} has kept no scores, being older than them: remove the run")
@@ -61,7 +61,7 @@ def interval(
         None where a run has kept no scores, or other images than the first.
     """
     named = [*((run, name) for run in ours), *((run, other) for run in theirs)]
-    found = [scores.read(run, each, trained.class_names_of(run)) for run, each in named if (run / "run.json").is_file()]
+    found = [scores.read(run, each, origin.class_names_of(run)) for run, each in named if (run / "run.json").is_file()]
     tables = [table for table in found if table is not None]
     if len(tables) < len(named) or any(table.paths != tables[0].paths for table in tables):
         return None

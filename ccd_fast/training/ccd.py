@@ -7,8 +7,10 @@ import torch
 
 from ccd_fast.labels import FirstLabels, on_disk
 from ccd_fast.labels.bias import bias_by_class
+from ccd_fast.labels.known import counts
 from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.runs.folder import BIAS
+from ccd_fast.runs.told import in_words
 from ccd_fast.student.losses import CcdLoss, confidence_weights
 from ccd_fast.student.training_views import flips
 from ccd_fast.training.measures import FIRST, TEACHER, UPDATED, measure, measure_zero_shot
@@ -32,8 +34,7 @@ class Ccd:
         parts.set_aside(images, unreadable)
         told = None if parts.known is None else torch.from_numpy(parts.known)
         if told is not None:
-            has, lacks, of = (int(n) for n in ((told > 0).sum(), (told < 0).sum(), (told != 0).any(dim=1).sum()))
-            parts.stages.say(f"known: {has} labels that are there and {lacks} that are not, on {of} photographs")
+            parts.stages.say(f"known: {in_words(counts(told.numpy()))}")
             cast(FirstLabels, gathered).count_known(told)  # the published code's are refused with known labels
         labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
         labels.told = told

@@ -10,6 +10,7 @@ import torch
 from ccd_fast.errors import UserError
 from ccd_fast.labels import PseudoLabels, known, on_disk, tiles
 from ccd_fast.labels.known import Matrix
+from ccd_fast.runs.told import in_words
 from ccd_fast.student.reading import STUDENT_FILTER
 from ccd_fast.systems import SYSTEMS, Seen, System, cdul
 from ccd_fast.systems.class_features import ClassFeatures
@@ -59,6 +60,8 @@ class Compared:
         k = spread(scores[gathered.readable]) if positives == "teacher" else positives
         self._tell(matrix, soft, gathered.readable, k)
         note_supervision(parts, self.source, matrix)
+        if parts.known is not None:
+            parts.stages.say(f"known, and nothing else is learned from: {in_words(known.counts(matrix))}")
         if not self.system.rows().any():
             raise UserError(f"{images.root}: {parts.recipe.system.name} is told nothing of any training image")
         state = State(self._labels(gathered.readable))

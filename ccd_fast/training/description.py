@@ -11,12 +11,12 @@ from ccd_fast.labels import known, on_disk
 from ccd_fast.labels.known import Matrix
 from ccd_fast.recipes import Recipe, config
 from ccd_fast.runs import RunFolder
+from ccd_fast.runs.told import SUPERVISION
 from ccd_fast.training.state import Parts
 from ccd_fast.training.steps import could_differ
 
 FILE = "run.json"
 TEACHER = "weights of the teacher"
-SUPERVISION = "supervision"
 ANOTHER = "--resume: the data set is not the one that the run began with"
 
 

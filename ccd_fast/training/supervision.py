@@ -38,7 +38,7 @@ def known(source: Source, recipe: Recipe, images: ImageSet, ranks: Ranks) -> Mat
     if wanted not in systems.FROM_PEOPLE:
         return None
     truth = images.truth
-    if truth is None or not images.known.any():
+    if truth is None or not truth[images.known].any():
         raise UserError(
             f"{images.root}: --system {knobs.name} with system.labels = {wanted!r} learns from known labels of the "
             "training images, and there are none: give --truth FILE, or --known FILE"

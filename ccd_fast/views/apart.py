@@ -113,6 +113,7 @@ class Apart:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._said.close()
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()

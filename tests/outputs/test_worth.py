@@ -10,7 +10,7 @@ from rich.console import Console
 from ccd_fast.datasets import Source
 from ccd_fast.errors import UserError
 from ccd_fast.evaluation import scores
-from ccd_fast.outputs import teacher_looks, trained, worth
+from ccd_fast.outputs import origin, teacher_looks, trained, worth
 from ccd_fast.recipes import config
 from ccd_fast.runs import RunFolder, Stages
 from ccd_fast.student import Predictions
@@ -52,7 +52,7 @@ def test_a_recipe_without_cells_has_no_views_to_stand_beside(run):
 
 
 def test_student_and_teacher_together_are_the_mean(run):
-    kept = scores.read(run, "zero-shot teacher, test", trained.class_names_of(run))
+    kept = scores.read(run, "zero-shot teacher, test", origin.class_names_of(run))
     labels = teacher_looks.debiased(run, config.of_run(run), kept.table)
     student = torch.rand(labels.shape)
     assert torch.equal(teacher_looks.together(student, labels), (student + labels) / 2)

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from ccd_fast.demo import tiny_clip as demo_clip
-from ccd_fast.outputs import trained
+from ccd_fast.outputs import origin
 from ccd_fast.runs import RunFolder, Stages
 from ccd_fast.training import train
 
@@ -33,7 +33,7 @@ def run(tmp_path, cache):
 
 
 def test_it_goes_on_to_the_labels_and_figures_that_it_would_have_come_to(run):
-    source, recipe = trained.origin(run)
+    source, recipe = origin.origin(run)
     folder = RunFolder(run)
     summary = train(source, recipe, folder, Stages(Console(file=io.StringIO()), folder.add_metrics), resume=True)
     assert [line.get("epoch") for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())][-1] == 4

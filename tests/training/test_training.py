@@ -15,7 +15,7 @@ from rich.console import Console
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.evaluation.metrics import evaluate_images
-from ccd_fast.outputs import trained
+from ccd_fast.outputs import origin, trained
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stage, Stages
@@ -327,7 +327,7 @@ def test_the_teacher_may_look_at_the_boxes_that_people_drew(source, recipe, tmp_
     changed = (first != second).any(axis=1)
     assert not changed[20:].any()  # no box, no crop: the labels stay
     assert changed[:20].sum() > 10
-    assert trained.origin(tmp_path / "run")[0].boxes == (tmp_path / "boxes.csv").resolve()
+    assert origin.origin(tmp_path / "run")[0].boxes == (tmp_path / "boxes.csv").resolve()
 
 
 def test_the_boxes_that_the_data_set_comes_with_need_no_file(photo_folder, recipe, tmp_path):
