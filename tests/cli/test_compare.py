@@ -1,6 +1,7 @@
 """``ccd-fast compare`` and ``ccd-fast train --system``."""
 
 import json
+import re
 
 
 def test_a_table_over_systems_is_printed_and_written_with_its_page(ccd, arguments, tmp_path):
@@ -23,6 +24,7 @@ def test_a_table_over_systems_is_printed_and_written_with_its_page(ccd, argument
     assert code == 0
     assert "2 of 2 trainings are finished already" in err
     (table,) = json.loads(again)
+    assert not any("Part of the labels" in note or "No label update" in note for note in table["notes"])
     assert table["groups"]["LL-R"] == "one positive an image"
 
 
@@ -47,6 +49,11 @@ def test_a_system_with_a_head_of_its_own_has_its_page_and_is_evaluated_like_any_
     assert code == 0, err
     assert "report.html" in said
     assert "warning: no report" not in err
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert re.search(
+        r"classes, told \d+ labels that are there and \d+ that are not, on \d+ photographs; system sst", page
+    )
+    assert "What the updates" not in page  # it looks at nothing again
     code, said, err = ccd("evaluate", out, "--json")
     assert code == 0, err
     code, said, err = ccd("export", out, "--out", tmp_path / "student.onnx")

@@ -1,7 +1,9 @@
 """``ccd-fast review``: what it writes, what it leaves alone, and that what a person flips there is pinned."""
 
+import csv
 import json
 import re
+import shlex
 import shutil
 
 import pyarrow.parquet
@@ -58,10 +60,11 @@ def test_what_it_wrote_is_written_again_and_nothing_else_without_overwrite(ccd, 
         assert (code, said in err) == (2, True)
 
 
-def test_what_a_person_flips_is_pinned_and_is_not_asked_again(ccd, run, arguments, tmp_path, monkeypatch):
+def test_what_a_person_flips_is_pinned_and_is_not_asked_again(ccd, run, photo_folder, tmp_path, monkeypatch):
     """The file is as the page writes it, which tests/report/test_review_page.py compares."""
     monkeypatch.setattr(calibration, "FEW", 5)
-    assert ccd("review", run, "--top", 3)[0] == 0
+    code, out, _ = ccd("review", run, "--top", 3)
+    assert code == 0
     photos = on_page(run / "review.html")["photos"]
     rows, wanted = ["path,labels,absent"], {}
     for photo in photos:
@@ -70,15 +73,24 @@ def test_what_a_person_flips_is_pinned_and_is_not_asked_again(ccd, run, argument
         rows.append(f"{photo['path']},{'|'.join(on)},*")
         wanted[photo["path"]] = [float(name not in off) for name in NAMES]
     (tmp_path / "corrections.csv").write_text("\n".join(rows) + "\n")
-    again = tmp_path / "again"
-    code, _, err = ccd("train", *arguments, "--known", tmp_path / "corrections.csv", "--out", again)
+    monkeypatch.chdir(tmp_path)
+    _, *printed = shlex.split(out.splitlines()[-1])
+    (tmp_path / "corrections.csv").rename(printed[printed.index("--known") + 1])
+    code, _, err = ccd(*printed)  # the very line that review ends with
     assert code == 0, err
+    again = run.parent / f"{run.name}-corrected"
     tables = sorted((again / "labels").glob("epoch-*.parquet"))
     assert len(tables) > 1
     for file in tables:
         table = pyarrow.parquet.read_table(file).to_pydict()
         at = {path: row for row, path in enumerate(table["path"])}
         assert {path: [table[name][at[path]] for name in NAMES] for path in wanted} == wanted
+    code, _, err = ccd("label", "--run", again, "--data-root", photo_folder, "--out", tmp_path / "better.csv")
+    assert (code, "told of 3 photographs stays as it was told" in err) == (0, True)
+    with (tmp_path / "better.csv").open(newline="") as file:
+        assert {
+            row["path"]: [float(row[n]) for n in NAMES] for row in csv.DictReader(file) if row["path"] in wanted
+        } == wanted
     kept = json.loads((again / "calibration.json").read_text())
     assert set(kept) == {"best", "last"}
     assert load(again).calibration.shift.tolist() == [kept["best"]["shift"][name] for name in NAMES]
@@ -86,3 +98,12 @@ def test_what_a_person_flips_is_pinned_and_is_not_asked_again(ccd, run, argument
     data = on_page(again / "review.html")
     assert not {photo["path"] for photo in data["photos"]} & set(wanted)
     assert sorted(data["known"]) == sorted(row.split(",") for row in rows[1:])  # so that the next file has them too
+    told = sum(sum(values) for values in wanted.values())
+    said = f"told {told:.0f} labels that are there and {12 - told:.0f} that are not, on 3 photographs"
+    assert ccd("report", again)[0] == 0
+    assert said in (again / "report.html").read_text(encoding="utf-8")
+    assert f"trained on all of them ({said})" in ccd("evaluate", again, "--split", "train")[1]
+    assert ccd("export", again, "--out", tmp_path / "student.onnx")[0] == 0
+    card = (tmp_path / "student.md").read_text(encoding="utf-8")
+    assert said in card
+    assert "nobody has corrected" not in card

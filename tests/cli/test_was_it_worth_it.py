@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,21 @@ COLUMNS = ["student", "zero-shot teacher", "teacher, debiased"]
 def rows_of(out):
     """The rows of the table by their first cell."""
     return {line[0]: line[1:] for line in (re.split(" {2,}", line) for line in out.splitlines())}
+
+
+def test_what_cannot_be_measured_is_refused_before_torch_is_loaded(trained, photo_folder, tmp_path):
+    rows = (photo_folder / "labels.csv").read_text().splitlines()
+    (tmp_path / "train.csv").write_text("\n".join([rows[0], *(row for row in rows if ",train," in f"{row},")]) + "\n")
+    refused = {
+        ("evaluate", trained[0], "--truth", tmp_path / "train.csv"): "--split train",
+        ("predict", trained[0], tmp_path / "nothing"): "no such file",
+    }
+    for words, said in refused.items():
+        code = f"import sys\nfrom ccd_fast.cli import main\nsys.argv = {['ccd-fast', *map(str, words)]!r}\n"
+        code += "try:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+        seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert (seen.returncode, seen.stdout) == (2, "False\n"), seen.stderr
+        assert said in seen.stderr
 
 
 def test_every_class_and_the_mean_are_printed(ccd, trained):

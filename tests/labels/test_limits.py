@@ -1,5 +1,6 @@
 """Limits by class without labels, and from those that are known."""
 
+import pytest
 import torch
 
 from ccd_fast.labels import limits
@@ -74,3 +75,12 @@ def test_a_student_s_classes_share_a_limit_but_those_of_which_enough_is_known():
     told[limits.FEW - 1 :] = 0
     assert len(limits.by_class(scores, labels, told, shared=True).unique()) == 1
     assert len(limits.by_class(scores, labels).unique()) == 3 - 1
+
+
+def test_a_limit_lies_between_two_scores_and_what_is_0_everywhere_is_given_to_none():
+    scores = table_of([[0.9] * 30 + [0.1] * 70, [0.0] * 100])
+    found = limits.by_class(scores)
+    assert float(found[0]) == pytest.approx(0.5)
+    assert float(found[1]) == 1
+    near = torch.tensor([0.3, 0.3 + 2**-25] * 50)[:, None]  # there is no number between these
+    assert float(limits.by_class(near)[0]) in near

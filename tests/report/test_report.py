@@ -62,6 +62,12 @@ def test_the_page_tells_what_the_folder_holds(run, page):
         assert f'<th scope="row">{stage}</th><td class="value">{total["images"]:.0f}' in page
 
 
+def test_it_counts_labels_by_the_very_thresholds_that_the_run_keeps(run):
+    facts = read(run)
+    kept = json.loads((run / "thresholds.json").read_text())["last"]["labels"]
+    assert {bar.name: bar.values["least"] for bar in facts.counts} == pytest.approx(kept)
+
+
 def test_figures_have_intervals_and_are_put_in_words(run, page):
     assert ">95% interval<" in page
     assert page.count(" … ") >= 4
