@@ -24,7 +24,7 @@ from ccd_fast.runs.progress import Stages
 from ccd_fast.student import Reading, predict
 from ccd_fast.training import CHOSEN
 
-IN_USE = "one for all (in use)"
+IN_USE = "one for each class (in use)"
 Row = dict[str, float]
 
 
@@ -41,8 +41,7 @@ def of_run(run: Path) -> dict[str, Row]:
     there, temperature = seen.readable, model.recipe.teacher.temperature
     raw, labels = seen.probabilities[there], torch.from_numpy(album.after)[there]
     rules = {
-        IN_USE: limits.by_class(raw, labels, temperature=temperature, shared=True),
-        "one for each class": limits.by_class(raw, labels, temperature=temperature),
+        IN_USE: limits.by_class(raw, labels, temperature=temperature),
         "0.5": torch.full((raw.shape[1],), 0.5),
     }
     own, truth = kept.table[kept.known], kept.truth[kept.known].numpy()

@@ -3,7 +3,8 @@
 One limit for all classes costs what a class is sure of less, or more, than the others. With the truth, each class would
 take the limit of its best F1; without it, the label table stands in: an entry holds with half its label, as labels are
 divided by the bias and clipped at 1, so that they say too much. That half, the bound on the number of photographs, and
-how far softened labels are sharpened were chosen on training photographs (benchmarks/thresholds.py).
+how far softened labels are sharpened were chosen on training photographs (benchmarks/thresholds.py). A limit lies
+midway between two neighbouring scores: worth points on photographs that are new (benchmarks/student_thresholds.py).
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 HOLDS = 0.5
 """Chance that an entry holds, as a share of its label."""
 FEW = 50
-"""Photographs below which classes share a limit: so few say nothing of a class alone."""
+"""Photographs below which all classes share a limit: so few say nothing of a class alone."""
 
 
 def by_class(
@@ -21,7 +22,6 @@ def by_class(
     labels: torch.Tensor | None = None,
     told: torch.Tensor | None = None,
     temperature: float = 1.0,
-    shared: bool = False,
 ) -> torch.Tensor:
     """Choose a limit for each class.
 
@@ -33,7 +33,6 @@ def by_class(
         labels: (N, C) float32 in [0, 1], their label table; None where the scores are one.
         told: (N, C) int8, entries that are known: +1, -1, or 0; None where none is.
         temperature: of the teacher's softmax (``teacher.temperature``): what it has softened is sharpened again.
-        shared: one limit for all classes but those of which :data:`FEW` photographs are known, for a student's scores.
 
     Returns:
         (C,) float32: a class is given where its score is at least this; 1 without any photograph, or any score above 0.
@@ -45,11 +44,10 @@ def by_class(
     known = np.zeros(table.shape, dtype=bool) if told is None else (told != 0).numpy()
     chance = np.where(known, 0.0 if told is None else (told == 1).numpy(), HOLDS * table)
     most = np.where(known, 1.0, table)  # what is known bounds nothing
-    alone = known.sum(axis=0) >= FEW if shared else np.full(own.shape[1], len(own) >= FEW)
-    found = np.array([_best(own[:, c], chance[:, c], most[:, c].sum()) if alone[c] else 0.0 for c in range(len(alone))])
-    if not alone.all():
-        rest = ~alone
-        found[rest] = _best(own[:, rest].ravel(), chance[:, rest].ravel(), most[:, rest].sum())
+    if len(own) < FEW:
+        found = np.full(own.shape[1], _best(own.ravel(), chance.ravel(), most.sum()))
+    else:
+        found = np.array([_best(own[:, c], chance[:, c], most[:, c].sum()) for c in range(own.shape[1])])
     return torch.from_numpy(found).float()
 
 

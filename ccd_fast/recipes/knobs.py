@@ -238,8 +238,8 @@ class EvaluateKnobs(Section):
     """Evaluation and prediction (section 6)."""
 
     threshold: Share | Literal["auto"] = Field(
-        description="a class is predicted from this score on (CF1, OF1, predict, label); auto: chosen without "
-        "labels, one for each class of the label table, one for all of a student"
+        description="a class is predicted from this score on (CF1, OF1, predict, label); auto: one for each class, "
+        "chosen without labels"
     )
 
 

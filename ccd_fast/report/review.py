@@ -82,7 +82,7 @@ def look(run: Path, top: int, stages: Stages, device: str = "cpu") -> Reviewed:
     if model.has_thresholds:
         of_student = model.thresholds(raw=True)
     else:
-        of_student = limits.by_class(seen.probabilities[there], table[there], temperature=temperature, shared=True)
+        of_student = limits.by_class(seen.probabilities[there], table[there], temperature=temperature)
     found = doubts.of(doubts.halved(seen.probabilities, of_student), doubts.halved(table, of_labels), settled)
     return Reviewed(album, found, found.first(top), told, seen.unreadable)
 

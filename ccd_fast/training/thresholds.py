@@ -46,7 +46,7 @@ def choose(
         scores = predicted[own]
     table, temperature = state.labels.table, parts.recipe.teacher.temperature
     told = None if parts.known is None else torch.from_numpy(parts.known)[own]
-    found = limits.by_class(scores, table[own], told, temperature, shared=True)
+    found = limits.by_class(scores, table[own], told, temperature)
     kept = {OF_STUDENT: found, OF_LABELS: limits.by_class(table[rows], temperature=temperature)}
     by_name = {of: dict(zip(parts.images.class_names, values.tolist(), strict=True)) for of, values in kept.items()}
     _keep(parts, THRESHOLDS, by_name, best)

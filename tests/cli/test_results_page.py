@@ -185,6 +185,33 @@ def test_the_table_of_the_readme_says_the_same():
     assert f"80 classes: {few[1].split()[0]} against\n  {few[0]}, in the table below" in README
 
 
+def test_students_by_what_the_teacher_sees_are_those_of_their_file():
+    rows = rows_of((ROOT / "docs" / "PERFORMANCE.md").read_text(encoding="utf-8"), "| the teacher sees | student |")
+    found = of_file("cpu-maps-coco592.json")["rows"]
+    assert {row[0] for row in rows} == set(found)
+    for name, student, above, labels, seconds in rows:
+        own = found[name]
+        assert student == f"{100 * statistics.mean(own['test_map_by_seed']):.1f}"
+        difference = own.get("test_map_above_crops")
+        shares = [] if difference is None else [f"{100 * difference[key]:.1f}" for key in ("mean", "low", "high")]
+        assert above == ("{} ({} … {})".format(*shares) if shares else "–")
+        assert labels == f"{100 * own['first_label_map']:.1f}, {100 * own['label_map_by_epoch'][-1]:.1f}"
+        assert seconds == f"{own['seconds_by_stage']['relabel']:.0f}"
+
+
+def test_the_thresholds_of_students_are_those_of_their_file():
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    found = of_file("cpu-student-thresholds.json")
+    (head,) = (line for line in text.splitlines() if line.startswith("| | coco592, three seeds"))
+    for said, *cells in rows_of(text, head):
+        row = "0.5" if said.startswith("0.5") else "one for each class (in use)"
+        for name, cell in zip(("coco592", "demo", "voc1200"), cells, strict=True):
+            own = found["sets"][name]["mean"][row]
+            assert cell == f"{100 * own['cf1_share']:.1f}, {100 * own['of1_share']:.1f}"
+    mean, least = (f"{100 * found[key]:.1f}" for key in ("mean_share", "least_share"))
+    assert f"Mean of `auto` {mean} (wanted: 95), least {least} (wanted: 90). Thresholds" in text
+
+
 def test_the_speeds_that_are_told_are_measured_ones():
     engine = of_file("cpu-engine-vit-b-32.json")
     best = max(row["images_per_second"] for row in engine["rows"] if row["runtime"] == "onnxruntime")

@@ -60,23 +60,6 @@ def test_what_the_temperature_has_softened_is_sharpened_again():
     assert (softened >= limits.by_class(softened, temperature=2.5)).sum() == 20
 
 
-def test_a_student_s_classes_share_a_limit_but_those_of_which_enough_is_known():
-    scores = table_of([[0.9 - 0.005 * row for row in range(100)]] * 3)
-    labels = table_of([[1.0] * 40 + [0.0] * 60, [1.0] * 20 + [0.0] * 80, [1.0] * 20 + [0.0] * 80])
-    told = torch.zeros((100, 3), dtype=torch.int8)
-    told[:, 2] = -1
-    told[:10, 2] = 1
-    shared = limits.by_class(scores, labels, shared=True)
-    assert len(shared.unique()) == 1
-    assert (scores[:, 0] >= shared[0]).sum() in (20, 40)
-    with_known = limits.by_class(scores, labels, told, shared=True)
-    assert with_known[0] == with_known[1] != with_known[2]
-    assert (scores[:, 2] >= with_known[2]).sum() == 10
-    told[limits.FEW - 1 :] = 0
-    assert len(limits.by_class(scores, labels, told, shared=True).unique()) == 1
-    assert len(limits.by_class(scores, labels).unique()) == 3 - 1
-
-
 def test_a_limit_lies_between_two_scores_and_what_is_0_everywhere_is_given_to_none():
     scores = table_of([[0.9] * 30 + [0.1] * 70, [0.0] * 100])
     found = limits.by_class(scores)
