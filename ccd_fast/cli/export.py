@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import filesize
 
 from ccd_fast.cli import completion, options
 
@@ -60,7 +61,7 @@ def export(
     written = write(model, file, overwrite)
     described.write_text(card, encoding="utf-8")
     for path in (*written.files, described):
-        typer.echo(f"{path}: {path.stat().st_size / 2**20:.3g} MiB")
+        typer.echo(f"{path}: {filesize.decimal(path.stat().st_size)}")
     if written.errors:
         errors = ", ".join(f"{name} {error:.1e}" for name, error in written.errors.items())
         typer.echo(f"largest relative difference from PyTorch: {errors}")

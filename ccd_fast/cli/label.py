@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ccd_fast.cli import completion, on_ray, options, screen
+from ccd_fast.cli import completion, next_steps, on_ray, options, screen
 from ccd_fast.errors import printable
 
 if TYPE_CHECKING:
@@ -155,6 +155,11 @@ def label(
     decided = library.chosen(labelled, limits)
     written = label_files.write(labelled, decided, kind, out)
     _show(labelled, decided, limits, written, as_json, decisions.remarks(labelled, decided))
+    if run is None and not as_json:
+        named = {"--data-root": data_root, "--classes": classes, "--teacher": teacher, "--templates": templates}
+        named |= {} if dataset == "folder" else {"--dataset": dataset}
+        words = [word for name, value in named.items() if value for word in (name, str(value))]
+        next_steps.after_labels([*words, *(word for knob in set_ or () for word in ("--set", knob))])
     if kind == "label-studio":
         root = label_files.document_root(labelled.images)
         typer.echo(

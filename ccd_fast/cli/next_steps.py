@@ -1,6 +1,7 @@
 """What to do next, once a run has ended."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -14,6 +15,14 @@ def after_training(run: Path, has_truth: bool) -> None:
         ("correct its labels", f"ccd-fast review {name}"),
         ("was it worth it?", f"ccd-fast evaluate {name}{truth}"),
         ("use it elsewhere", f"ccd-fast export {name}"),
+    )
+
+
+def after_labels(given: Sequence[str]) -> None:
+    """Say how labels become a classifier, and where they can be corrected; ``given`` names the photographs."""
+    _tell(
+        ("a classifier of them", shlex.join(["ccd-fast", "train", *given, "--out", "runs/mine"])),
+        ("labels to correct", "ccd-fast review runs/mine, a page, once it is trained"),
     )
 
 

@@ -65,9 +65,12 @@ def show(report: Report) -> None:
     console = screen.console()
     table = Table(title=Text(printable(f"{report.dataset} in {report.root}")))
     table.add_column("images")
+    official: dict[str, list[object]] = {}
+    if any(s.official is not None for s in report.splits):
+        official["in the official split"] = ["" if s.official is None else s.official for s in report.splits]
     rows: dict[str, list[object]] = {
         "named by the annotations": [s.images for s in report.splits],
-        "in the official split": ["" if s.official is None else s.official for s in report.splits],
+        **official,
         "missing": [len(s.missing) for s in report.splits],
         "with transparency, put on white": ["not tried" if report.quick else s.transparent for s in report.splits],
         "cannot be decoded": ["not tried" if report.quick else len(s.unreadable) for s in report.splits],
