@@ -193,6 +193,10 @@ def test_label_writes_what_the_ending_or_the_format_says(ccd, photo_folder, tiny
     code, out, err = ccd(*given, "--out", tmp_path / "labels.csv", "--labels-per-image", 1.5)
     assert code in (0, 2), err
     assert "1.50 labels each on average" in out
+    assert (
+        f"ccd-fast train --data-root {photo_folder} --classes {photo_folder / 'classes.txt'} --teacher {tiny_clip}"
+        in out
+    )
     header, *rows = list(csv.reader((tmp_path / "labels.csv").open(newline="")))
     assert header[:2] == ["path", "labels"]
     assert sum(len(row[1].split("|")) for row in rows if row[1]) == round(1.5 * len(rows))
