@@ -76,6 +76,7 @@ def evaluate(
         raise UserError(f"{source.classes}: its classes are no longer those of {run}")
     if images.truth is None:
         raise UserError(_why_nothing_is_known(source, split))
+    options.decode_early(device)
 
     import numpy as np
     import torch

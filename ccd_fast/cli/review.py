@@ -43,6 +43,7 @@ def review(
     options.refuse_at_once(  # before anything large is loaded
         device, lambda: refuse_no_run(run), lambda: places.refuse_taken_reviews(files, overwrite)
     )
+    options.decode_early(device)
 
     from ccd_fast import machine
     from ccd_fast.report import review as library
