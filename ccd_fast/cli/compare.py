@@ -20,8 +20,9 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAME,NAME,…",
-            help="Which rows, joined by commas: the systems of `train --system`, ccd-partial, ccd-one-positive. "
-            "By default all.",
+            help="Which rows, joined by commas; by default all. Told all labels: bce, bce-ls; a tenth of them: sarb, "
+            "asl, sst, ccd-partial; one positive an image: llr, g2netpl, ccd-one-positive; nothing: an, an-ls, wan, "
+            "epr, role, cdul, ccd (docs/METHOD.md says what each is).",
         ),
     ] = None,
     seeds: options.Seeds = "0,1,2",
@@ -67,7 +68,8 @@ def compare(
     from ccd_fast.studies.comparison import ROWS
 
     machine.keep_freed_memory()
-    names = list(ROWS) if systems is None else options.each_of(options.listed(systems, "--systems"), ROWS, "--systems")
+    asked = None if systems is None else options.listed(systems.lower(), "--systems")
+    names = list(ROWS) if asked is None else options.each_of(asked, ROWS, "--systems")
     place = options.where(device)
     study = studies.Study(
         source=source,

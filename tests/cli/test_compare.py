@@ -3,6 +3,8 @@
 import json
 import re
 
+from ccd_fast.studies.comparison import GROUPS, ROWS
+
 
 def test_a_table_over_systems_is_printed_and_written_with_its_page(ccd, arguments, tmp_path):
     code, out, err = ccd(
@@ -26,6 +28,17 @@ def test_a_table_over_systems_is_printed_and_written_with_its_page(ccd, argument
     (table,) = json.loads(again)
     assert not any("Part of the labels" in note or "No label update" in note for note in table["notes"])
     assert table["groups"]["LL-R"] == "one positive an image"
+
+
+def test_the_help_names_every_row_in_its_group(ccd):
+    said = " ".join(re.sub(r"[│\s]+", " ", ccd("compare", "--help")[1]).split())
+    groups = (": bce, bce-ls", ": sarb, asl, sst, ccd-partial", ": llr, g2netpl, ccd-one-positive")
+    listed = (*groups, ": an, an-ls, wan, epr, role, cdul, ccd (")
+    assert all(group in said for group in listed)
+    names = {name for group in listed for name in re.findall(r"[a-z][a-z0-9-]+", group)}
+    assert names == set(ROWS)
+    by_group = [{ROWS[name][1] for name in re.findall(r"[a-z][a-z0-9-]+", group)} for group in listed]
+    assert by_group == [{group} for group in GROUPS]
 
 
 def test_a_mistyped_system_is_answered_in_a_line_with_the_nearest(ccd, arguments, tmp_path):
