@@ -38,6 +38,7 @@ from ccd_fast.training.memory import Memory, half_of_what_is_free
 
 WAYS = ("review", "random")
 MEASURED = {"map": "mean_average_precision", "cf1": "class_f1"}
+SHOWN = {"map": "mAP", "cf1": "CF1"}
 Figures = dict[str, dict[int, list[dict[str, float]]]]
 """By way and number of corrections: a record a seed."""
 
@@ -141,7 +142,7 @@ def chart(rows: dict[str, Any], title: str) -> str:
         most, low, high = max(n for n, _ in every), min(v for _, v in every) - 0.5, max(v for _, v in every) + 0.5
         x0, x1, y0, y1 = panel * width + left, (panel + 1) * width - 16, height - 30, top
         place = [(n, x0 + (x1 - x0) * n / most) for n in sorted({n for n, _ in every})]
-        parts.append(f'<text x="{x0}" y="18" font-size="12">{title}: test {key}, %</text>')
+        parts.append(f'<text x="{x0}" y="18" font-size="12">{title}: test {SHOWN[key]}, %</text>')
         for value in np.linspace(low, high, 5):
             y = y0 + (y1 - y0) * (value - low) / (high - low)
             parts.append(f'<line x1="{x0}" x2="{x1}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dddddd"/>')
@@ -158,8 +159,9 @@ def chart(rows: dict[str, Any], title: str) -> str:
             for n, _, least, greatest in ys:
                 bar = f'x1="{at[n]:.1f}" x2="{at[n]:.1f}" y1="{least:.1f}" y2="{greatest:.1f}"'
                 parts.append(f'<line {bar} stroke="{colour}"/>')
-    for way, colour, x in zip(WAYS, ("#0b6e99", "#c2571a"), (left, left + 160), strict=True):
-        parts.append(f'<text x="{x}" y="{height + 18}" font-size="12" fill="{colour}">chosen by {way}</text>')
+    legend = ("chosen by review", "drawn at random")
+    for said, colour, x in zip(legend, ("#0b6e99", "#c2571a"), (left, left + 160), strict=True):
+        parts.append(f'<text x="{x}" y="{height + 18}" font-size="12" fill="{colour}">{said}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -199,6 +199,22 @@ def test_students_by_what_the_teacher_sees_are_those_of_their_file():
         assert seconds == f"{own['seconds_by_stage']['relabel']:.0f}"
 
 
+def test_what_review_is_worth_is_in_its_file():
+    text = (ROOT / "docs" / "COMMANDS.md").read_text(encoding="utf-8")
+    ways = of_file("cpu-review-voc2000.json")["ways"]
+    for count, *cells in rows_of(text, "| corrected | test mAP, first by"):
+        by = [(ways[way][count], key) for key in ("map", "cf1") for way in ("review", "random")]
+        assert cells == [f"{100 * row['mean'][key]:.1f} ± {100 * row['deviation'][key]:.1f}" for row, key in by]
+    wrong = {
+        way: [
+            statistics.mean(seed["wrong_a_photograph"] for seed in row["by_seed"]) for n, row in own.items() if n != "0"
+        ]
+        for way, own in ways.items()
+    }
+    assert f"hold {min(wrong['review']):.1f} to {max(wrong['review']):.1f} wrong labels each" in text
+    assert {f"{value:.1f}" for value in wrong["random"]} == {"0.9"}
+
+
 def test_the_thresholds_of_students_are_those_of_their_file():
     text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     found = of_file("cpu-student-thresholds.json")
