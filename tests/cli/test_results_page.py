@@ -271,6 +271,13 @@ def test_the_systems_in_the_demo_world_are_those_of_their_table():
     shown = {"BCE": "told all labels {}", "LL-R": "LL-R {}", "CDUL": "CDUL {}", "CCD": "CCD {}", "ROLE": "ROLE {}"}
     for name, words in shown.items():
         assert words.format(own[name]) in said
+    grid = rows_of_file("systems-demo-grid", "compare.md")["CCD"]["test mAP, %"]
+    assert f"CCD has {grid}, and is ahead" in said
+    short = {name: value.split()[0] for name, value in (("CDUL", own["CDUL"]), ("CCD", own["CCD"]), ("grid", grid))}
+    assert float(short["CCD"]) < float(short["CDUL"]) < float(short["grid"])
+    assert f"CDUL ({short['CDUL']})" in README
+    assert f"parts ({short['CCD']}), and behind" in README
+    assert f"no consistency loss ({short['grid']})" in README
     assert f"the teacher {own['zero-shot teacher'].replace(' ± 0.0', '')}" in said
 
 
