@@ -3,7 +3,7 @@
 ``python benchmarks/photographs.py WORK OUT.json 0,1,2 200,400,800,1600 ROOT CLASSES.txt LABELS.csv TEACHER WEIGHTS``:
 the first N training photographs of an order drawn once, so that each number holds those before it, and always the same
 test photographs; the folder recipe with a frozen backbone, CCD without a label and BCE with all of them. Runs are kept
-in WORK, and the same command goes on.
+in WORK, and the same command goes on. A chart is written beside OUT, as ``.svg``.
 """
 
 import csv
@@ -54,6 +54,38 @@ def figures_of(own: Sequence[Cell]) -> dict[str, Any]:
     }
 
 
+def chart(by_count: dict[str, Any]) -> str:
+    """Draw test mAP by the number of photographs, which doubles from step to step, as SVG."""
+    counts = sorted(map(int, by_count))
+    lines = {
+        "CCD, no label": ("#0b6e99", [by_count[str(n)]["rows"]["CCD"]["mean"] for n in counts]),
+        "the same student, all labels": (
+            "#c2571a",
+            [by_count[str(n)]["rows"]["BCE, all labels"]["mean"] for n in counts],
+        ),
+        "CLIP alone": ("#777777", [by_count[str(n)]["teacher_test_map"] for n in counts]),
+    }
+    every = [100 * value for _, values in lines.values() for value in values]
+    low, high, x0, x1, y0, y1 = min(every) - 1, max(every) + 1, 50, 400, 220, 30
+    xs = [x0 + (x1 - x0) * place / (len(counts) - 1) for place in range(len(counts))]
+    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 260" font-family="sans-serif" font-size="12">']
+    parts += ['<rect width="100%" height="100%" fill="#ffffff"/>', f'<text x="{x0}" y="16">test mAP, %</text>']
+    for value in np.linspace(low, high, 5):
+        y = y0 + (y1 - y0) * (value - low) / (high - low)
+        parts.append(f'<line x1="{x0}" x2="{x1}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dddddd"/>')
+        parts.append(f'<text x="{x0 - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.0f}</text>')
+    parts += [
+        f'<text x="{x:.1f}" y="{y0 + 18}" text-anchor="middle">{n:,}</text>' for n, x in zip(counts, xs, strict=True)
+    ]
+    parts.append(f'<text x="{(x0 + x1) / 2}" y="{y0 + 36}" text-anchor="middle">photographs to learn from</text>')
+    for name, (colour, values) in lines.items():
+        ys = [y0 + (y1 - y0) * (100 * value - low) / (high - low) for value in values]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<text x="{x1 + 10}" y="{ys[-1] + 4:.1f}" fill="{colour}">{name}</text>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
 def main() -> None:
     """Train for each number of photographs, print a line for each, and write the figures."""
     work, out = Path(sys.argv[1]), Path(sys.argv[2])
@@ -81,6 +113,7 @@ def main() -> None:
         print(f"{count:6,} photographs: teacher {100 * teacher:.1f}, {shown}", flush=True)
     facts = {"benchmark": "photographs", "data": [root.name, Path(sys.argv[9]).name], "seeds": seeds}
     measure.save({**facts, "by_photographs": found}, out)
+    out.with_suffix(".svg").write_text(chart(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -199,6 +199,20 @@ def test_students_by_what_the_teacher_sees_are_those_of_their_file():
         assert seconds == f"{own['seconds_by_stage']['relabel']:.0f}"
 
 
+def test_the_numbers_of_photographs_are_those_of_their_file():
+    found = of_file("cpu-photographs.json")["by_photographs"]
+    above = {}
+    for count, *cells in rows_of(PAGE, "| photographs | CLIP alone | CCD, no label |"):
+        own = found[count.replace(",", "")]
+        student, told = (own["rows"][row]["mean"] for row in ("CCD", "BCE, all labels"))
+        assert cells == [f"{100 * value:.1f}" for value in (own["teacher_test_map"], student, told)]
+        above[count] = f"{100 * (student - own['teacher_test_map']):.1f}"
+    assert (
+        f"is {above['200']} points better than its CLIP after 200\n  photographs, {above['400']} after 400, " in README
+    )
+    assert f"{above['1,600']} after 1,600" in README
+
+
 def test_what_review_is_worth_is_in_its_file():
     text = (ROOT / "docs" / "COMMANDS.md").read_text(encoding="utf-8")
     ways = of_file("cpu-review-voc2000.json")["ways"]
