@@ -69,14 +69,14 @@ def evaluate(
 
     from ccd_fast.outputs import origin
 
-    own, _ = origin.origin(run)
+    own, recipe = origin.origin(run)
     source = dataclasses.replace(own, root=data_root or own.root, truth=truth or own.truth)
     images = source.load(split)
     if images.class_names != origin.class_names_of(run):
         raise UserError(f"{source.classes}: its classes are no longer those of {run}")
     if images.truth is None:
         raise UserError(_why_nothing_is_known(source, split))
-    options.decode_early(device)
+    options.decode_early(device, recipe.views.backend)
 
     import numpy as np
     import torch

@@ -121,8 +121,9 @@ def label(
             (config.load(recipe, changed) if run is None else config.of_run(run)).teacher.model
         ),
     )
+    knobs = config.load(recipe, changed) if run is None else config.of_run(run)
     if on is None:
-        options.decode_early(device)
+        options.decode_early(device, knobs.views.backend)
 
     import numpy as np
 
@@ -147,7 +148,6 @@ def label(
         labelled = library.by_run(data_root, run, stages, place, dataset)
     else:
         assert classes is not None  # seen to above
-        knobs = config.load(recipe, changed)
         labelled = library.by_teacher(data_root, classes, knobs, stages, place, dataset)
     limits = np.where(np.isnan(fixed), labelled.limits, fixed)
     if labels_per_image is not None:
@@ -157,7 +157,7 @@ def label(
     _show(labelled, decided, limits, written, as_json, decisions.remarks(labelled, decided))
     if run is None and not as_json:
         named = {"--data-root": data_root, "--classes": classes, "--teacher": teacher, "--templates": templates}
-        named |= {} if dataset == "folder" else {"--dataset": dataset}
+        named |= {name: value for name, value in (("--dataset", dataset), ("--recipe", recipe)) if value != "folder"}
         words = [word for name, value in named.items() if value for word in (name, str(value))]
         next_steps.after_labels([*words, *(word for knob in set_ or () for word in ("--set", knob))])
     if kind == "label-studio":

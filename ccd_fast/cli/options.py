@@ -83,13 +83,16 @@ def refuse_at_once(device: str, *checks: Callable[[], object]) -> None:
     refuse_all_at_once(*checks, lambda: device_names.refuse_at_once(device))
 
 
-def decode_early(device: str) -> None:
-    """Start the process that decodes for the CPU, so that it loads its libraries while this one loads PyTorch."""
+def decode_early(device: str, backend: str) -> None:
+    """Start the process that decodes on a CPU, where one is needed, so that it loads while this one loads PyTorch.
+
+    ``backend`` is ``views.backend`` of the recipe.
+    """
     from ccd_fast.machine.device_names import may_have_a_gpu
     from ccd_fast.views import apart, installed_backends
 
     on_cpu = device == "cpu" or (device == "auto" and not may_have_a_gpu())
-    if on_cpu and "dali" in installed_backends():
+    if on_cpu and backend != "pillow" and "dali" in installed_backends():
         apart.start_early()
 
 

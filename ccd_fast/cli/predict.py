@@ -118,13 +118,14 @@ def predict(
         on_ray.predict(asked, run, paths, checkpoint, out, top_k, threshold)
         return
     from ccd_fast.datasets.listing import is_writable
+    from ccd_fast.recipes import config
 
     files, gone = find(paths, sys.stdin)
     for path in gone:
         options.warn(f"{path}: no such file" if is_writable(path) else f"{path}: its name is not UTF-8: rename it")
     if not files:
         raise typer.Exit(2)
-    options.decode_early(device)
+    options.decode_early(device, config.of_run(run).views.backend)
 
     import numpy as np
     import torch

@@ -37,13 +37,14 @@ def review(
     Example: `ccd-fast review runs/photos --top 50`
     """
     from ccd_fast.outputs import places
+    from ccd_fast.recipes import config
     from ccd_fast.runs.free import refuse_no_run
 
     files = places.reviews(run, out, format_)
     options.refuse_at_once(  # before anything large is loaded
         device, lambda: refuse_no_run(run), lambda: places.refuse_taken_reviews(files, overwrite)
     )
-    options.decode_early(device)
+    options.decode_early(device, config.of_run(run).views.backend)
 
     from ccd_fast import machine
     from ccd_fast.report import review as library

@@ -16,7 +16,7 @@ from ccd_fast.labels import limits, on_disk
 from ccd_fast.outputs import teacher_looks
 from ccd_fast.outputs.trained import Trained
 from ccd_fast.runs import RunFolder, Stages
-from ccd_fast.runs import told as told_of_labels
+from ccd_fast.runs.told import by_people
 from ccd_fast.student import Predictions
 from ccd_fast.training import FIRST, TEACHER, UPDATED
 
@@ -148,7 +148,7 @@ def on_which(run: Path, images: ImageSet, own_root: bool) -> str:
     if not count:
         return "the student was trained on none of them"
     which = "all" if count == len(images) else f"{count:,}"
-    told = told_of_labels.by_people(RunFolder(run).read_json("run.json"))
+    told = by_people(RunFolder(run).read_json("run.json"))
     labels = f"told {told}" if told else "without their labels"
     return f"the student was trained on {which} of them ({labels}), so that its figures flatter"
 

@@ -8,6 +8,7 @@ from ccd_fast.recipes import Recipe
 from ccd_fast.studies import paper
 from ccd_fast.studies.ablation import PAPER, ZERO_SHOT, interval_of, of_row, percent
 from ccd_fast.studies.cells import Cell
+from ccd_fast.studies.notes import without_update
 from ccd_fast.studies.seed_table import Column, Figures, SeedTable
 from ccd_fast.studies.variants import FROZEN
 from ccd_fast.systems import SYSTEMS
@@ -145,6 +146,8 @@ def notes(recipe: Recipe, names: Collection[str], frozen: bool) -> list[str]:
     ]
     if recipe.teacher.temperature != 1:
         found.append("teacher.temperature is CCD's: the others are told CLIP's own scores.")
+    if told & set(OF_CCD):
+        found += without_update(recipe)
     if any(ROWS[name][1] == "part of the labels" for name in told):
         found.append(f"Part of the labels: {100 * knobs.share:g} % of the entries, drawn alike for all rows and seeds.")
     for of, text in _of_rows(recipe).items():

@@ -52,12 +52,11 @@ def notes(
         f"{_count(test)} to test; {len(test.class_names)} classes{_absent(test, recipe)}.",
         f"Teacher {recipe.teacher.model}, {_side(recipe.teacher.image_size)}; student {recipe.student.backbone} from "
         f"{recipe.student.weights}, {recipe.student.image_size} px; recipe {name}{but_for}.",
-        f"The student's epoch is {chosen}; CF1 and OF1 (cells.csv) at {_threshold(recipe)}.",
+        f"The student's epoch is {chosen}; CF1 and OF1, here or in cells.csv, at {_threshold(recipe)}.",
         "Seconds: all stages of a training; the zero-shot teacher's are part of them.",
         sureness.NOTE,
         *([] if test.truth is None else _rare(test.truth[test.known], test.class_names, min_positives)),
         *_seen_twice(images, test),
-        *without_update(recipe),
     ]
 
 
@@ -67,7 +66,9 @@ def _side(size: object) -> str:
 
 def _seen_twice(images: ImageSet, test: ImageSet) -> list[str]:
     both = len(set(images.paths) & set(test.paths))
-    return [f"{both:,} of the {len(test):,} test images are training images too: figures of them flatter."] * bool(both)
+    if not both:
+        return []
+    return [f"{both:,} of the {len(test):,} test images are training images too: figures of them flatter."]
 
 
 def _threshold(recipe: Recipe) -> str:

@@ -86,7 +86,7 @@ def ablate(study: Study, names: Sequence[str], frozen: bool = False, in_full: in
     has_boxes = study.source.boxes is not None or images.boxes is not None
     rows = variants(full, names, has_boxes, frozen)
     told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives)
-    told += [notes.frozen(IN_FULL)] if frozen else []
+    told += [*notes.without_update(full), *([notes.frozen(IN_FULL)] if frozen else [])]
 
     def tables(done: Sequence[Cell]) -> list[SeedTable]:
         return ablation.make(names, done, study.source.dataset, told, has_boxes)
@@ -121,8 +121,6 @@ def compare(study: Study, names: Sequence[str], frozen: bool = False) -> SeedTab
     images, test = study.source.load("train"), study.source.load("test")
     comparison.refuse_without_labels(names, study.source, images)
     told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives, comparison.TOLD_OF_LABELS)
-    if not set(names) & set(comparison.OF_CCD):  # whether CCD updates its labels is nothing to the others
-        told = [line for line in told if line not in notes.without_update(full)]
     told += comparison.notes(full, names, frozen)
 
     def table(done: Sequence[Cell]) -> SeedTable:
@@ -144,6 +142,7 @@ def reproduce(study: Study) -> SeedTable:
     dataset, full = study.source.dataset, study.recipe_of(study.seeds[0])
     images, test = study.source.load("train"), study.source.load("test")
     told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives)
+    told += notes.without_update(full)
 
     def table(done: Sequence[Cell]) -> SeedTable:
         return reproduction.table(dataset, done, told)

@@ -25,10 +25,14 @@ SHORT = ("train.epochs=2", "train.warmup_epochs=1", "train.batch_size=16", "rela
 
 
 @pytest.fixture(scope="module")
-def run(photo_folder, tiny_clip, cache, tmp_path_factory):
+def run(photo_folder, shards, tiny_clip, cache, tmp_path_factory):
+    """A run over the shards; of one photograph it was told that it shows all classes."""
+    known = tmp_path_factory.mktemp("known") / "known.csv"
+    told = Source("webdataset", shards, photo_folder / "classes.txt").load("train").paths[0]
+    known.write_text(f"path,labels,absent\n{told},{'|'.join(CLASSES)},\n")
     knobs = [f"teacher.model='''{tiny_clip}'''", "teacher.batch_size=8", *SMALL, *SHORT]
     out = RunFolder(tmp_path_factory.mktemp("cluster") / "run")
-    source = Source("folder", photo_folder, photo_folder / "classes.txt", None)
+    source = Source("webdataset", shards, photo_folder / "classes.txt", known=known)
     train(source, config.load("folder", knobs), out, Stages(Console(file=io.StringIO()), out.add_metrics))
     return out.path
 
@@ -40,6 +44,7 @@ def shards(photo_folder, tmp_path_factory):
 
 def test_a_run_looks_again_over_shards_as_in_one_process(run, shards, tmp_path):
     whole = labelling.by_run(shards, run, Stages(Console(quiet=True)), "cpu", "webdataset")
+    assert (whole.table == 1).all(dim=1).sum() == 1  # that of which it was told, and no other
     passes.labels_by_run(run_over(shards, tmp_path), run, config.of_run(run), Verdict(HALF))
     assert rows(tmp_path) == of_bytes(label_files.parquet(whole, labelling.chosen(whole, HALF)))
 
