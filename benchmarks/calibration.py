@@ -10,18 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import seen_again
 import torch
-from rich.console import Console
 
 from ccd_fast.bench import measure
-from ccd_fast.evaluation import calibration, scores
+from ccd_fast.evaluation import calibration
 from ccd_fast.evaluation.calibration import Calibration
 from ccd_fast.evaluation.metrics import average_precision
-from ccd_fast.outputs import origin, trained
-from ccd_fast.report.album import open_again
-from ccd_fast.runs.progress import Stages
-from ccd_fast.student import Reading, predict
-from ccd_fast.training import CHOSEN
 
 Line = Callable[[torch.Tensor, torch.Tensor, float], Calibration | None]
 LINES: dict[str, Line] = {
@@ -34,17 +29,12 @@ LINES: dict[str, Line] = {
 
 def of_run(run: Path) -> dict[str, Any]:
     """Fit each line to a run, and measure it."""
-    album = open_again(run, origin.class_names_of(run))
-    model, images = album.model, album.images
-    kept = scores.read(run, CHOSEN, model.class_names)
-    if kept is None or images.truth is None:
-        sys.exit(f"{run}: labels of its training and test images must be known")
-    with Stages(Console(stderr=True), lambda _: None).stage("predict", len(images)) as stage:
-        student = trained.at_work(model, len(images))
-        seen = predict(student, images.files_of_all(), Reading(album.backend), model.recipe.student.image_size, stage)
+    seen = seen_again.of(run)
+    images, kept, temperature = seen.images, seen.test, seen.temperature
+    if images.truth is None:
+        sys.exit(f"{run}: the labels of its training images must be known")
     there = seen.readable & torch.from_numpy(images.known)
-    raw, labels = seen.probabilities[there], torch.from_numpy(album.after)[there]
-    truth, temperature = torch.from_numpy(images.truth)[there], model.recipe.teacher.temperature
+    raw, labels, truth = seen.probabilities[there], seen.labels[there], torch.from_numpy(images.truth)[there]
     rows = dict[str, Any]()
     for name, fit in LINES.items():
         line = fit(raw, labels, temperature)

@@ -10,10 +10,12 @@ import csv
 import statistics
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from line_chart import Panel, drawn
 from linked import some_of
 from rich.console import Console
 
@@ -55,35 +57,51 @@ def figures_of(own: Sequence[Cell]) -> dict[str, Any]:
 
 
 def chart(by_count: dict[str, Any]) -> str:
-    """Draw test mAP by the number of photographs, which doubles from step to step, as SVG."""
+    """Draw test mAP by the number of photographs, one place on for each number."""
     counts = sorted(map(int, by_count))
-    lines = {
-        "CCD, no label": ("#0b6e99", [by_count[str(n)]["rows"]["CCD"]["mean"] for n in counts]),
-        "the same student, all labels": (
-            "#c2571a",
-            [by_count[str(n)]["rows"]["BCE, all labels"]["mean"] for n in counts],
-        ),
-        "CLIP alone": ("#777777", [by_count[str(n)]["teacher_test_map"] for n in counts]),
-    }
-    every = [100 * value for _, values in lines.values() for value in values]
-    low, high, x0, x1, y0, y1 = min(every) - 1, max(every) + 1, 50, 400, 220, 30
-    xs = [x0 + (x1 - x0) * place / (len(counts) - 1) for place in range(len(counts))]
-    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 260" font-family="sans-serif" font-size="12">']
-    parts += ['<rect width="100%" height="100%" fill="#ffffff"/>', f'<text x="{x0}" y="16">test mAP, %</text>']
-    for value in np.linspace(low, high, 5):
-        y = y0 + (y1 - y0) * (value - low) / (high - low)
-        parts.append(f'<line x1="{x0}" x2="{x1}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dddddd"/>')
-        parts.append(f'<text x="{x0 - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.0f}</text>')
-    parts += [
-        f'<text x="{x:.1f}" y="{y0 + 18}" text-anchor="middle">{n:,}</text>' for n, x in zip(counts, xs, strict=True)
-    ]
-    parts.append(f'<text x="{(x0 + x1) / 2}" y="{y0 + 36}" text-anchor="middle">photographs to learn from</text>')
-    for name, (colour, values) in lines.items():
-        ys = [y0 + (y1 - y0) * (100 * value - low) / (high - low) for value in values]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="{x1 + 10}" y="{ys[-1] + 4:.1f}" fill="{colour}">{name}</text>')
-    return "\n".join([*parts, "</svg>", ""])
+    own = [by_count[str(count)] for count in counts]
+    lines = [*([each["rows"][row]["mean"] for each in own] for row in ROWS), [each["teacher_test_map"] for each in own]]
+    points = [[(float(place), 100 * value, 0.0) for place, value in enumerate(values)] for values in lines]
+    ticks = [(float(place), f"{count:,}") for place, count in enumerate(counts)]
+    panel = Panel("test mAP, %, by photographs to learn from", points, ticks)
+    return drawn([panel], ["CCD, no label", "the same student, told all labels", "CLIP alone"])
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Trainings on the first so many photographs.
+
+    Attributes:
+        work: where runs are kept.
+        root: of the photographs.
+        classes: their names.
+        labels: the table of their labels.
+        knobs: for all runs.
+        memory: that all runs share.
+    """
+
+    work: Path
+    root: Path
+    classes: Path
+    labels: Path
+    knobs: Sequence[str]
+    memory: Memory
+
+    def of(self, count: int, seeds: Sequence[int]) -> dict[str, Any]:
+        """Train both rows for every seed."""
+        own = self.work / str(count)
+        photographs = own / "photographs"
+        source = Source("folder", photographs, self.classes, first_of(self.root, self.labels, count, photographs))
+        plan = cells.Plan(
+            source=lambda _: source,
+            recipe=lambda seed, more: config.load("folder", [*self.knobs, f"seed={seed}", *more]),
+            folder=lambda row, seed: own / f"seed-{seed}" / slug(row),
+            stages=Stages(Console(stderr=True)),
+            memory=self.memory,
+        )
+        done = cells.run_cells(plan, ROWS, seeds)
+        rows = {row: figures_of([cell for cell in done if cell.row == row]) for row in ROWS}
+        return {"teacher_test_map": done[0].teacher.mean_average_precision, "rows": rows}
 
 
 def main() -> None:
@@ -93,24 +111,11 @@ def main() -> None:
     root, classes, labels = map(Path, sys.argv[5:8])
     named = [f"teacher.model='''{sys.argv[8]}'''", f"student.weights='''{sys.argv[9]}'''", *FROZEN]
     machine.keep_freed_memory()
-    stages, memory = Stages(Console(stderr=True)), Memory(half_of_what_is_free())
-    found: dict[str, Any] = {}
+    bench, found = Bench(work, root, classes, labels, named, Memory(half_of_what_is_free())), dict[str, Any]()
     for count in counts:
-        own = work / str(count)
-        source = Source("folder", own / "photographs", classes, first_of(root, labels, count, own / "photographs"))
-        plan = cells.Plan(
-            source=lambda seed, source=source: source,  # type: ignore[misc]  # noqa: ARG005
-            recipe=lambda seed, more: config.load("folder", [*named, f"seed={seed}", *more]),
-            folder=lambda row, seed, own=own: own / f"seed-{seed}" / slug(row),  # type: ignore[misc]
-            stages=stages,
-            memory=memory,
-        )
-        done = cells.run_cells(plan, ROWS, seeds)
-        teacher = done[0].teacher.mean_average_precision
-        rows = {row: figures_of([cell for cell in done if cell.row == row]) for row in ROWS}
-        found[str(count)] = {"teacher_test_map": teacher, "rows": rows}
-        shown = ", ".join(f"{row} {100 * figures['mean']:.1f}" for row, figures in rows.items())
-        print(f"{count:6,} photographs: teacher {100 * teacher:.1f}, {shown}", flush=True)
+        found[str(count)] = own = bench.of(count, seeds)
+        shown = ", ".join(f"{row} {100 * figures['mean']:.1f}" for row, figures in own["rows"].items())
+        print(f"{count:6,} photographs: teacher {100 * own['teacher_test_map']:.1f}, {shown}", flush=True)
     facts = {"benchmark": "photographs", "data": [root.name, Path(sys.argv[9]).name], "seeds": seeds}
     measure.save({**facts, "by_photographs": found}, out)
     out.with_suffix(".svg").write_text(chart(found), encoding="utf-8")

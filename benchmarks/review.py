@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from line_chart import Panel, Points, drawn
 from linked import some_of
 from numpy.typing import NDArray
 from rich.console import Console
@@ -127,42 +128,18 @@ def summarised(found: Figures) -> dict[str, Any]:
 
 
 def chart(rows: dict[str, Any], title: str) -> str:
-    """Draw the test figures by the number of corrections, as SVG; bars are the deviation over the seeds."""
-    width, height, left, top = 320, 220, 44, 34
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * width} {height + 30}" font-family="sans-serif">'
+    """Draw the test figures by the number of corrections; bars are the deviation over the seeds."""
+
+    def line(by_count: dict[str, Any], key: str) -> Points:
+        own = ((int(count), row["mean"][key], row["deviation"][key] or 0.0) for count, row in by_count.items())
+        return [(count, 100 * mean, 100 * spread) for count, mean, spread in own]
+
+    ticks = [(float(count), str(count)) for count in rows[WAYS[0]]]
+    panels = [
+        Panel(f"{title}: test {SHOWN[key]}, %, by corrections", [line(rows[way], key) for way in WAYS], ticks)
+        for key in MEASURED
     ]
-    parts.append('<rect width="100%" height="100%" fill="#ffffff"/>')
-    for panel, key in enumerate(MEASURED):
-        points = {
-            way: [(int(n), 100 * row["mean"][key], 100 * (row["deviation"][key] or 0)) for n, row in by.items()]
-            for way, by in rows.items()
-        }
-        every = [(n, at + sign * by) for of in points.values() for n, at, by in of for sign in (1, -1)]
-        most, low, high = max(n for n, _ in every), min(v for _, v in every) - 0.5, max(v for _, v in every) + 0.5
-        x0, x1, y0, y1 = panel * width + left, (panel + 1) * width - 16, height - 30, top
-        place = [(n, x0 + (x1 - x0) * n / most) for n in sorted({n for n, _ in every})]
-        parts.append(f'<text x="{x0}" y="18" font-size="12">{title}: test {SHOWN[key]}, %</text>')
-        for value in np.linspace(low, high, 5):
-            y = y0 + (y1 - y0) * (value - low) / (high - low)
-            parts.append(f'<line x1="{x0}" x2="{x1}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dddddd"/>')
-            parts.append(f'<text x="{x0 - 6}" y="{y + 4:.1f}" font-size="10" text-anchor="end">{value:.1f}</text>')
-        for n, x in place:
-            parts.append(f'<text x="{x:.1f}" y="{y0 + 16}" font-size="10" text-anchor="middle">{n}</text>')
-        for way, colour in zip(WAYS, ("#0b6e99", "#c2571a"), strict=True):
-            at = {n: x0 + (x1 - x0) * n / most for n, _, _ in points[way]}
-            ys = [
-                (n, *(y0 + (y1 - y0) * (v - low) / (high - low) for v in (m, m - d, m + d))) for n, m, d in points[way]
-            ]
-            line = " ".join(f"{at[n]:.1f},{y:.1f}" for n, y, _, _ in ys)
-            parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-            for n, _, least, greatest in ys:
-                bar = f'x1="{at[n]:.1f}" x2="{at[n]:.1f}" y1="{least:.1f}" y2="{greatest:.1f}"'
-                parts.append(f'<line {bar} stroke="{colour}"/>')
-    legend = ("chosen by review", "drawn at random")
-    for said, colour, x in zip(legend, ("#0b6e99", "#c2571a"), (left, left + 160), strict=True):
-        parts.append(f'<text x="{x}" y="{height + 18}" font-size="12" fill="{colour}">{said}</text>')
-    return "\n".join([*parts, "</svg>", ""])
+    return drawn(panels, ["chosen by review", "drawn at random"])
 
 
 def main() -> None:

@@ -11,18 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import seen_again
 import torch
-from rich.console import Console
 from thresholds import by_truth, f1s
 
 from ccd_fast.bench import measure
-from ccd_fast.evaluation import scores
 from ccd_fast.labels import limits
-from ccd_fast.outputs import origin, trained
-from ccd_fast.report.album import open_again
-from ccd_fast.runs.progress import Stages
-from ccd_fast.student import Reading, predict
-from ccd_fast.training import CHOSEN
 
 IN_USE = "one for each class (in use)"
 Row = dict[str, float]
@@ -30,21 +24,13 @@ Row = dict[str, float]
 
 def of_run(run: Path) -> dict[str, Row]:
     """Measure the rules on one run."""
-    album = open_again(run, origin.class_names_of(run))
-    model, images = album.model, album.images
-    kept = scores.read(run, CHOSEN, model.class_names)
-    if kept is None:
-        sys.exit(f"{run}: the labels of its test images are not known")
-    with Stages(Console(stderr=True), lambda _: None).stage("predict", len(images)) as stage:
-        student, size = trained.at_work(model, len(images)), model.recipe.student.image_size
-        seen = predict(student, images.files_of_all(), Reading(album.backend), size, stage)
-    there, temperature = seen.readable, model.recipe.teacher.temperature
-    raw, labels = seen.probabilities[there], torch.from_numpy(album.after)[there]
+    seen = seen_again.of(run)
+    raw, labels = seen.probabilities[seen.readable], seen.labels[seen.readable]
     rules = {
-        IN_USE: limits.by_class(raw, labels, temperature=temperature),
+        IN_USE: limits.by_class(raw, labels, temperature=seen.temperature),
         "0.5": torch.full((raw.shape[1],), 0.5),
     }
-    own, truth = kept.table[kept.known], kept.truth[kept.known].numpy()
+    own, truth = seen.test.table[seen.test.known], seen.test.truth[seen.test.known].numpy()
     best = by_truth(own, truth)
     found = {"the truth's, of the other half": {"cf1": best[0], "of1": best[1], "labels": float(truth.sum(1).mean())}}
     for name, limit in rules.items():

@@ -174,7 +174,8 @@ def test_a_process_that_was_started_early_is_the_first_that_is_asked_for(monkeyp
 
 
 def test_on_a_cpu_it_is_started_without_torch():
-    code = "import sys; from ccd_fast.cli import options; from ccd_fast.views import apart; options.decode_early('cpu', 'auto'); "
+    code = "import sys; from ccd_fast.cli import options; from ccd_fast.views import apart; "
+    code += "options.decode_early('cpu', 'auto'); "
     seen = subprocess.run(
         [sys.executable, "-c", code + "print(len(apart._at_work), 'torch' in sys.modules)"], capture_output=True
     )
