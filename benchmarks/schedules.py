@@ -7,9 +7,9 @@ loss (ROWS of the labels are what is studied); in the demo world the whole stude
 chosen by the pseudo-labels of the training images; the test images confirm.
 
 In the environment ``TABLE=gains`` runs the rows of :data:`GAINS` in place of the schedules, ``TABLE=maps`` those of
-:data:`MAPS`, ``TABLE=sizes`` those of :data:`SIZES`; ``FULL=1`` trains the whole student on a data set too, with the
-consistency loss; ``ONLY="running mean;every, lambda 0.5"`` runs some of the rows, and ``SET="student.alpha=2 …"`` sets
-knobs.
+:data:`MAPS` (``maps-demo`` those for the demo world), ``TABLE=sizes`` those of :data:`SIZES`; ``FULL=1`` trains the
+whole student on a data set too, with the consistency loss; ``ONLY="running mean;every, lambda 0.5"`` runs some of the
+rows, and ``SET="student.alpha=2 …"`` sets knobs.
 """
 
 import functools
@@ -100,22 +100,43 @@ GAINS: dict[str, tuple[str, ...]] = {
 """What a change of the recipe gains alone, and together with others."""
 CROPS = "crops"
 TRAINING = "relabel.student=training"
-MAPS: dict[str, tuple[str, ...]] = {
-    CROPS: (),
-    **{f"maps of {side} pixels": ("relabel.teacher=maps", f"relabel.maps_size={side}") for side in (224, 320, 448)},
-    "crops, boxes of the training steps": (TRAINING,),
-    "maps of 320 pixels, boxes of the training steps": ("relabel.teacher=maps", "relabel.maps_size=320", TRAINING),
-}
-"""The recipe as it is with a teacher that looks once, and without a pass of the student."""
+
+
+def looks_once(side: int) -> tuple[str, ...]:
+    """Give what makes the teacher look once, at views of so many pixels."""
+    return ("relabel.teacher=maps", f"relabel.maps_size={side}")
+
+
+def maps_of(*sides: int) -> dict[str, tuple[str, ...]]:
+    """Give the rows of the recipe as it is with a teacher that looks once, and without a pass of the student."""
+    middle = sides[1]
+    return {
+        CROPS: (),
+        **{f"maps of {side} pixels": looks_once(side) for side in sides},
+        "crops, boxes of the training steps": (TRAINING,),
+        f"maps of {middle} pixels, boxes of the training steps": (*looks_once(middle), TRAINING),
+    }
+
+
+MAPS = maps_of(224, 320, 448)
+MAPS_OF_THE_DEMO = maps_of(64, 96, 128)
+"""Its CLIP has an input of 64 pixels."""
 SMALL = "views of 224 pixels"
 SIZES = {f"views of {side} pixels": (f"student.image_size={side}",) for side in (224, 288, 320)}
 """The recipe as it is, by the side of the student's views."""
-TABLES = {"schedules": (SCHEDULES, ONCE), "gains": (GAINS, ONCE_BEFORE), "maps": (MAPS, CROPS), "sizes": (SIZES, SMALL)}
+TABLES = {
+    "schedules": (SCHEDULES, ONCE),
+    "gains": (GAINS, ONCE_BEFORE),
+    "maps": (MAPS, CROPS),
+    "maps-demo": (MAPS_OF_THE_DEMO, CROPS),
+    "sizes": (SIZES, SMALL),
+}
 """Rows, and the one that the others are compared with."""
 ABOVE = {
     "schedules": "test_map_above_once",
     "gains": "test_map_above_before",
     "maps": "test_map_above_crops",
+    "maps-demo": "test_map_above_crops",
     "sizes": "test_map_above_224",
 }
 TABLE = os.environ.get("TABLE", "schedules")

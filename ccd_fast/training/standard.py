@@ -161,16 +161,15 @@ class StandardPasses:
         return relabel(images, self.reading, self.teacher, seer, labels, looks, update, stage, self.cache)
 
     def cells(self, images: ImageSet, labels: PseudoLabels, stage: Stage) -> dict[int, str]:
-        """Draw the first labels towards what the teacher sees in the cells of the grids, as an update does."""
+        """Draw the first labels towards what the teacher sees in the cells of the grids, as an update does.
+
+        Cells are crops, though updates be of maps: they are looked at once, and small objects are seen better in them.
+        """
         knobs = self.recipe.labels
         views = self.recipe.views.model_copy(update={"choice": "grid"})
         of_all = (len(images), len(images.class_names))
         looks = ViewChoice(views, self.recipe.relabel, Cams(0, 1.0), of_all, (self.recipe.seed, 0), None, knobs.grids)
         update = Update(knobs.floor, knobs.whole_weight)
-        if self.maps is not None:
-            from ccd_fast.labels.from_maps import relabel_from_maps
-
-            return relabel_from_maps(images, self.reading, self.maps, None, labels, looks, update, stage)
         return relabel(images, self.reading, self.teacher, None, labels, looks, update, stage)
 
 
