@@ -6,7 +6,9 @@ student in eager PyTorch on both sides: other decoders differ by a few levels, o
 rounding, and a box whose edge lies between two pixels then falls on the other one.
 
 On a GPU the pass's engine runs in half precision and open_clip's tower in the precision that it is loaded in, float32:
-the baseline is timed once more with its tower under autocast to float16.
+the baseline is timed once more with its tower under autocast to float16. ``--maps SIDE`` times passes from maps of
+views of that side, too: the first, in which the teacher looks, a later one, and one from the boxes of the training
+steps.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import functools
 import importlib.util
 import json
 import sys
+import tempfile
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +29,7 @@ from rich.console import Console
 from torch import nn
 
 from ccd_fast import machine
-from ccd_fast.bench import measure
+from ccd_fast.bench import maps, measure
 from ccd_fast.bench.load import Load, open_load
 from ccd_fast.bench.measure import ratio
 from ccd_fast.datasets.folder import read_class_names
@@ -89,10 +92,11 @@ def differences(ours: torch.Tensor, theirs: torch.Tensor) -> dict[str, float]:
     return {"max": float(apart.max()), "mean": float(apart.mean()), "beyond": beyond}
 
 
-def compare(load: Load, rounds: int) -> dict[str, Any]:
-    """Time both in turn; compare the tables, as timed and on the same inputs."""
+def compare(load: Load, rounds: int, passes: maps.MapPasses | None = None) -> dict[str, Any]:
+    """Time both in turn, and passes from maps too; compare the tables, as timed and on the same inputs."""
     plain, cuda = baseline(), load.device != "cpu"
-    calls = {"ccd_fast": load.update, "baseline": lambda: plain_update(plain, load)}
+    of_maps = {} if passes is None else maps.calls(passes)
+    calls = {"ccd_fast": load.update, "baseline": lambda: plain_update(plain, load), **of_maps}
     if cuda:
         calls["baseline_in_half"] = lambda: plain_update(plain, load, half=True)
     timings = measure.in_turn(calls, rounds, device=load.device)
@@ -108,6 +112,8 @@ def compare(load: Load, rounds: int) -> dict[str, Any]:
         "views": load.backend.name,
         **{name: {**t.record(), "images_per_s": len(load.images) / t.median} for name, t in timings.items()},
         "times_as_fast": ratio(timings["baseline"], timings["ccd_fast"]),
+        **({} if passes is None else {"maps_size": passes.teacher.image_size}),
+        **{f"{name}, times as fast": ratio(timings["baseline"], timings[name]) for name in of_maps},
         **of_half,
         "tables_with_pillow": differences(same_inputs.update()[0], theirs),
         "tables_as_timed": differences(load.update()[0], theirs),
@@ -125,6 +131,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--student", default="tf_efficientnet_lite0", help="a CNN of timm")
     parser.add_argument("--student-weights", default="none", help="none, imagenet, or a file")
     parser.add_argument("--image-size", type=int, default=320, help="side of the student's view in pixels")
+    parser.add_argument("--maps", type=int, default=0, help="side of the views of maps, in pixels; 0 times no maps")
     parser.add_argument("--views", default="auto", help="auto, dali or pillow")
     parser.add_argument("--rounds", type=int, default=3, help="rounds that count")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
@@ -141,7 +148,11 @@ def main() -> None:
     teacher = given.teacher or str(tiny_clip.install())
     how = (given.batch_size, given.student, given.student_weights, given.image_size, given.views)
     load = open_load(root, given.images, names, teacher, *how, device=given.device)
-    found = compare(load, given.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        passes = maps.open_passes(load, given.maps, Path(folder)) if given.maps else None
+        if isinstance(passes, str):
+            sys.exit(passes)
+        found = compare(load, given.rounds, passes)
     print(json.dumps(found, indent=1))
     if given.out:
         measure.save({"benchmark": "relabel against the baseline", **found}, given.out)
