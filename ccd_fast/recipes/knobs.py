@@ -71,6 +71,10 @@ class StudentKnobs(Section):
 
     backbone: str = Field(description="any CNN of timm")
     weights: str = Field(description="'imagenet' (timm's), 'none', or a file in timm's names")
+    head: Literal["drawn", "ridge", "auto"] = Field(
+        description="first weights of the last layer: drawn, or the ridge regression of the first labels on the "
+        "backbone's features; auto is the latter where the backbone stays as it is"
+    )
     alpha: Positive = Field(description="piecewise boost of the positive part of the maps (alpha)")
     image_size: Pixels = Field(description="side of the square training and test views, in pixels")
     relabel_image_size: Pixels | Literal["same"] = Field(description="side of the relabel views")
@@ -325,6 +329,12 @@ class Recipe(Section):
         few = images <= FEW_PHOTOGRAPHS and self.student.weights != "none"
         rate = 0.0 if few and self.train.backbone_learning_rate == "auto" else self.train.backbone_rate
         return self.train.model_copy(update={"backbone_learning_rate": rate})
+
+    def begins_with_a_ridge(self, images: int) -> bool:
+        """Tell whether the student's last layer begins as a ridge regression, in a run over so many images."""
+        return self.student.head == "ridge" or (
+            self.student.head == "auto" and self.train_over(images).freezes_the_backbone
+        )
 
     def keeps_features(self, images: int) -> bool:
         """Tell whether a run keeps what a frozen backbone gave: of so few images there is room for all."""

@@ -51,6 +51,7 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
         *((key, wanted if value == "auto" else value, wanted) for key, (value, wanted) in auto_or.items()),
         ("teacher.image_size", recipe.teacher.image_size, recipe.student.relabel_size),
         ("bias.min_count", recipe.bias.min_count, 1),
+        ("student.head", recipe.student.head, "drawn"),
         ("relabel.min_tau", recipe.relabel.min_tau, start_of_search(recipe.labels.floor)),
         ("teacher.temperature", recipe.teacher.temperature, 1.0),
         ("labels.grids", recipe.labels.grids, []),

@@ -6,6 +6,7 @@ from typing import Any
 
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs.durations import in_words
+from ccd_fast.training.first_head import MOST
 
 Record = Mapping[str, Any]
 BEFORE = -1
@@ -71,6 +72,8 @@ class Forecast:
             yield Planned("zero-shot on the test images", BEFORE, self.test, {"teacher": 1})
         if recipe.is_ccd and recipe.labels.grids:
             yield Planned("cells", BEFORE, self.images, {"teacher": sum(side**2 for side in recipe.labels.grids)})
+        if recipe.begins_with_a_ridge(self.images):
+            yield Planned("first head", BEFORE, min(self.images, MOST), {"student": 1})
         looks, has_tau = recipe.relabel.student == "pass", False
         for epoch in range(recipe.train.epochs):
             if recipe.updates_labels(epoch):

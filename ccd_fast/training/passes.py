@@ -187,12 +187,13 @@ def least_seconds(
 
     whole = {"teacher": of_tower(passes.tower)}
     again = whole if passes.looks is None else {"maps": of_tower(passes.looks)}
-    found = dict.fromkeys(("first labels", "whole images", "zero-shot on the test images"), whole)
-    found |= {"cells": again, "relabel": again}
+    found = dict.fromkeys(("first labels", "whole images", "zero-shot on the test images", "cells"), whole)
+    found["relabel"] = again
     if student is not None:
         size, larger = knobs.image_size, knobs.relabel_size
         of_a_look = {side: ceilings.least_seconds(student, side, "fp32", device) for side in {size, larger}}
-        found |= {"activity threshold": {"student": of_a_look[larger]}, "evaluate": {"student": of_a_look[size]}}
+        found |= {stage: {"student": of_a_look[size]} for stage in ("first head", "evaluate")}
+        found["activity threshold"] = {"student": of_a_look[larger]}
         found["relabel"] = {**again, "student": of_a_look[larger]}
         found["train"] = {"training": ceilings.least_seconds(student, size, training, device, training=True)}
     return found

@@ -14,7 +14,7 @@ from ccd_fast.runs import RunFolder, Stages, Stop
 from ccd_fast.runs.folder import SUMMARY
 from ccd_fast.student.training_views import TrainingViews
 from ccd_fast.teacher import resolve, twins_warning
-from ccd_fast.training import description, supervision, thresholds
+from ccd_fast.training import description, first_head, supervision, thresholds
 from ccd_fast.training.ccd import Ccd
 from ccd_fast.training.compared import Compared
 from ccd_fast.training.epoch import Fitted, fit_epoch
@@ -102,7 +102,8 @@ def _run(parts: Parts, method: Method, until: int) -> State:
         state = method.first_labels()
         _save(parts, state, method)
     for epoch in range(state.epoch, until):
-        if method.before_epoch(state, epoch):  # nothing in the warm-up; from then on the label updates
+        updated = method.before_epoch(state, epoch)  # nothing in the warm-up; from then on the label updates
+        if first_head.begin(parts, method, state) or updated:
             _save(parts, state, method)
         fitted = _train(parts, method, state, epoch)
         metrics = _measure(parts, method, state, epoch, fitted)

@@ -26,6 +26,7 @@ class State:
         epoch: the next epoch.
         tau: the activity threshold; None before the first update.
         updated: the epoch of the last label update, or :data:`CELLS`; None before the first.
+        has_first_head: whether the student's last layer has the weights that it begins with.
         settled: whether label updates have ended, as the last one changed too little.
         agreement: m_e of each finished epoch (section 6); NaN where it is undefined.
         test_maps: test mAP of each finished epoch, where there is any truth; to compare, never to choose.
@@ -37,6 +38,7 @@ class State:
     epoch: int = 0
     tau: float | None = None
     updated: int | None = None
+    has_first_head: bool = False
     settled: bool = False
     agreement: list[float] = field(default_factory=list)
     test_maps: list[float] = field(default_factory=list)
