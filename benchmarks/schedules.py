@@ -7,9 +7,9 @@ loss (ROWS of the labels are what is studied); in the demo world the whole stude
 chosen by the pseudo-labels of the training images; the test images confirm.
 
 In the environment ``TABLE=gains`` runs the rows of :data:`GAINS` in place of the schedules, ``TABLE=maps`` those of
-:data:`MAPS` (``maps-demo`` those for the demo world), ``TABLE=sizes`` those of :data:`SIZES`; ``FULL=1`` trains the
-whole student on a data set too, with the consistency loss; ``ONLY="running mean;every, lambda 0.5"`` runs some of the
-rows, and ``SET="student.alpha=2 …"`` sets knobs.
+:data:`MAPS` (``maps-demo`` those for the demo world), ``TABLE=sizes`` those of :data:`SIZES`, ``TABLE=first-head``
+those of :data:`FIRST_HEADS`; ``FULL=1`` trains the whole student on a data set too, with the consistency loss;
+``ONLY="running mean;every, lambda 0.5"`` runs some of the rows, and ``SET="student.alpha=2 …"`` sets knobs.
 """
 
 import functools
@@ -124,12 +124,27 @@ MAPS_OF_THE_DEMO = maps_of(64, 96, 128)
 SMALL = "views of 224 pixels"
 SIZES = {f"views of {side} pixels": (f"student.image_size={side}",) for side in (224, 288, 320)}
 """The recipe as it is, by the side of the student's views."""
+DRAWN = "drawn weights"
+SLOW = "train.head_learning_rate=1e-3"
+FIRST_HEADS: dict[str, tuple[str, ...]] = {
+    DRAWN: ("student.head=drawn",),
+    "ridge": ("student.head=ridge",),
+    "ridge, rate 1e-3": ("student.head=ridge", SLOW),
+    "ridge, rate 3e-4": ("student.head=ridge", "train.head_learning_rate=3e-4"),
+    "ridge, rate 1e-3, no update": ("student.head=ridge", SLOW, "relabel.epochs=0"),
+    "ridge, rate 1e-3, three epochs, one before updates": (
+        *("student.head=ridge", SLOW),
+        *("train.epochs=3", "train.warmup_epochs=1"),
+    ),
+}
+"""What the student's last layer begins with, and how fast it then learns."""
 TABLES = {
     "schedules": (SCHEDULES, ONCE),
     "gains": (GAINS, ONCE_BEFORE),
     "maps": (MAPS, CROPS),
     "maps-demo": (MAPS_OF_THE_DEMO, CROPS),
     "sizes": (SIZES, SMALL),
+    "first-head": (FIRST_HEADS, DRAWN),
 }
 """Rows, and the one that the others are compared with."""
 ABOVE = {
@@ -138,6 +153,7 @@ ABOVE = {
     "maps": "test_map_above_crops",
     "maps-demo": "test_map_above_crops",
     "sizes": "test_map_above_224",
+    "first-head": "test_map_above_drawn",
 }
 TABLE = os.environ.get("TABLE", "schedules")
 AS_MEASURED = (*LABELS_BEFORE, f"train.epochs={EPOCHS}", "train.choose=last", "relabel.epochs=every")
