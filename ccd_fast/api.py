@@ -21,7 +21,7 @@ from ccd_fast.recipes import Recipe, config
 from ccd_fast.runs import RunFolder, Stage, Stages
 from ccd_fast.runs import tensorboard as tensorboard_log
 from ccd_fast.runs.writing import refuse_existing, write_whole
-from ccd_fast.student import Reading, Student
+from ccd_fast.student import Reading, Student, probabilities_of
 from ccd_fast.student import predict as look
 from ccd_fast.training import train as run
 from ccd_fast.training.passes import evaluation_conditions
@@ -115,7 +115,7 @@ class Model:
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3):
             raise UserError(f"pixels must be (B, {side}, {side}, 3) uint8, not {pixels.shape} {pixels.dtype}")
         logits, _ = self.module(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device))
-        probabilities: NDArray[np.float32] = self.trained.calibrated(torch.sigmoid(logits).cpu()).numpy()
+        probabilities: NDArray[np.float32] = self.trained.calibrated(probabilities_of(logits.cpu())).numpy()
         return probabilities
 
 

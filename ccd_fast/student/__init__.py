@@ -10,7 +10,7 @@ from ccd_fast.handing import handed_on
 
 if TYPE_CHECKING:
     from ccd_fast.student.network import PixelClassifier, Student, build
-    from ccd_fast.student.prediction import Predictions, predict
+    from ccd_fast.student.prediction import Predictions, predict, probabilities_of
     from ccd_fast.student.reading import LOAD_BATCH, STUDENT_FILTER, Reading, decoded
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "build",
     "decoded",
     "predict",
+    "probabilities_of",
 ]
 
 WHERE = {
@@ -34,6 +35,7 @@ WHERE = {
     "prediction": (
         "Predictions",
         "predict",
+        "probabilities_of",
     ),
     "reading": (
         "LOAD_BATCH",

@@ -28,6 +28,15 @@ class Predictions:
     unreadable: dict[int, str]
 
 
+def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
+    """Give the sigmoid of logits, (…, C) float32: of a row the same bits wherever it stands, and beside whatever.
+
+    In float64 on the way: of a tensor in float32 torch does the last entries, which do not fill a register, by another
+    function, that rounds otherwise.
+    """
+    return torch.sigmoid(logits.double()).float()
+
+
 @torch.inference_mode()
 def predict(
     student: PixelClassifier, files: Sequence[Path], reading: Reading, image_size: int, stage: Stage
@@ -55,7 +64,7 @@ def predict(
             with stage.part("student"):
                 if len(photographs):
                     logits, _ = student(views)
-                    probabilities[rows] = torch.sigmoid(logits).cpu()
+                    probabilities[rows] = probabilities_of(logits.cpu())
                     readable[rows] = True
                     stage.saw("student", len(photographs))
             stage.advance(len(photographs) + len(photographs.unreadable))

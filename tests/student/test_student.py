@@ -5,6 +5,7 @@ from safetensors.torch import save_file
 
 from ccd_fast.errors import UserError
 from ccd_fast.student import network as student
+from ccd_fast.student import probabilities_of
 from ccd_fast.student.network import piecewise_boost
 
 
@@ -18,6 +19,14 @@ def test_logits_are_the_mean_of_the_maps(backbone):
     logits, cam = net(pixels())
     assert cam.shape[:2] == (2, 5)
     torch.testing.assert_close(logits, cam.mean(dim=(2, 3)))
+
+
+def test_probabilities_of_a_row_are_the_same_wherever_it_stands():
+    logits = torch.randn(37, 4, generator=torch.Generator().manual_seed(0))
+    whole = probabilities_of(logits)
+    for rows in range(1, 37):
+        assert torch.equal(probabilities_of(logits[:rows]), whole[:rows])
+    assert torch.allclose(whole, torch.sigmoid(logits))
 
 
 def test_only_the_positive_part_is_boosted():
