@@ -5,7 +5,6 @@ regression of the labels' logits on the mean features is solved in one go, and i
 from (benchmarks/README.md has what it gains).
 """
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -24,55 +23,30 @@ RIDGE = 1.0
 SOFTENED = 0.002
 """Labels are softened by so much at 0 and 1, where they have no logit."""
 MOST = 20_000
-"""Images, evenly spread, that are looked at: beyond them the solution hardly moves."""
+"""Images, evenly spread, that are looked at: ten for each of some two thousand features."""
 
 
-@dataclass
-class Moments:
-    """What a ridge regression of C targets on F features needs to know of its examples, summed up.
+def ridge_regression(
+    features: torch.Tensor, targets: torch.Tensor, ridge: float = RIDGE
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Solve for the linear layer whose squared errors, and squared weights at a price, are least.
 
-    Attributes:
-        count: (1,) float64, of the examples.
-        features: (F,) float64, their sum.
-        targets: (C,) float64, likewise.
-        products: (F, F) float64, sum of the features' products with each other.
-        crossed: (F, C) float64, sum of the features' products with the targets.
+    Args:
+        features: (M, F) float32.
+        targets: (M, C) float32.
+        ridge: price of the square of a weight, as a multiple of the mean variance of a feature.
+
+    Returns:
+        Weights, (C, F) float32, and biases, (C,) float32, which cost nothing.
     """
-
-    count: torch.Tensor
-    features: torch.Tensor
-    targets: torch.Tensor
-    products: torch.Tensor
-    crossed: torch.Tensor
-
-    @classmethod
-    def none(cls, features: int, classes: int) -> "Moments":
-        """Give those of no example."""
-        shapes = ((1,), (features,), (classes,), (features, features), (features, classes))
-        return cls(*(torch.zeros(shape, dtype=torch.float64) for shape in shapes))
-
-    def add(self, features: torch.Tensor, targets: torch.Tensor) -> None:
-        """Count examples in: their features, (B, F), and targets, (B, C), on the host."""
-        features, targets = features.double(), targets.double()
-        self.count += len(features)
-        self.features += features.sum(dim=0)
-        self.targets += targets.sum(dim=0)
-        self.products += features.T @ features
-        self.crossed += features.T @ targets
-
-    def solve(self, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give the weights, (C, F) float32, and biases, (C,) float32, of the least squares.
-
-        Args:
-            ridge: what the square of a weight costs, as a multiple of the mean variance of a feature.
-        """
-        mean, middle = self.features / self.count, self.targets / self.count
-        variances = self.products / self.count - torch.outer(mean, mean)
-        covariances = self.crossed / self.count - torch.outer(mean, middle)
-        cost = ridge * variances.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
-        variances.diagonal().add_(cost)
-        weights = torch.linalg.solve(variances, covariances)
-        return weights.T.float(), (middle - mean @ weights).float()
+    x, y = features.double(), targets.double()
+    mean, middle = x.mean(dim=0), y.mean(dim=0)
+    x = x - mean
+    variances, covariances = x.T @ x / len(x), x.T @ (y - middle) / len(x)
+    price = ridge * variances.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
+    variances.diagonal().add_(price)
+    weights = torch.linalg.solve(variances, covariances)
+    return weights.T.float().contiguous(), (middle - mean @ weights).float()
 
 
 def begin(parts: Parts, method: Method, state: State) -> bool:
@@ -120,40 +94,38 @@ def fit(
         Weights, (C, F) float32, and biases, (C,) float32; None where no image could be read.
     """
     student.eval()
-    targets = torch.logit(labels.float().clamp(SOFTENED, 1 - SOFTENED))
-    moments = Moments.none(student.backbone.num_features, labels.shape[1])
+    features = torch.zeros((len(rows), student.backbone.num_features))
+    readable = torch.zeros(len(rows), dtype=torch.bool)
     if left := stage.keeper.restored():
-        moments = Moments(**left["moments"])
+        features, readable = left["features"], left["readable"]
         stage.go_on(left["done"], seconds=left["seconds"])
 
     def so_far() -> dict[str, Any]:
-        return {"moments": vars(moments), "done": stage.done, "seconds": stage.seconds}
+        return {"features": features, "readable": readable, "done": stage.done, "seconds": stage.seconds}
 
     with reading.views(images.files(rows.numpy()), (size, STUDENT_FILTER), stage) as batches:
         for photographs, views in batches:
             with stage.part("student"):
                 if len(photographs):
-                    features = student.features(views).float().mean(dim=(2, 3)).cpu()
-                    moments.add(features, targets[torch.from_numpy(photographs.rows)])
+                    features[photographs.rows] = student.features(views).float().mean(dim=(2, 3)).cpu()
+                    readable[photographs.rows] = True
                     stage.saw("student", len(photographs))
             stage.advance(len(photographs) + len(photographs.unreadable))
             stage.keeper.keep(so_far)
+    for table in (features, readable):
+        reading.put_together(table)
     stage.advance(len(rows) - len(reading.share(len(rows))))
-    return _solved(moments, reading.ranks)
-
-
-def _solved(moments: Moments, ranks: Ranks) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Solve once, for all processes: their machines' libraries may round differently."""
-    for sums in vars(moments).values():
-        ranks.total(sums)
-    if not moments.count:
+    if not readable.any():
         return None
-    weights, biases = moments.crossed.T.float(), moments.targets.float()
-    if ranks.leads:
-        weights, biases = moments.solve(RIDGE)
-    else:
-        weights, biases = torch.zeros_like(weights), torch.zeros_like(biases)
-    return ranks.total(weights.contiguous()), ranks.total(biases)
+    targets = torch.logit(labels.float().clamp(SOFTENED, 1 - SOFTENED))
+    return _of_the_leader(*ridge_regression(features[readable], targets[readable]), reading.ranks)
+
+
+def _of_the_leader(weights: torch.Tensor, biases: torch.Tensor, ranks: Ranks) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give all processes the leader's solution: on another machine the same sums may round otherwise."""
+    for values in (weights, biases) if not ranks.leads else ():
+        values.zero_()
+    return ranks.total(weights), ranks.total(biases)
 
 
 def put(student: Student, weights: torch.Tensor, biases: torch.Tensor) -> None:

@@ -28,7 +28,7 @@ from ccd_fast.training.passes import StandardPasses
 SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_size=64", "train.batch_size=4")
 SMALL += ("consistency.mu=1.0", "labels.anchors=none")
 RUN = ("train.epochs=4", "relabel.epochs=2", "relabel.min_tau=0.0", "relabel.cache_mib=0", "views.backend=pillow",
-       "labels.grids=[2]", "train.ema=0.9", "train.schedule=cosine")  # fmt: skip
+       "labels.grids=[2]", "student.head=ridge", "train.ema=0.9", "train.schedule=cosine")  # fmt: skip
 OFTEN = "train.save_minutes=0.00000001"
 """A checkpoint after every batch."""
 
@@ -36,6 +36,7 @@ Moment = tuple[str, str, int]
 
 MOMENTS: dict[str, Moment] = {
     "in the first labels": ("ccd_fast.labels.table:FirstLabels", "add", 2),
+    "while the head begins": ("ccd_fast.student.network:Student", "features", 2),
     "in a training epoch": ("ccd_fast.training.steps:Trainer", "step", 7),
     "before an evaluation": ("ccd_fast.training.run", "student_metrics", 2),
     "in the look at the cells": ("ccd_fast.labels.crop_scores:ScoredCrops", "add", 2),
