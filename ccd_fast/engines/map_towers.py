@@ -106,6 +106,15 @@ def map_tower(tower: ImageTower, view_size: int) -> MapTower:
     return MapTower(looks, boxes)
 
 
+def is_projected(tower: ImageTower) -> bool:
+    """Tell whether all that follows the mean over positions is linear, so that a tower's map can be kept projected."""
+    try:
+        head = map_tower(tower, tower.image_size).boxes.head
+    except UserError:
+        return False
+    return isinstance(head, Behind) and head.tail is None
+
+
 def _no_map(name: str, why: str) -> UserError:
     return UserError(f"teacher {name}: has no map of a view ({why}): use relabel.teacher = 'crops'")
 

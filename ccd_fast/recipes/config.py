@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from ccd_fast import prompts
 from ccd_fast.errors import UserError, nearest
 from ccd_fast.recipes import official
-from ccd_fast.recipes.knobs import Recipe
+from ccd_fast.recipes.recipe import Recipe
 
 __all__ = ["Recipe", "allows", "built_in", "knobs", "load"]
 

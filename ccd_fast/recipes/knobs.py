@@ -1,10 +1,9 @@
-"""The Recipe: every knob of the method, typed, with its limits and what it means."""
+"""The knobs of a recipe by section: typed, with their limits and what they mean."""
 
 import math
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tomli_w
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -144,15 +143,19 @@ class RelabelKnobs(Section):
         description="the old label is the last one (moving), the mean of all so far (running) or the first (anchored)"
     )
     whole: bool = Field(description="the whole image is one of the crops")
-    teacher: Literal["crops", "maps"] = Field(
-        description="the teacher looks at crops, or once at each photograph: boxes are then pooled from its map"
+    teacher: Literal["crops", "maps", "auto"] = Field(
+        description="the teacher looks at crops, or once at each photograph: boxes are then pooled from its map; auto "
+        "is maps for a CNN whose projection is linear, of which alone it is measured"
     )
-    maps_size: Pixels | Literal["native"] = Field(description="side of the view that maps are of, in pixels")
+    maps_size: Pixels | Literal["native", "auto"] = Field(
+        description="side of the view that maps are of, in pixels; auto is ten sevenths of the teacher's own"
+    )
     maps_gib: NonNegative = Field(
         description="most GiB of maps in the cache's folder, kept from run to run; others are computed anew"
     )
-    student: Literal["pass", "training"] = Field(
-        description="CAMs are those of a pass of the student before the update, or of the training steps as they came"
+    student: Literal["pass", "training", "auto"] = Field(
+        description="CAMs are those of a pass of the student before the update, or of the training steps as they came; "
+        "auto is the latter where these show what the update asks for"
     )
     settle: NonNegative = Field(description="updates end once one changes the labels by less than this on average")
     cache_mib: Natural = Field(description="most MiB for the scores of the last update's crops; 0, and maps, keep none")
@@ -274,83 +277,3 @@ class SystemKnobs(Section):
         description="EPR, ROLE, G2NetPL: classes of an image on average; teacher: as many as its scores are spread over"
     )
     rejection: Share = Field(description="LL-R: growth of the rejected share of the losses, an epoch")
-
-
-class Recipe(Section):
-    """Every knob of a run. Section numbers are those of the method's description in docs/METHOD.md."""
-
-    seed: Natural = Field(description="key of every random draw")
-    compat: Literal["none", "official"] = Field(
-        description="official: as the published code does it where that differs from the method, to compare; slow"
-    )
-    teacher: TeacherKnobs
-    student: StudentKnobs
-    labels: LabelKnobs
-    bias: BiasKnobs
-    relabel: RelabelKnobs
-    views: ViewKnobs
-    consistency: ConsistencyKnobs
-    train: TrainKnobs
-    evaluate: EvaluateKnobs
-    system: SystemKnobs
-
-    @property
-    def is_ccd(self) -> bool:
-        """Tell whether it is of the paper's own method."""
-        return self.system.name == "ccd"
-
-    def entropy_limit(self, classes: int) -> float:
-        """Give the entropy, in nats, up to which an image with C classes is confident."""
-        return self.labels.entropy_limit(classes, self.teacher.temperature)
-
-    def updates_labels(self, epoch: int) -> bool:
-        """Tell whether an epoch starts with a label update: ``relabel.epochs`` follow the warm-up (section 4)."""
-        warmup, updates = self.train.warmup_epochs, self.relabel.epochs
-        return self.is_ccd and epoch >= warmup and (updates == "every" or epoch < warmup + int(updates))
-
-    def is_consistent(self, epoch: int) -> bool:
-        """Tell whether the consistency loss applies: after the warm-up, unless mu is 0 (section 5)."""
-        return self.is_ccd and epoch >= self.train.warmup_epochs and self.consistency.mu > 0
-
-    def weight_of_the_old(self, epoch: int) -> float:
-        """Give lambda for the update at the start of an epoch (section 4).
-
-        A running mean holds the first labels with the weight lambda / (1 - lambda) and each update with the weight 1,
-        so that the first update is the paper's and each later one moves the labels less.
-        """
-        ema = self.relabel.ema
-        if self.relabel.average != "running":
-            return ema
-        before = epoch - self.train.warmup_epochs
-        return (ema + (1 - ema) * before) / (1 + (1 - ema) * before)
-
-    def train_over(self, images: int) -> TrainKnobs:
-        """Give the knobs of training in a run over so many images, with the backbone's rate settled."""
-        few = images <= FEW_PHOTOGRAPHS and self.student.weights != "none"
-        rate = 0.0 if few and self.train.backbone_learning_rate == "auto" else self.train.backbone_rate
-        return self.train.model_copy(update={"backbone_learning_rate": rate})
-
-    def begins_with_a_ridge(self, images: int) -> bool:
-        """Tell whether the student's last layer begins as a ridge regression, in a run over so many images."""
-        return self.student.head == "ridge" or (
-            self.student.head == "auto" and self.train_over(images).freezes_the_backbone
-        )
-
-    def keeps_features(self, images: int) -> bool:
-        """Tell whether a run keeps what a frozen backbone gave: of so few images there is room for all."""
-        return images <= FEW_PHOTOGRAPHS and self.train_over(images).freezes_the_backbone
-
-    def looks_of_the_student(self, images: int) -> int:
-        """Count the views of a run's label updates: one an image and update, and one each time that tau is set.
-
-        There are none where CAMs come from the training, or the features of all views are kept.
-        """
-        if self.relabel.student == "training" or self.keeps_features(images):
-            return 0
-        updates = sum(map(self.updates_labels, range(self.train.epochs)))
-        thresholds = updates if self.relabel.tau == "every" else min(updates, 1)
-        return images * (updates + thresholds)
-
-    def dumps(self) -> str:
-        """Give the recipe as TOML; :func:`ccd_fast.recipes.config.load` reads it back to an equal recipe."""
-        return tomli_w.dumps(self.model_dump())

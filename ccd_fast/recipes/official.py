@@ -1,7 +1,7 @@
 """What ``compat = "official"`` allows: a knob that the published code does not heed must not look as if it were."""
 
 from ccd_fast.errors import UserError
-from ccd_fast.recipes.knobs import Recipe
+from ccd_fast.recipes.recipe import Recipe
 
 BACKBONE = "resnet50"
 """The student's backbone, whatever was asked for."""

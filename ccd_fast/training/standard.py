@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -91,7 +91,7 @@ class StandardPasses:
         self.cache = CropCache(recipe.relabel.cache_mib * 2**20)
         self.maps: Maps | None = None
         self.looks: engines.ImageTower | None = None
-        if recipe.relabel.teacher == "maps":
+        if self._looks_once(clip.tower, say):
             self.maps, facts = open_maps(
                 clip,
                 engine.runtime,
@@ -107,6 +107,18 @@ class StandardPasses:
 
             if line := beyond_budget(len(images), self.maps.teacher.numbers, self.maps.gib):
                 say(line)
+
+    def _looks_once(self, tower: engines.ImageTower, say: Callable[[str], None]) -> bool:
+        """Settle whether label updates are of maps, and say what became of ``"auto"``."""
+        wanted = self.recipe.relabel.teacher
+        if wanted != "auto" or not any(map(self.recipe.updates_labels, range(self.recipe.train.epochs))):
+            return wanted == "maps"
+        from ccd_fast.engines.map_towers import is_projected
+
+        once = is_projected(tower)
+        how = "maps, for which the teacher looks once" if once else "crops, as this teacher's maps are not measured"
+        say(f"label updates: from {how} (relabel.teacher)")
+        return once
 
     def whole_images(self, images: ImageSet, stage: Stage) -> tuple[FirstLabels, dict[int, str]]:
         """Score the whole images; see :func:`ccd_fast.labels.whole_images.score_whole_images`."""
@@ -195,12 +207,17 @@ def open_maps(
     from ccd_fast.teacher.maps import MapTeacher
 
     knobs, store = recipe.relabel, engines.Store()
-    size = clip.tower.image_size if knobs.maps_size == "native" else knobs.maps_size
+    size = maps_size(knobs.maps_size, clip.tower.image_size)
     own = replace(settings, runtime=runtime)
     teacher = MapTeacher(clip, size, own, store, classes, recipe.teacher.temperature, beside)
     parity = teacher.parity(partial(views, size=size), store)
     facts = {"image_size": size, "numbers": teacher.numbers, "parity": asdict(parity) if parity else None}
     return Maps(teacher, cache.writable(engines.default_folder() / "maps"), knobs.maps_gib), facts
+
+
+def maps_size(wanted: int | Literal["native", "auto"], native: int) -> int:
+    """Give the side of the view that maps are of, in pixels: ``"auto"`` is 320 for a teacher of 224."""
+    return native if wanted == "native" else round(native * 10 / 7 / 32) * 32 if wanted == "auto" else wanted
 
 
 def first_views(images: ImageSet, clip: Clip, backend: ViewBackend, count: int, size: int = 0) -> torch.Tensor:

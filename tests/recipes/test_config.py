@@ -155,6 +155,17 @@ def test_the_head_s_rate_falls_with_the_steps():
     assert config.load("paper-voc12").train.head_rate(400) == 1e-4
 
 
+def test_a_head_that_begins_as_a_ridge_regression_learns_at_a_third_of_the_rate():
+    few = [config.load("folder", [f"student.head={head}"]).train_over(1200) for head in ("drawn", "ridge", "auto")]
+    drawn, ridge, auto = (knobs.head_learning_rate for knobs in few)
+    assert ridge == auto == pytest.approx(drawn / 3)
+    many = config.load("folder")
+    assert not many.begins_with_a_ridge(5000)  # its backbone learns too
+    assert many.train_over(5000).head_learning_rate == many.train.head_rate(5000)
+    asked = config.load("folder", ["student.head=ridge", "train.head_learning_rate=0.5"])
+    assert asked.train_over(1200).head_learning_rate == 0.5
+
+
 def test_few_photographs_leave_the_backbone_as_it_is_where_it_has_weights():
     recipe = config.load("folder")
     rates = [recipe.train_over(images).backbone_learning_rate for images in (1, 2000, 2001)]

@@ -29,7 +29,7 @@ FIRST = record("first labels", 100, 2.0)
 
 
 def test_after_the_first_stage_the_work_of_the_networks_gives_the_time_of_all_others():
-    # cells: 4 views each; the head: 1; two updates of 1 look and 4 crops, tau as the recipe has it; training: 1, 1, 2, 2 views
+    # cells: 4 views each; the head: 1; two updates of 1 look and 4 crops, tau as the recipe has it; training: 1 1 2 2
     given = forecast("relabel.tau='once'")
     least = 50 * 0.01 + 400 * 0.01 + 2 * 100 * 0.002 + 2 * 100 * (0.002 + 4 * 0.01) + 600 * 0.02 + 4 * 50 * 0.002
     assert given.remaining([FIRST]) == pytest.approx(least / 0.5)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError
-from ccd_fast.recipes import config, knobs
+from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stages
 from ccd_fast.student import engine as student_engine
@@ -91,7 +91,7 @@ def test_trainings_with_a_memory_give_what_they_give_without(photo_folder, tiny_
     quiet = Stages(Console(quiet=True))
     memory = Memory(2**30)
     runs = {"without": None, "first": memory, "second": memory}
-    monkeypatch.setattr(knobs, "FEW_PHOTOGRAPHS", 0)  # a run of few has a memory of its own
+    monkeypatch.setattr("ccd_fast.recipes.recipe.FEW_PHOTOGRAPHS", 0)  # a run of few has a memory of its own
     for name, kept in runs.items():
         train(source, recipe, RunFolder(tmp_path / name), quiet, memory=kept)
         if name == "first":
