@@ -68,7 +68,9 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
     "running mean, until settled": ("relabel.ema=0.5", "relabel.average=running", "relabel.settle=0.004"),
 }
 """Each row with what it changes; all update at every epoch after the warm-up unless they say otherwise."""
+AS_CROPS = ("relabel.teacher=crops", "relabel.student=pass")
 LABELS_BEFORE = (
+    *("student.head=drawn", *AS_CROPS),
     "teacher.templates=['a photo of the {}']",
     "teacher.temperature=1.0",
     "labels.grids=[]",
@@ -104,16 +106,16 @@ TRAINING = "relabel.student=training"
 
 def looks_once(side: int) -> tuple[str, ...]:
     """Give what makes the teacher look once, at views of so many pixels."""
-    return ("relabel.teacher=maps", f"relabel.maps_size={side}")
+    return ("relabel.teacher=maps", "relabel.student=pass", f"relabel.maps_size={side}")
 
 
 def maps_of(*sides: int) -> dict[str, tuple[str, ...]]:
     """Give the rows of the recipe as it is with a teacher that looks once, and without a pass of the student."""
     middle = sides[1]
     return {
-        CROPS: (),
+        CROPS: AS_CROPS,
         **{f"maps of {side} pixels": looks_once(side) for side in sides},
-        "crops, boxes of the training steps": (TRAINING,),
+        "crops, boxes of the training steps": (*AS_CROPS, TRAINING),
         f"maps of {middle} pixels, boxes of the training steps": (*looks_once(middle), TRAINING),
     }
 
@@ -122,8 +124,11 @@ MAPS = maps_of(224, 320, 448)
 MAPS_OF_THE_DEMO = maps_of(64, 96, 128)
 """Its CLIP has an input of 64 pixels."""
 SMALL = "views of 224 pixels"
-SIZES = {f"views of {side} pixels": (f"student.image_size={side}",) for side in (224, 288, 320)}
-"""The recipe as it is, by the side of the student's views."""
+SIZES = {
+    f"views of {side} pixels": ("student.head=drawn", *AS_CROPS, f"student.image_size={side}")
+    for side in (224, 288, 320)
+}
+"""The recipe as it was before its head began as a regression, by the side of the student's views."""
 DRAWN = "drawn weights"
 SLOW = "train.head_learning_rate=1e-3"
 FIRST_HEADS: dict[str, tuple[str, ...]] = {
