@@ -21,9 +21,9 @@ from ccd_fast.recipes.knobs import (
     ViewKnobs,
 )
 
-NEAR_ITS_END = 1 / 3
-"""Share of the rate of a head that was drawn: at the whole of it, what the regression gives is lost again
-(cpu-first-head-*.json)."""
+NEAR_ITS_END, MOST_NEAR_ITS_END = 1 / 3, 1e-3
+"""Share of the rate of a head that was drawn, and the most: faster, what the regression gives is lost again
+(benchmarks/results/cpu-first-head-*.json)."""
 
 
 class Recipe(Section):
@@ -78,13 +78,13 @@ class Recipe(Section):
         """Give the knobs of training in a run over so many images, with both rates settled.
 
         Where that of the head is ``"auto"``, one that begins as a ridge regression learns at :data:`NEAR_ITS_END` of
-        the rate of one that was drawn.
+        the rate of one that was drawn, and at :data:`MOST_NEAR_ITS_END` at most.
         """
         few = images <= FEW_PHOTOGRAPHS and self.student.weights != "none"
         rate = 0.0 if few and self.train.backbone_learning_rate == "auto" else self.train.backbone_rate
         of_head = self.train.head_rate(images)
         if self.train.head_learning_rate == "auto" and self._has_a_ridge(frozen=rate == 0):
-            of_head *= NEAR_ITS_END
+            of_head = min(of_head * NEAR_ITS_END, MOST_NEAR_ITS_END)
         return self.train.model_copy(update={"backbone_learning_rate": rate, "head_learning_rate": of_head})
 
     def begins_with_a_ridge(self, images: int) -> bool:

@@ -156,9 +156,13 @@ def test_the_head_s_rate_falls_with_the_steps():
 
 
 def test_a_head_that_begins_as_a_ridge_regression_learns_at_a_third_of_the_rate():
-    few = [config.load("folder", [f"student.head={head}"]).train_over(1200) for head in ("drawn", "ridge", "auto")]
-    drawn, ridge, auto = (knobs.head_learning_rate for knobs in few)
+    def rates(images):
+        recipes = [config.load("folder", [f"student.head={head}"]) for head in ("drawn", "ridge", "auto")]
+        return [recipe.train_over(images).head_learning_rate for recipe in recipes]
+
+    drawn, ridge, auto = rates(1600)
     assert ridge == auto == pytest.approx(drawn / 3)
+    assert rates(50)[1:] == [1e-3, 1e-3]
     many = config.load("folder")
     assert not many.begins_with_a_ridge(5000)  # its backbone learns too
     assert many.train_over(5000).head_learning_rate == many.train.head_rate(5000)
