@@ -55,7 +55,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(source, ti
     stages = [line.get("stage") for line in map(json.loads, (tmp_path / "whole" / "metrics.jsonl").open())]
     assert "relabel" in stages and "activity threshold" not in stages
     forget()
-    for number, moment in enumerate((LOOK, KEEP, STEP, SCORE)):
+    for number, moment in enumerate((STEP, LOOK, KEEP, SCORE)):
         assert go("run", number > 0, moment) == -signal.SIGKILL
     forget()  # what is left of the pass must do without what it has kept
     assert go("run", True, interrupted.NEVER) == 0
@@ -72,4 +72,4 @@ def test_two_processes_give_the_labels_of_one_and_read_each_other_s_maps(source,
     for name in ("labels", "tau", "test_maps"):
         interrupted.assert_equal(two[name], one[name])
     facts = RunFolder(tmp_path / "2").read_json("run.json")
-    assert facts["engine"]["maps"] == {"image_size": 64, "numbers": 17 * 64, "parity": None}
+    assert facts["engine"]["maps"] == {"image_size": 96, "numbers": 37 * 64, "parity": None}  # ten sevenths of 64, in whole patches
