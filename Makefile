@@ -27,7 +27,7 @@ quick: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(QUICK)
 
 test-faults: setup
-	$(BIN)/python -m pytest -m faults -s tests/training tests/views tests/cluster
+	$(BIN)/python -m pytest -m faults -s tests/cli tests/training tests/views tests/cluster
 
 test-deep: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m deep tests/engines

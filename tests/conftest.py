@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from pictures import picture
 
+from ccd_fast.bench import measure
 from ccd_fast.cli import main
 from ccd_fast.recipes import knobs
 
@@ -44,6 +45,16 @@ def shared() -> Path:
     if not (SHARED / "models" / "mini-clip").is_dir():
         pytest.skip(f"no photographs and models for evaluation in {SHARED} (set CCD_SHARED)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def counts() -> Any:
+    """Gather what ``make test-faults`` has tried, and write it at the end to the file that ``FAULTS_OUT`` names."""
+    tried: dict[str, Any] = {}
+    yield tried
+    print(f"\ntried: {tried}")
+    if file := os.environ.get("FAULTS_OUT"):
+        measure.save({"benchmark": "faults", **tried}, Path(file))
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ def begin(out: Place, plan: Mapping[str, Any], incremental: bool, overwrite: boo
         raise UserError(f"--out {out.at}: already exists; go on with --incremental, or replace it with --overwrite")
     else:
         _refuse_another(out, plan)
+        out.sweep()
         return
     write_json(out, PLAN, plan)
 

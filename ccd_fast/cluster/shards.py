@@ -21,6 +21,7 @@ from ccd_fast.cluster.storage import Place
 from ccd_fast.datasets import DATASETS, ImageSet, tree, webdataset
 from ccd_fast.datasets.listing import is_picture, listed
 from ccd_fast.errors import UserError, nearest
+from ccd_fast.machine import folder_in_the_making
 from ccd_fast.prompts import names_of
 from ccd_fast.views.shards import is_shard
 
@@ -140,13 +141,13 @@ def staged(shard: Shard, root: Place, prompt_names: Sequence[str]) -> Iterator[S
         UserError: the shard is damaged, or not what it is called.
         RunError: it cannot be fetched.
     """
-    with tempfile.TemporaryDirectory(prefix="ccd-fast-shard-") as temporary:
+    with folder_in_the_making(Path(tempfile.gettempdir()), "ccd-fast-shard-") as temporary:
         keys: Sequence[str]
         paths: Sequence[str]
         if shard.kind == "parquet":
-            keys, paths, at = *_unpacked(shard, root, Path(temporary)), Path(temporary)
+            keys, paths, at = *_unpacked(shard, root, temporary), temporary
         else:
-            at = root.folder or _fetched(shard, root, Path(temporary))
+            at = root.folder or _fetched(shard, root, temporary)
             keys = paths = _inside(shard, at)
         yield Staged(images_of(at, paths, prompt_names), tuple(keys))
 

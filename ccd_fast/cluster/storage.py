@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ccd_fast.errors import RunError, UserError
+from ccd_fast.runs.writing import alone, sweep
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?=/?)")
 _SHORTENED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
@@ -106,15 +107,20 @@ class Place:
                 system.pipe_file(temporary, content)
                 system.mv(temporary, path)
             else:
-                with Path(temporary).open("wb") as handle:
+                with alone(Path(temporary)) as handle:
                     handle.write(content)
                     handle.flush()
                     os.fsync(handle.fileno())
-                Path(temporary).replace(path)
+                    Path(temporary).replace(path)
         except OSError as error:
             with suppress(OSError):
                 system.rm_file(temporary)
             raise RunError(f"{self.at}/{name}: cannot be written: {_reason(error)}") from error
+
+    def sweep(self) -> None:
+        """Remove what killed writers have left half written, where it is on a disk."""
+        if self.folder is not None:
+            sweep(self.folder)
 
     def remove(self, name: str) -> None:
         """Remove a file, or a folder and all that is in it; nothing where there is none.

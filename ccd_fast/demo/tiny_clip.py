@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from torch import nn
 from ccd_fast.demo.captions import CONTEXT_LENGTH
 from ccd_fast.engines import default_folder
 from ccd_fast.engines.cache import writable
+from ccd_fast.machine import folder_in_the_making
 from ccd_fast.teacher import CONFIG, WEIGHTS
 
 IMAGE_SIZE = 64
@@ -148,8 +148,8 @@ def install(cache: Path | None = None, folder: Path = FOLDER) -> Path:
     target = demo / target.name
     if target.is_dir():
         return target
-    with tempfile.TemporaryDirectory(dir=demo, prefix=".installing-") as temporary:
-        fresh = Path(temporary) / target.name
+    with folder_in_the_making(demo, ".installing-") as temporary:
+        fresh = temporary / target.name
         fresh.mkdir()
         (fresh / CONFIG).write_bytes((folder / CONFIG).read_bytes())
         safetensors.torch.save_file(complete_state(folder), fresh / WEIGHTS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from PIL import Image
 
 from ccd_fast.demo.composing import compose_scene, scene_generator
 from ccd_fast.demo.objects import CLASS_NAMES
+from ccd_fast.machine import folder_in_the_making
 
 # Raise by one whenever the same seed draws something else than before.
 WORLD_VERSION = 1
@@ -125,13 +125,11 @@ def _write_tables(folder: Path, rows: list[Row]) -> None:
 @contextmanager
 def _folder_in_the_making(root: Path) -> Iterator[Path]:
     """Gives a folder beside `root` that takes its name if all goes well, and goes away if not."""
-    folder = root.with_name(f".{root.name}.{os.getpid()}.partial")
-    folder.mkdir(parents=True)
-    try:
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with folder_in_the_making(root.parent, f".{root.name}.partial-") as place:
+        folder = place / root.name
+        folder.mkdir()
         yield folder
         if root.exists():
             root.rmdir()
         folder.rename(root)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise

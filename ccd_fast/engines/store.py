@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any
 
 from ccd_fast.engines.cache import default_folder, held, instead_of, tell, writable
 from ccd_fast.errors import RunError, UserError
+from ccd_fast.machine import folder_in_the_making
 
 MANIFEST = "manifest.json"
 
@@ -150,8 +150,8 @@ class Store:
     ) -> None:
         """Build in a temporary folder and move it into place, whole or not at all."""
         try:
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as temporary:
-                self._build_in(Path(temporary) / key, folder / key, identity, write)
+            with folder_in_the_making(folder, ".building-") as temporary:
+                self._build_in(temporary / key, folder / key, identity, write)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise

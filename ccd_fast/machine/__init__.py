@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ccd_fast.machine.device_streams import Lane, Lent, on_stream_for, stream_for
     from ccd_fast.machine.devices import check_device, choose_device
     from ccd_fast.machine.facts import describe, keep_freed_memory
+    from ccd_fast.machine.in_the_making import folder_in_the_making
     from ccd_fast.machine.ranks import ALONE, Ranks
     from ccd_fast.machine.saying import say_on_stderr, say_once_on_stderr
     from ccd_fast.machine.within_memory import WithinMemory, free_cached
@@ -26,6 +27,7 @@ __all__ = [
     "check_device",
     "choose_device",
     "describe",
+    "folder_in_the_making",
     "free_cached",
     "keep_freed_memory",
     "on_stream_for",
@@ -51,6 +53,7 @@ WHERE = {
         "describe",
         "keep_freed_memory",
     ),
+    "in_the_making": ("folder_in_the_making",),
     "ranks": (
         "ALONE",
         "Ranks",

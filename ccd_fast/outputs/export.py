@@ -1,7 +1,6 @@
 """A trained student as a file for other programs: ONNX with all that it needs, or weights in timm's names."""
 
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from ccd_fast import __version__
 from ccd_fast.engines import onnx_export, onnx_runtime, tensorrt_runtime
 from ccd_fast.errors import UserError
 from ccd_fast.evaluation.calibration import Calibration
+from ccd_fast.machine import folder_in_the_making
 from ccd_fast.outputs.trained import Trained
 from ccd_fast.recipes import Recipe
 from ccd_fast.student import STUDENT_FILTER, Student
@@ -236,8 +236,8 @@ def _write_whole(writers: dict[Path, Callable[[Path], object]]) -> None:
     """Write files under temporary names beside their targets, and rename them once all are there."""
     folder = next(iter(writers)).parent
     try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".exporting-") as temporary:
-            fresh = {target: Path(temporary) / target.name for target in writers}
+        with folder_in_the_making(folder, ".exporting-") as temporary:
+            fresh = {target: temporary / target.name for target in writers}
             for target, write in writers.items():
                 write(fresh[target])
             for target, file in fresh.items():

@@ -7,7 +7,6 @@ at, the names of the labels, and the number that stands behind each class. ``--t
 
 import io
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from ccd_fast import __version__
 from ccd_fast.datasets import ImageSet
 from ccd_fast.datasets.tables import columns_of
+from ccd_fast.machine import folder_in_the_making
 from ccd_fast.outputs import held_names, places
 from ccd_fast.outputs.label_folders import FOLDERS
 from ccd_fast.outputs.labelling import Labelled
@@ -195,8 +195,8 @@ def write(labelled: Labelled, decided: Decided, kind: str, out: Path) -> list[Pa
     held_names.refuse_classes(kind, labelled.images.class_names)
     files: dict[Path, bytes] = {}
     if kind in FOLDERS:
-        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as temporary:
-            fresh = Path(temporary) / out.name
+        with folder_in_the_making(out.absolute().parent, f".{out.name}.") as temporary:
+            fresh = temporary / out.name
             FOLDERS[kind](labelled, decided, fresh)
             fresh.replace(out)
     else:

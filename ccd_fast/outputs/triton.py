@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import onnx
 
 from ccd_fast.errors import UserError
+from ccd_fast.machine import folder_in_the_making
 from ccd_fast.outputs.export import Exported, export_onnx, facts
 from ccd_fast.outputs.trained import Trained
 
@@ -43,8 +43,8 @@ def export_triton(trained: Trained, folder: Path, overwrite: bool = False) -> Ex
     refuse_taken(folder, overwrite)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".exporting-") as temporary:
-            fresh = Path(temporary) / "model"
+        with folder_in_the_making(folder.parent, ".exporting-") as temporary:
+            fresh = temporary / "model"
             (fresh / MODEL).parent.mkdir(parents=True)
             errors = export_onnx(trained, fresh / MODEL).errors
             (fresh / LABELS).write_text("".join(f"{name}\n" for name in trained.class_names), encoding="utf-8")

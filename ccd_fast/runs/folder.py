@@ -235,6 +235,12 @@ class RunFolder:
             ) from error
         return state if state.pop("pass") == name else None
 
+    def forget_partial(self) -> None:
+        """Remove what passes have left unfinished: the run has ended, and nothing goes on from there."""
+        if self.ranks.leads:
+            for file in (self.path / PARTIAL).parent.glob("partial*.pt"):
+                file.unlink(missing_ok=True)
+
     @property
     def _partial(self) -> Path:
         """Name the file of this process's share of an unfinished pass: another number of processes shares otherwise."""

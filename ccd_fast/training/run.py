@@ -88,6 +88,7 @@ def train(
                 raise
         if state.epoch < recipe.train.epochs:
             return {}
+        folder.forget_partial()  # a process may have been killed between its last checkpoint and this
         summary = _summary(parts, state)
         folder.write_json(SUMMARY, summary)
         return summary

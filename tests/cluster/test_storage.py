@@ -6,6 +6,7 @@ import pytest
 
 from ccd_fast.cluster.storage import Place, address
 from ccd_fast.errors import RunError, UserError
+from ccd_fast.runs.writing import alone
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'ccd_fast[ray]'")
 
@@ -48,9 +49,16 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside_it(tmp_path
     assert place.read("a.parquet") == b"before"
 
 
-def test_what_another_writer_has_left_half_done_is_not_listed(tmp_path):
-    (tmp_path / ".a.parquet.0123abcd.tmp").write_bytes(b"half")
-    assert Place(str(tmp_path)).names() == []
+def test_what_another_writer_has_left_half_done_is_not_listed_and_swept_once_it_is_gone(tmp_path):
+    left, living = tmp_path / ".a.parquet.0123abcd.tmp", tmp_path / ".a.parquet.89abcdef.tmp"
+    left.write_bytes(b"half")
+    place = Place(str(tmp_path))
+    assert place.names() == []
+    with alone(living):
+        place.sweep()
+        assert list(tmp_path.iterdir()) == [living]
+    place.sweep()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

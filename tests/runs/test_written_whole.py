@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 
 import pytest
 import torch
@@ -24,6 +25,25 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_half_written(tmp_path, mo
         write_whole(file, b"x" * 2**21)
     assert file.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
+def test_two_that_write_the_same_file_do_not_meet(tmp_path, monkeypatch):
+    file, second = tmp_path / "labels.csv", threading.Thread(target=write_whole, args=(tmp_path / "labels.csv", b"b"))
+    seen = []
+
+    def as_it_is_flushed(_handle):
+        if not seen:
+            seen.append("first")
+            second.start()
+            second.join(0.3)  # it waits: what the first has written is still there
+            seen.append((tmp_path / ".labels.csv.tmp").read_bytes())
+
+    monkeypatch.setattr(os, "fsync", as_it_is_flushed)
+    write_whole(file, b"a" * 100)
+    second.join()
+    assert seen[1] == b"a" * 100
+    assert file.read_bytes() == b"b" and list(tmp_path.iterdir()) == [file]
 
 
 def test_files_beside_the_one_that_was_asked_for_are_not_overwritten_either(tmp_path):

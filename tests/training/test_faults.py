@@ -1,8 +1,8 @@
 """Many faults, for ``make test-faults``: nothing may be lost, shifted, or answered with anything but a line.
 
-Processes are killed at random moments, ranks die at random steps, photographs, annotations and the files of runs are
-damaged or made to do harm. ``KILLS``, ``DEATHS``, ``FILES`` and ``INPUTS`` in the environment say how many (40, 12, 200
-and 600), ``FAULTS_OUT`` names a JSON file for the counts.
+Ranks die at random steps, photographs, annotations and the files of runs are damaged or made to do harm. ``DEATHS``,
+``FILES`` and ``INPUTS`` in the environment say how many (12, 200 and 600), ``FAULTS_OUT`` names a JSON file for the
+counts. Commands are killed in ``tests/cli/test_commands_under_faults.py``.
 """
 
 import os
@@ -10,7 +10,6 @@ import pickle
 import random
 import shutil
 import signal
-import time
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from PIL import Image
 from test_hostile import Harm
 
 from ccd_fast import datasets
-from ccd_fast.bench import measure
 from ccd_fast.datasets import Source
 from ccd_fast.datasets.folder import unlabelled
 from ccd_fast.errors import RunError, UserError
@@ -35,52 +33,9 @@ from ccd_fast.views import open_backend
 from tests.datasets.benchmark_trees import make_benchmark
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("cache"), pytest.mark.timeout(1800)]
-KILLS, DEATHS, FILES, INPUTS = (
-    int(os.environ.get(name, default))
-    for name, default in (("KILLS", 40), ("DEATHS", 12), ("FILES", 200), ("INPUTS", 600))
+DEATHS, FILES, INPUTS = (
+    int(os.environ.get(name, default)) for name, default in (("DEATHS", 12), ("FILES", 200), ("INPUTS", 600))
 )
-LONGEST = 6.0
-"""Seconds after which a process is killed at the latest; a whole run takes about as long."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def counts():
-    """Gather what was tried, and write it down at the end."""
-    tried: dict[str, int] = {}
-    yield tried
-    print(f"\ntried: {tried}")
-    if file := os.environ.get("FAULTS_OUT"):
-        measure.save({"benchmark": "faults", **tried}, Path(file))
-
-
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(photo_folder, tiny_clip, tmp_path, counts):
-    source = Source("folder", photo_folder, photo_folder / "classes.txt", photo_folder / "labels.csv")
-    start = time.monotonic()
-    run = partial(interrupted.go, source, tiny_clip, tmp_path / "whole")
-    assert interrupted.process(run, False, interrupted.NEVER, signal.SIGKILL) == 0
-    longest = min(time.monotonic() - start, LONGEST)
-    whole = interrupted.remains(tmp_path / "whole")
-    generator, kills, runs = random.Random(0), 0, 0
-    while kills < KILLS:
-        out = tmp_path / f"run-{runs}"
-        folder, ended = RunFolder(out), False
-        while not ended:
-            run = partial(interrupted.go, source, tiny_clip, out)
-            child = interrupted.context.Process(
-                target=interrupted.go_and_end, args=(run, folder.can_resume(), interrupted.NEVER, signal.SIGKILL)
-            )
-            child.start()
-            child.join(generator.uniform(0.0, longest))
-            if child.is_alive():
-                child.kill()
-                child.join()
-                kills += 1
-            else:
-                assert child.exitcode == 0
-                ended = True
-        interrupted.assert_equal(interrupted.remains(out), whole)
-        runs += 1
-    counts |= {"kills": kills, "runs_that_ended_equal": runs}
 
 
 def damaged(content: bytes, generator: random.Random) -> bytes:

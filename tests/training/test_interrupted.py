@@ -161,6 +161,9 @@ def test_what_was_done_is_not_done_again(source, tiny_clip, tmp_path, monkeypatc
     images = len(source.load("train"))
     in_all = 4 * -(-images // 4)
     assert len(steps) == in_all - 6  # the seventh was never taken
+    (out / PARTIAL).write_bytes(b"of a run that was killed just before it had ended")
+    run(True)
+    assert not (out / PARTIAL).exists()
 
 
 def test_a_label_update_that_was_done_is_not_done_again(whole, source, tiny_clip, tmp_path, monkeypatch):

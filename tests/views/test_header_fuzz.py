@@ -54,7 +54,8 @@ def test_headers_that_were_tampered_with_give_the_same_pixels_or_a_reason(tmp_pa
 
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
-def test_many_headers(tmp_path):
+def test_many_headers(tmp_path, counts):
     start = time.monotonic()
     read, refused = compare(MANY, 1, tmp_path)
     print(f"\ntried: {MANY} headers, {read} read alike, {refused} refused alike, {time.monotonic() - start:.0f} s")
+    counts |= {"tampered_headers": MANY, "of_them_read_alike": read, "of_them_refused_alike": refused}
