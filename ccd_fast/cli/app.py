@@ -3,6 +3,7 @@
 Commands import the library when they run, so that ``--help`` answers at once.
 """
 
+import errno
 import io
 import os
 import sys
@@ -35,6 +36,7 @@ from ccd_fast.cli import (
 )
 from ccd_fast.errors import RunError, UserError, printable
 
+FULL = os.strerror(errno.ENOSPC)
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
 USAGE: type[Exception] = typer.BadParameter.__bases__[0]
@@ -95,6 +97,8 @@ def main() -> None:
     except USAGE as error:
         _fail(_mistyped(error), 2)
     except Exception as error:  # noqa: BLE001  the last resort: one line, and how to see more
+        if FULL in str(error):  # libraries have errors of their own for it
+            _fail(f"{' '.join(str(error).split())}: make room, and give the same command again", 1)
         if isinstance(error, OSError) and error.filename:  # a file or folder that the machine refuses
             _fail(f"{error.filename}: {error.strerror} (run again with --debug for the traceback)", 1)
         _fail(f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)

@@ -41,6 +41,7 @@ def export(
     from ccd_fast.errors import UserError
     from ccd_fast.outputs import places
     from ccd_fast.runs.free import refuse_no_run
+    from ccd_fast.runs.writing import write_whole
 
     options.each_of([kind], places.STUDENTS, "--format")
     file, ending = places.student(kind, run) if out is None else out, places.STUDENTS[kind]
@@ -59,7 +60,7 @@ def export(
     card = model_card.card(run, model, checkpoint, file)
     write = {**exports.FORMATS, "triton": triton.export_triton}[kind]
     written = write(model, file, overwrite)
-    described.write_text(card, encoding="utf-8")
+    write_whole(described, card.encode())
     for path in (*written.files, described):
         typer.echo(f"{path}: {filesize.decimal(path.stat().st_size)}")
     if written.errors:

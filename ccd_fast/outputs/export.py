@@ -242,5 +242,6 @@ def _write_whole(writers: dict[Path, Callable[[Path], object]]) -> None:
                 write(fresh[target])
             for target, file in fresh.items():
                 file.replace(target)
-    except OSError as error:
-        raise UserError(f"--out {folder}: cannot be written: {error.strerror or error}") from error
+    except (OSError, safetensors.SafetensorError) as error:  # safetensors has an error of its own for a full disk
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--out {folder}: cannot be written: {reason}") from error

@@ -5,6 +5,7 @@ at, the names of the labels, and the number that stands behind each class. ``--t
 ``--known`` read CSV, Parquet and JSON lines back.
 """
 
+import errno
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from ccd_fast import __version__
 from ccd_fast.datasets import ImageSet
 from ccd_fast.datasets.tables import columns_of
+from ccd_fast.errors import RunError
 from ccd_fast.machine import folder_in_the_making
 from ccd_fast.outputs import held_names, places
 from ccd_fast.outputs.label_folders import FOLDERS
@@ -190,15 +192,21 @@ def write(labelled: Labelled, decided: Decided, kind: str, out: Path) -> list[Pa
 
     Raises:
         UserError: the format cannot hold a name of a photograph or of a class.
+        RunError: the disk is full, or the place cannot be written to.
     """
     held_names.refuse(kind, labelled.images.root, labelled.images.paths)
     held_names.refuse_classes(kind, labelled.images.class_names)
     files: dict[Path, bytes] = {}
     if kind in FOLDERS:
-        with folder_in_the_making(out.absolute().parent, f".{out.name}.") as temporary:
-            fresh = temporary / out.name
-            FOLDERS[kind](labelled, decided, fresh)
-            fresh.replace(out)
+        try:
+            with folder_in_the_making(out.absolute().parent, f".{out.name}.") as temporary:
+                fresh = temporary / out.name
+                FOLDERS[kind](labelled, decided, fresh)
+                fresh.replace(out)
+        except OSError as error:
+            taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            reason = "another command has made it meanwhile" if taken else error.strerror or str(error)
+            raise RunError(f"{out}: cannot be written: {reason}") from error
     else:
         files[out] = FORMATS[kind](labelled, decided)
     if kind == "label-studio":

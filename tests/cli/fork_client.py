@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code, whether it was killed, what it said, seconds, and processes it left."""
+    """How a command ended: its exit code, whether it was killed, what it said, its seconds of a processor, processes it left."""
 
     code: int
     killed: bool
     said: str
-    seconds: float
+    worked: float
     left: int
 
 
@@ -61,7 +61,7 @@ class Server:
         return json.loads(line)
 
     def run(self, words: Sequence[Any], cache: Path | None = None, **how: Any) -> Ended:
-        """Run a command; ``after`` so many seconds it is killed."""
+        """Run a command; ``after`` so many seconds of a processor it is killed."""
         return self.together([words], cache, **how)[0]
 
     def together(self, commands: Sequence[Sequence[Any]], cache: Path | None = None, **how: Any) -> list[Ended]:
@@ -75,6 +75,4 @@ class Server:
             **learn,
             **how,
         )
-        return [
-            Ended(end["code"], end["killed"], end["said"], found["seconds"], found["left"]) for end in found["ends"]
-        ]
+        return [Ended(end["code"], end["killed"], end["said"], end["worked"], found["left"]) for end in found["ends"]]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 from PIL import Image
+from safetensors import SafetensorError
 
 from ccd_fast.engines import Store
 
@@ -403,6 +404,18 @@ def test_an_unforeseen_error_is_one_line_and_exit_code_one(ccd, trained, monkeyp
         err.strip()
         == "ccd-fast: internal error: ZeroDivisionError: of course (run again with --debug for the traceback)"
     )
+
+
+def test_a_full_disk_is_no_error_of_the_command_whoever_tells_of_it(ccd, trained, monkeypatch):
+    import ccd_fast.outputs.trained
+
+    def fail(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(ccd_fast.outputs.trained, "load", fail)
+    code, _, err = ccd("evaluate", trained[0])
+    said = "ccd-fast: I/O error: No space left on device (os error 28): make room, and give the same command again"
+    assert (code, err.strip()) == (1, said)
 
 
 def test_predict_takes_patterns_and_a_list_and_writes_parquet(ccd, trained, photo_folder, tmp_path, monkeypatch):

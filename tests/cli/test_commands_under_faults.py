@@ -53,16 +53,17 @@ def room(command, folder, cache):
 
 @pytest.fixture(scope="module")
 def undisturbed(server, world, cache, tmp_path_factory):
-    """Give what a command leaves that nothing happens to, and the seconds that it takes."""
+    """Give what a command leaves that nothing happens to, the seconds of a processor that it takes, and bytes."""
     found = {}
 
     def of(name):
         if name not in found:
             for _ in range(2):  # the second has loaded all that it needs
                 out, own = room(COMMANDS[name], tmp_path_factory.mktemp("whole") / "room", cache)
+                before = bytes_of(out.parent)
                 ended = server.run(COMMANDS[name].words(world, out), own)
                 assert ended.code == COMMANDS[name].code, ended.said
-            found[name] = COMMANDS[name].kept(out), ended.seconds
+            found[name] = COMMANDS[name].kept(out), ended.worked, bytes_of(out.parent) - before
         return found[name]
 
     return of
@@ -70,13 +71,14 @@ def undisturbed(server, world, cache, tmp_path_factory):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_killed_goes_on_to_the_same_bits(name, server, world, undisturbed, cache, counts, tmp_path):
-    command, (expected, seconds) = COMMANDS[name], undisturbed(name)
+    command, (expected, seconds, _) = COMMANDS[name], undisturbed(name)
     generator, kills, ends, wanted = random.Random(name), 0, 0, max(1, round(KILLS * command.share / 1000))
     while kills < wanted:
         out, own = room(command, tmp_path / f"run-{ends}", cache)
         words = command.words(world, out)
         while True:
-            tried = server.run(command.goes_on(out, words), own, after=generator.uniform(0, seconds))
+            after = generator.uniform(0, seconds * generator.choice((1, 0.3)))
+            tried = server.run(command.goes_on(out, words), own, after=after)
             assert not tried.left, f"{tried.left} processes outlived the command that started them"
             if not tried.killed:
                 break
@@ -107,7 +109,7 @@ def test_two_that_write_to_one_place_leave_what_one_leaves(name, server, world, 
     words = command.words(world, out)
     ends = server.together([words, words], own)
     for ended in ends:
-        assert ended.code in (command.code, 2), ended.said
+        assert ended.code in (command.code, 1, 2), ended.said
         assert ended.code == command.code or one_line(ended.said), ended.said
     assert command.code in [ended.code for ended in ends]
     assert_equal(command.kept(out), undisturbed(name)[0])
@@ -127,22 +129,23 @@ def on_a_small_disk(cache, tmp_path_factory):
     if subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "true"], check=False).returncode:
         pytest.skip("this system gives no namespace of its own to a test that mounts a disk")
     with Server(tmp_path_factory.mktemp("server"), disk / "cache", disk) as server:
-        shutil.copytree(cache, server.inside / str(disk).lstrip("/") / "cache")
+        server.ask(disk=ROOM, at=str(disk))  # it is mounted
         yield server, disk
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_disk_that_is_full_is_a_line_and_loses_nothing(name, on_a_small_disk, world, undisturbed, counts):
-    (server, disk), command, (expected, _) = on_a_small_disk, COMMANDS[name], undisturbed(name)
+def test_a_disk_that_is_full_is_a_line_and_loses_nothing(name, on_a_small_disk, world, undisturbed, cache, counts):
+    (server, disk), command, (expected, _, needs) = on_a_small_disk, COMMANDS[name], undisturbed(name)
     inside, generator = server.inside / str(disk).lstrip("/"), random.Random(name)
-    needs = sum(file.stat().st_size + PAGE for file in (inside / "cache").rglob("*")) if command.cold else 0
     full = tries = 0
     while tries < FULL or (not full and tries < 10 * FULL):
+        shutil.rmtree(inside / "room", ignore_errors=True)
+        shutil.rmtree(inside / "cache", ignore_errors=True)
+        shutil.copytree(cache, inside / "cache", ignore=shutil.ignore_patterns("maps"))
         seen, _ = room(command, inside / "room", inside / "cache")
         out, own = disk / "room" / command.name, disk / ("room/cache" if command.cold else "cache")
         words, temporary = command.words(world, out), {"TMPDIR": str(disk)}
-        largest = needs or 3 * sum(map(len, map(str, expected.values()))) + 2**19
-        server.ask(disk=used(inside) + generator.randrange(PAGE, largest), at=str(disk))
+        server.ask(disk=used(inside) + generator.randrange(PAGE, needs), at=str(disk))
         ended = server.run(words, own, environment=temporary)
         server.ask(disk=ROOM, at=str(disk))
         tries += 1
@@ -153,9 +156,13 @@ def test_a_disk_that_is_full_is_a_line_and_loses_nothing(name, on_a_small_disk, 
             again = server.run(command.goes_on(seen, words), own, environment=temporary)
             assert again.code == command.code, again.said
         assert_equal(command.kept(seen), expected)
-        shutil.rmtree(inside / "room")
     counts["full_disks"] = counts.get("full_disks", 0) + full
     assert full, "the disk was never full"
+
+
+def bytes_of(folder):
+    """Give the bytes that files and folders take on a disk, at least."""
+    return sum(-(-file.stat().st_size // PAGE) * PAGE + PAGE for file in folder.rglob("*"))
 
 
 def used(folder):

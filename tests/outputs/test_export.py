@@ -275,6 +275,16 @@ def test_onnxruntime_web_gives_the_same(written, tmp_path):
         np.testing.assert_allclose(found[name], array.ravel(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_full_disk_is_a_line_also_where_safetensors_tells_of_it(model, tmp_path, monkeypatch):
+    def full(*_):
+        raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(UserError, match="cannot be written: I/O error: No space left on device"):
+        export.export_safetensors(model, tmp_path / "student.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_onnxruntime_the_file_cannot_be_checked_and_is_not_written(model, tmp_path, monkeypatch):
     from ccd_fast.engines import onnx_runtime
 

@@ -353,6 +353,16 @@ def test_a_folder_that_is_there_is_not_written_into(tmp_path):
         label_formats.refuse_taken("ultralytics", tmp_path / "yolo", overwrite=True)
 
 
+def test_a_folder_that_another_command_has_made_meanwhile_is_a_line(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"never opened")
+    images = folder.unlabelled(tmp_path, ("cat", "dog"))
+    found = labelling.Labelled(images, torch.rand(1, 2), torch.ones(1, dtype=torch.bool), {}, "teacher tiny", HALF[:2])
+    (tmp_path / "51" / "data").mkdir(parents=True)
+    with pytest.raises(RunError, match="51: cannot be written: another command has made it meanwhile"):
+        label_files.write(found, np.ones((1, 2), dtype=bool), "fiftyone", tmp_path / "51")
+    assert {file.name for file in tmp_path.iterdir()} == {"51", "a.jpg"}
+
+
 def test_every_format_is_offered_on_the_command_line():
     offered = get_args(get_args(get_args(options.LabelFormat)[0])[0])
     assert offered == label_formats.NAMES == (*label_files.FORMATS, *label_folders.FOLDERS)
