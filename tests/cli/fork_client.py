@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code, whether it was killed, what it said, its seconds of a processor, processes it left."""
+    """How a command ended: exit code, killed or not, what it said, seconds of a processor, processes that it left."""
 
     code: int
     killed: bool
