@@ -6,6 +6,7 @@ from ccd_fast.labels import Update, ViewChoice
 from ccd_fast.labels.relabel import relabel as run_relabel
 from ccd_fast.labels.view_choice import Cams
 from ccd_fast.machine import ALONE
+from ccd_fast.runs.tables import InMemory
 from ccd_fast.student import Reading
 from ccd_fast.student.losses import CcdLoss
 
@@ -17,7 +18,7 @@ def relabel(images, backend, judge, net, labels, tau, epoch, recipe, stage, obje
     looks = ViewChoice(recipe.views, recipe.relabel, cams, size, (recipe.seed, epoch), objects)
     again = (recipe.labels.max_entropy, recipe.bias.min_count) if recipe.bias.debias and recipe.bias.again else None
     update = Update(recipe.labels.floor, recipe.weight_of_the_old(epoch), again)
-    return run_relabel(images, Reading(backend, ranks), judge, net, labels, looks, update, stage, cache)
+    return run_relabel(images, Reading(backend, InMemory(ranks)), judge, net, labels, looks, update, stage, cache)
 
 
 def step(trainer, first, second, labels, weights=None, share=1.0, mu=1.0):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from ccd_fast.datasets import ImageSet
@@ -79,10 +80,15 @@ def average_precision(scores: torch.Tensor, truth: torch.Tensor, absent_ap: floa
     Returns:
         (C,) float32, C at least 2.
     """
-    of_a_block = max(NUMBERS // max(len(scores), 1), 1)
-    parts = zip(torch.split(scores, of_a_block, dim=1), torch.split(truth, of_a_block, dim=1), strict=True)
-    values = torch.cat([_by_class(*part) for part in parts]).float()
+    parts = _of_classes(*scores.shape)
+    values = torch.cat([_by_class(scores[:, classes], truth[:, classes]) for classes in parts]).float()
     return torch.where(truth.any(dim=0), values, absent_ap)
+
+
+def _of_classes(images: int, classes: int) -> list[slice]:
+    """Cut the classes into blocks whose scores of so many images are ranked together."""
+    size = max(NUMBERS // max(images, 1), 1)
+    return [slice(first, first + size) for first in range(0, classes, size)]
 
 
 def _by_class(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -107,20 +113,27 @@ def evaluate(
     class_names: Sequence[str],
     threshold: Threshold,
     absent_ap: float = math.nan,
+    rows: torch.Tensor | None = None,
 ) -> Metrics:
     """Compare scores with the truth.
 
     Args:
-        scores: (N, C) float32 in [0, 1].
+        scores: (N, C) float32 or float16 in [0, 1].
         truth: (N, C) bool.
         class_names: C names.
         threshold: a class is predicted from this score on.
         absent_ap: average precision of a class without positives; NaN leaves it out of the mean.
+        rows: (R,) int64, those that are compared; None is all.
     """
-    by_class = average_precision(scores, truth, absent_ap)
-    predicted = scores >= threshold
-    hits = (predicted & truth).sum(dim=0).double()
-    claims, positives = predicted.sum(dim=0).double(), truth.sum(dim=0).double()
+    rows = torch.arange(len(truth)) if rows is None else rows
+    limits = torch.as_tensor(threshold).expand(len(class_names))
+    counted = []
+    for classes in _of_classes(len(rows), len(class_names)):
+        seen, there = scores[:, classes][rows].float(), truth[:, classes][rows]
+        predicted = seen >= limits[classes]
+        sums = ((predicted & there).sum(dim=0), predicted.sum(dim=0), there.sum(dim=0))
+        counted.append([average_precision(seen, there, absent_ap), *(each.double() for each in sums)])
+    by_class, hits, claims, positives = (torch.cat(parts) for parts in zip(*counted, strict=True))
     present = positives > 0
     class_precision = float((hits / claims.clamp_min(1))[present].mean())
     class_recall = float((hits / positives.clamp_min(1))[present].mean())
@@ -139,7 +152,7 @@ def evaluate(
         threshold=threshold
         if not isinstance(threshold, torch.Tensor)
         else dict(zip(class_names, threshold.tolist(), strict=True)),
-        images=len(truth),
+        images=len(rows),
     )
 
 
@@ -149,7 +162,7 @@ def evaluate_images(
     """Compare scores with the truth of an ImageSet, over the images that can be read and whose labels are known.
 
     Args:
-        scores: (N, C) float32 in [0, 1].
+        scores: (N, C) float32 or float16 in [0, 1].
         images: N images.
         readable: (N,) bool.
         threshold: a class is predicted from this score on.
@@ -160,10 +173,10 @@ def evaluate_images(
     """
     if images.truth is None:
         return None
-    rows = readable.numpy() & images.known
-    if not rows.any():
+    rows = torch.from_numpy(np.flatnonzero(readable.numpy() & images.known))
+    if not len(rows):
         return None
-    return evaluate(scores[rows], torch.from_numpy(images.truth[rows]), images.class_names, threshold, absent_ap)
+    return evaluate(scores, torch.from_numpy(images.truth), images.class_names, threshold, absent_ap, rows)
 
 
 def choose_epoch(agreement: Sequence[float]) -> int | None:

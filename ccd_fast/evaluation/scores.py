@@ -1,6 +1,7 @@
 """Scores as a run measured them, kept beside its figures: ``scores/NAME.parquet``, for intervals and comparisons."""
 
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import UserError
-from ccd_fast.runs import RunFolder
+from ccd_fast.runs import RunFolder, row_groups
 
 
 @dataclass(frozen=True)
@@ -59,28 +60,29 @@ def save(folder: RunFolder, name: str, images: ImageSet, scores: torch.Tensor, r
         folder: of the run.
         name: what was measured, by its name in the summary.
         images: N images.
-        scores: (N, C) float32.
+        scores: (N, C) float32 or float16.
         readable: (N,) bool; other rows are left out.
     """
-    rows = np.flatnonzero(readable.numpy())
+    every = np.flatnonzero(readable.numpy())
     names = np.array(images.class_names, dtype=object)
-    truth = [
-        names[images.truth[row]].tolist() if images.truth is not None and images.known[row] else None
-        for row in rows.tolist()
-    ]
-    columns: dict[str, Any] = {
-        "path": pyarrow.array([images.paths[row] for row in rows.tolist()], pyarrow.string()),
-        "truth": pyarrow.array(truth, type=pyarrow.list_(pyarrow.string())),
-    }
-    arrays = [*columns.values(), *(pyarrow.array(scores[rows, c].numpy()) for c in range(len(names)))]
-    table = pyarrow.Table.from_arrays(arrays, names=[*columns, *images.class_names])
-    folder.write(name_of(name), lambda temporary: pyarrow.parquet.write_table(table, temporary))
+
+    def columns(group: slice) -> list[Any]:
+        rows = every[group]
+        truth = [
+            names[images.truth[row]].tolist() if images.truth is not None and images.known[row] else None
+            for row in rows.tolist()
+        ]
+        paths = pyarrow.array([images.paths[row] for row in rows.tolist()], pyarrow.string())
+        about = [paths, pyarrow.array(truth, type=pyarrow.list_(pyarrow.string()))]
+        return [*about, *scores[rows].float().numpy().T]
+
+    titles = ["path", "truth", *images.class_names]
+    folder.write(name_of(name), lambda temporary: row_groups.write(temporary, titles, len(every), columns))
 
 
 def copy(folder: RunFolder, name: str, new: str) -> None:
     """Keep scores under another name too."""
-    content = (folder.path / name_of(name)).read_bytes() if folder.ranks.leads else b""
-    folder.write(name_of(new), lambda temporary: temporary.write_bytes(content))
+    folder.write(name_of(new), lambda temporary: shutil.copyfile(folder.path / name_of(name), temporary))
 
 
 def common(tables: Mapping[str, Scores]) -> dict[str, Scores]:

@@ -7,6 +7,7 @@ import torch
 
 from ccd_fast import kernels
 from ccd_fast.machine import Ranks
+from ccd_fast.machine.blocks import blocks
 
 
 def class_bias(sums: torch.Tensor, counts: torch.Tensor, min_count: int) -> torch.Tensor:
@@ -93,7 +94,7 @@ def bias_by_class(
 
     Args:
         scores: p, (N, C) float32, of the whole images.
-        table: y, (N, C) float32, the first labels.
+        table: y, (N, C) float32 or float16, the first labels.
         confident: (N,) bool, images that were read and are confident.
         class_names: C names.
 
@@ -101,14 +102,14 @@ def bias_by_class(
         By class: ``images``, the confident images with the class on top; ``mean_top_score`` and ``mean_top_label``,
         means over them, None where there are none.
     """
-    top = scores[confident].argmax(dim=1)
-    counts = torch.bincount(top, minlength=len(class_names))
-    sums = (
-        torch.zeros(len(class_names), dtype=torch.float64).index_add(
-            0, top, values[confident].gather(1, top[:, None])[:, 0].double()
-        )
-        for values in (scores, table)
-    )
+    counts = torch.zeros(len(class_names), dtype=torch.int64)
+    sums = [torch.zeros(len(class_names), dtype=torch.float64) for _ in range(2)]
+    for block in blocks(range(len(scores)), len(class_names)):
+        rows = confident[block]
+        top = scores[block][rows].argmax(dim=1)
+        counts += torch.bincount(top, minlength=len(class_names))
+        for total, values in zip(sums, (scores, table), strict=True):
+            total.index_add_(0, top, values[block][rows].gather(1, top[:, None])[:, 0].double())
     means = ((values / counts).float().tolist() for values in sums)
     return {
         name: {"images": images, "mean_top_score": score, "mean_top_label": label}

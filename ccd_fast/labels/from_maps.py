@@ -123,9 +123,7 @@ def relabel_from_maps(
         store.flush()
         with stage.part("update"):
             found = torch.from_numpy(np.concatenate(rows))
-            update_labels(labels, found, torch.cat(scores), update, reading.ranks)
-            for table in labels.tables():
-                reading.put_together(table)
+            update_labels(labels, found, torch.cat(scores), update, reading.tables, reading.batch_size)
     stage.advance(len(images) - len(reading.share(len(images))))
     return reading.ranks.merged(unreadable)
 

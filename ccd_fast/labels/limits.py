@@ -37,18 +37,20 @@ def by_class(
     Returns:
         (C,) float32: a class is given where its score is at least this; 1 without any photograph, or any score above 0.
     """
-    own = scores.double().numpy()
-    table = (own if labels is None else labels.double().numpy()) ** ((1 + temperature) / 2)
-    if not len(own):
+    if not len(scores):
         return torch.ones(scores.shape[1])
-    known = np.zeros(table.shape, dtype=bool) if told is None else (told != 0).numpy()
-    chance = np.where(known, 0.0 if told is None else (told == 1).numpy(), HOLDS * table)
-    most = np.where(known, 1.0, table)  # what is known bounds nothing
-    if len(own) < FEW:
-        found = np.full(own.shape[1], _best(own.ravel(), chance.ravel(), most.sum()))
-    else:
-        found = np.array([_best(own[:, c], chance[:, c], most[:, c].sum()) for c in range(own.shape[1])])
-    return torch.from_numpy(found).float()
+
+    def limit_of(classes: slice) -> float:
+        own = scores[:, classes].double().numpy()
+        table = (own if labels is None else labels[:, classes].double().numpy()) ** ((1 + temperature) / 2)
+        signs = np.zeros(table.shape) if told is None else told[:, classes].numpy()
+        chance = np.where(signs != 0, signs == 1, HOLDS * table)
+        most = np.where(signs != 0, 1.0, table)  # what is known bounds nothing
+        return _best(own.ravel(), chance.ravel(), most.sum())
+
+    if len(scores) < FEW:
+        return torch.full((scores.shape[1],), limit_of(slice(None)))
+    return torch.tensor([limit_of(slice(c, c + 1)) for c in range(scores.shape[1])])
 
 
 def _best(scores: NDArray[np.float64], chance: NDArray[np.float64], most: float) -> float:

@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 from ccd_fast.datasets import ImageSet
 from ccd_fast.datasets.tables import columns_of
 from ccd_fast.labels.table import PseudoLabels
-from ccd_fast.runs import RunFolder
+from ccd_fast.runs import RunFolder, row_groups
 
 
 def save(folder: RunFolder, epoch: int, images: ImageSet, labels: PseudoLabels) -> None:
     """Write the table into a run's folder: path, status, confident, a float32 column a class, the classes in order."""
-    status = ["labelled" if readable else "unreadable" for readable in labels.readable.tolist()]
-    columns: list[Any] = [list(images.paths), status, labels.confident.numpy()]
-    columns += [labels.table[:, c].numpy() for c in range(len(images.class_names))]
+
+    def columns(rows: slice) -> list[Any]:
+        status = ["labelled" if readable else "unreadable" for readable in labels.readable[rows].tolist()]
+        about = [pyarrow.array(images.paths[rows], pyarrow.string()), status, labels.confident[rows].numpy()]
+        return [*about, *labels.table[rows].float().numpy().T]
+
     names = ["path", "status", "confident", *columns_of(images.class_names)]
-    table = pyarrow.Table.from_arrays([pyarrow.array(column) for column in columns], names=names)
-    folder.write(name_of(epoch), lambda temporary: pyarrow.parquet.write_table(table, temporary))
+    folder.write(name_of(epoch), lambda temporary: row_groups.write(temporary, names, len(images), columns))
 
 
 def name_of(epoch: int) -> str:

@@ -32,7 +32,7 @@ def relabel(
         reading: of the views; each of its processes gets the whole table.
         teacher: scores the crops.
         student: says where to look, where the choice asks it; it is left in evaluation mode.
-        labels: changed in place, all at once when the pass has ended.
+        labels: changed all at once, when the pass has ended.
         looks: chooses the crops.
         update: how the labels are drawn towards what the teacher sees.
         stage: advanced by images and crops.
@@ -83,8 +83,6 @@ def relabel(
         with stage.part("teacher"):
             rows, crop_scores = scored.finish()
         with stage.part("update"):
-            update_labels(labels, torch.from_numpy(rows), crop_scores, update, reading.ranks)
-            for table in labels.tables():
-                reading.put_together(table)
+            update_labels(labels, torch.from_numpy(rows), crop_scores, update, reading.tables, reading.batch_size)
     stage.advance(len(images) - len(reading.share(len(images))))
     return reading.ranks.merged(unreadable)

@@ -27,10 +27,18 @@ def score_whole_images(
     Returns:
         What was gathered, on the host, and the unreadable rows with the reason.
     """
-    gathered = FirstLabels(len(images), len(images.class_names), max_entropy, teacher.anchors)
     unreadable: dict[int, str] = {}
-    if left := stage.keeper.restored():
-        gathered.go_on(left["gathered"])
+    left = stage.keeper.restored()
+    gathered = FirstLabels(
+        len(images),
+        len(images.class_names),
+        max_entropy,
+        teacher.anchors,
+        reading.tables,
+        reading.batch_size,
+        left and left["gathered"],
+    )
+    if left:
         unreadable |= left["unreadable"]
         stage.go_on(left["done"], seconds=left["seconds"])
 

@@ -18,6 +18,7 @@ from ccd_fast.datasets.tables import read_table
 from ccd_fast.errors import RunError, UserError, nearest
 from ccd_fast.labels import PseudoLabels, debiased_labels, on_disk
 from ccd_fast.labels.limits import by_class
+from ccd_fast.labels.table import of_run
 from ccd_fast.prompts import names_of
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
@@ -226,7 +227,7 @@ def open_guide(model: "Trained", run: Path, images: ImageSet, stages: Stages, de
         raise RunError(f"--run {run}: it never updated its labels: without --run, the teacher labels whole images")
     passes = open_passes(model.recipe, images, object_boxes.of(images), device, stages.say)
     passes.prepare(model.student)
-    labels = PseudoLabels(**folder.load_state()["labels"])
+    labels = of_run(folder)
     return Guide(passes, model.student, model.recipe, tau, labels.bias, model.source.root, _told(run, labels))
 
 

@@ -10,7 +10,8 @@ import torch
 from ccd_fast import machine
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import UserError
-from ccd_fast.labels import PseudoLabels, debiased_labels
+from ccd_fast.labels import debiased_labels
+from ccd_fast.labels.table import of_run
 from ccd_fast.outputs import labelling
 from ccd_fast.outputs.trained import Trained
 from ccd_fast.recipes import Recipe
@@ -77,7 +78,7 @@ def debiased(run: Path, recipe: Recipe, scores: torch.Tensor) -> torch.Tensor:
 
 
 def _bias(run: Path) -> torch.Tensor:
-    return PseudoLabels(**RunFolder(run).load_state()["labels"]).bias
+    return of_run(RunFolder(run)).bias
 
 
 def _whole(recipe: Recipe) -> Recipe:

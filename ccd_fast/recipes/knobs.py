@@ -102,6 +102,9 @@ class LabelKnobs(Section):
         description="what a photograph may show in place of the classes: everyday nouns beside their names take their "
         f"share of the softmax, so that it may have no label; auto is everyday up to {FEW_CLASSES} classes"
     )
+    table: Literal["memory", "mapped"] = Field(
+        description="where (N, C) tables live: in each process's memory, or in mapped files, labels in half precision"
+    )
 
     def anchors_for(self, classes: int) -> Literal["none", "everyday"]:
         """Give what stands beside C classes."""

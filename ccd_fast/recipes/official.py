@@ -56,6 +56,7 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
         ("teacher.temperature", recipe.teacher.temperature, 1.0),
         ("labels.grids", recipe.labels.grids, []),
         ("labels.anchors", recipe.labels.anchors, "none"),
+        ("labels.table", recipe.labels.table, "memory"),
         ("bias.again", recipe.bias.again, False),
         ("relabel.tau", recipe.relabel.tau, "once"),
         ("relabel.settle", recipe.relabel.settle, 0.0),

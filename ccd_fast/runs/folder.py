@@ -132,6 +132,10 @@ class RunFolder:
             (self.path / name).parent.mkdir(exist_ok=True)  # runs made before have no scores/
         _write(self.path / name, write, need)
 
+    def write_own(self, name: str, write: Callable[[Path], object], need: int = 0) -> None:
+        """Write a file that is this process's alone, as :meth:`write` does."""
+        _write(self.path / name, write, need)
+
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
         self.write(name, lambda temporary: temporary.write_text(text, encoding="utf-8"), len(text))
@@ -221,7 +225,8 @@ class RunFolder:
 
     def save_partial(self, name: str, state: Mapping[str, Any]) -> None:
         """Write what a pass has done so far, in place of what any pass wrote before."""
-        _write(self._partial, lambda temporary: torch.save({"pass": name, **state}, temporary), _size(state))
+        partial = {"pass": name, **state}
+        self.write_own(str(self._partial.relative_to(self.path)), lambda file: torch.save(partial, file), _size(state))
 
     def load_partial(self, name: str) -> dict[str, Any] | None:
         """Read what :meth:`save_partial` wrote for this pass; None if there is nothing, or another pass's."""
@@ -298,12 +303,15 @@ def _write(target: Path, write: Callable[[Path], object], need: int) -> None:
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own for it
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
-        reason = lines[0] if lines else type(error).__name__
-        free = shutil.disk_usage(target.parent).free if target.parent.is_dir() else 0
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason or free < need
-        room = f"{need / 2**20:.3g} MiB are needed, {free / 2**20:.3g} are free"
-        mend = f" ({room}): make room there, and go on with --resume"
-        raise RunError(
-            f"{target}: cannot be written: {reason}{mend if full else ''}; what was there before is kept"
-        ) from error
+        raise cannot_be_written(target, error, need) from error
+
+
+def cannot_be_written(target: Path, error: Exception, need: int) -> RunError:
+    """Say why a file cannot be written, which takes so many bytes, and what to do where the disk is full."""
+    lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
+    reason = lines[0] if lines else type(error).__name__
+    free = shutil.disk_usage(target.parent).free if target.parent.is_dir() else 0
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason or free < need
+    room = f"{need / 2**20:.3g} MiB are needed, {free / 2**20:.3g} are free"
+    mend = f" ({room}): make room there, and go on with --resume"
+    return RunError(f"{target}: cannot be written: {reason}{mend if full else ''}; what was there before is kept")

@@ -1,6 +1,7 @@
 """Whether a folder is free for a run, or is one: seen before anything large is loaded."""
 
 import json
+import shutil
 import tempfile
 from itertools import count
 from pathlib import Path
@@ -41,6 +42,27 @@ def refuse_occupied(path: Path, resume: bool, overwrite: bool) -> None:
         )
     if occupied and not (resume or overwrite):
         raise UserError(f"--out {path}: already exists; go on with --resume or replace it with --overwrite")
+
+
+def refuse_no_room(path: Path, need: int, what: str) -> None:
+    """Refuse a run whose tables its disk has not the room for; what the run's folder holds of them counts as free.
+
+    Args:
+        path: of the run.
+        need: bytes.
+        what: takes them, in a few words.
+
+    Raises:
+        UserError: they are more.
+    """
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    held = sum(file.stat().st_size for file in (path / "labels").glob("*table-*") if file.is_file())
+    free = shutil.disk_usage(there).free + held
+    if free < need:
+        raise UserError(
+            f"--out {path}: {what} take up to {need / 2**30:.3g} GiB, and {free / 2**30:.3g} GiB are free there: make "
+            "room, or name a folder on another disk"
+        )
 
 
 def refuse_no_study(path: Path) -> None:

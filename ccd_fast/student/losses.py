@@ -83,7 +83,7 @@ class CcdLoss:
     parts_add_up = True
 
     def __init__(self, table: torch.Tensor, weights: torch.Tensor | None = None, mu: float = 0.0) -> None:
-        """Take y, (N, C) float32; w, (N,) float32, or None for ones; and mu, of which 0 leaves section 5 out."""
+        """Take y, (N, C) float32 or float16; w, (N,) float32, or None for ones; and mu; 0 leaves section 5 out."""
         self.compares_views = mu > 0
         self._table, self._weights, self._mu = table, weights, mu
 
@@ -95,7 +95,7 @@ class CcdLoss:
             logits: z, (B, C) float32.
             others: z' of the second views, (B, C) float32, where section 5 applies.
         """
-        labels = send(self._table[rows], logits.device)
+        labels = send(self._table[rows].float(), logits.device)
         weights = None if self._weights is None else send(self._weights[rows], logits.device)
         loss = label_loss(logits, labels, weights)
         return loss if others is None else loss + self._mu * consistency_loss(others, logits)

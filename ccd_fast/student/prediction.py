@@ -54,7 +54,7 @@ def predict(
         Nothing for a photograph that cannot be read: it is in ``unreadable``.
     """
     student.eval()
-    probabilities = torch.zeros((len(files), student.classes))
+    probabilities = reading.tables.scratch((len(files), student.classes), reading.batch_size)
     readable = torch.zeros(len(files), dtype=torch.bool)
     unreadable: dict[int, str] = {}
     with reading.views(files, (image_size, STUDENT_FILTER), stage) as batches:
@@ -68,8 +68,8 @@ def predict(
                     readable[rows] = True
                     stage.saw("student", len(photographs))
             stage.advance(len(photographs) + len(photographs.unreadable))
-    for table in (probabilities, readable):
-        reading.put_together(table)
+    probabilities = reading.tables.together(probabilities, reading.batch_size)
+    reading.put_together(readable)
     unreadable = reading.ranks.merged(unreadable)
     stage.advance(len(files) - len(reading.share(len(files))))
     return Predictions(probabilities, readable, unreadable)

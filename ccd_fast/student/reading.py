@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ccd_fast.machine import ALONE, Ranks, on_stream_for
+from ccd_fast.machine import Ranks, on_stream_for
 from ccd_fast.runs import Stage
+from ccd_fast.runs.tables import IN_MEMORY, Tables
 from ccd_fast.views import Interpolation, Photographs, ViewBackend, prefetched
 
 LOAD_BATCH = 32
@@ -34,11 +35,16 @@ class Reading:
 
     Attributes:
         backend: of the views; they are on its device.
-        ranks: each of them reads its share, and gets the whole result.
+        tables: what a pass gathers; of their processes each reads its share, and gets the whole result.
     """
 
     backend: ViewBackend
-    ranks: Ranks = ALONE
+    tables: Tables = IN_MEMORY
+
+    @property
+    def ranks(self) -> Ranks:
+        """Give the processes."""
+        return self.tables.ranks
 
     @property
     def batch_size(self) -> int:

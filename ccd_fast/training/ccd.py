@@ -8,6 +8,7 @@ import torch
 from ccd_fast.labels import FirstLabels, on_disk
 from ccd_fast.labels.bias import bias_by_class
 from ccd_fast.labels.known import counts
+from ccd_fast.labels.table import apart
 from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.runs.folder import BIAS
 from ccd_fast.runs.told import in_words
@@ -38,7 +39,7 @@ class Ccd:
             cast(FirstLabels, gathered).count_known(told)  # the published code's are refused with known labels
         labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
         labels.told = told
-        labels.pin()
+        labels.pin(parts.tables)
         confident = int(labels.confident.sum())
         rare = int((labels.bias_counts < max(recipe.bias.min_count, 1)).sum())
         parts.stages.say(
@@ -80,12 +81,12 @@ class Ccd:
             labels.anchor()
         if state.tau is None or knobs.tau == "every":
             state.tau = self._activity_threshold(epoch)
-        before = labels.table.clone()
+        before = labels.table
         with parts.stages.stage("relabel", len(images), parts.keeper(f"relabel {epoch}"), epoch=epoch) as stage:
             unreadable = parts.passes.relabel(parts.student, images, labels, state.tau, epoch, stage, self.boxes)
         parts.folder.add_to_quarantine(images.paths, unreadable)
         on_disk.save(parts.folder, epoch, images, labels)
-        changed = float((labels.table - before)[labels.readable].abs().mean())
+        changed = apart(before, labels.table, labels.readable)
         state.settled = changed < knobs.settle
         ended = f", less than relabel.settle = {knobs.settle:g}: no more updates" if state.settled else ""
         parts.stages.say(f"tau {state.tau:.4f}; labels changed by {changed:.4f} on average{ended}")
@@ -113,9 +114,9 @@ class Ccd:
         """Give all images that can be read."""
         return state.labels.readable
 
-    def sure(self, state: State) -> torch.Tensor:
+    def sure(self, state: State, rows: torch.Tensor) -> torch.Tensor:
         """Give the pseudo-labels that are 1."""
-        return state.labels.table == 1
+        return state.labels.table[rows] == 1
 
     def _begin_to_keep_boxes(self, state: State, epoch: int) -> None:
         """Begin an epoch without boxes of the training steps, where the update after it asks for them."""
@@ -140,7 +141,7 @@ class Ccd:
         knobs = self.parts.recipe.relabel
         if self.boxes is not None:
             ranks = self.parts.folder.ranks
-            self.boxes.finish(predicted[self.rows(state)], knobs.k, knobs.min_tau, ranks)
+            self.boxes.finish(predicted[self.rows(state)[self.parts.sample]], knobs.k, knobs.min_tau, ranks)
 
     def kept(self) -> dict[str, Any]:
         """Give the boxes of the training steps, where there are any; all else that changes is in the run's state."""

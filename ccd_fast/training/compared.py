@@ -155,9 +155,9 @@ class Compared:
         """Give the system's loss."""
         return LossOfSystem(self.system)
 
-    def sure(self, state: State) -> torch.Tensor:  # noqa: ARG002
+    def sure(self, state: State, rows: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
         """Give the positives that the system counts on."""
-        return self.system.sure()
+        return self.system.sure()[rows]
 
     def after_step(self, rows: torch.Tensor, logits: torch.Tensor) -> None:
         """Let the system learn from a step."""

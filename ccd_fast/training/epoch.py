@@ -50,7 +50,8 @@ class Fitted:
 
     Attributes:
         loss: its mean.
-        predicted: the probabilities of the first views as they were seen, (N, C) float32; 0 where none was.
+        predicted: the probabilities of the first views of some images as they were seen, (S, C) float32; 0 where none
+            was.
         unreadable: the rows that could not be read, with the reason.
     """
 
@@ -84,6 +85,7 @@ def fit_epoch(
     loss: Loss,
     stage: Stage,
     beside: Learner | None = None,
+    sample: torch.Tensor | None = None,
 ) -> Fitted:
     """Train for one epoch.
 
@@ -95,13 +97,16 @@ def fit_epoch(
         loss: of the epoch.
         stage: advanced by images; those that it has done already are left out.
         beside: what learns beside the student.
+        sample: (S,) int64, the images whose probabilities are kept; None is all.
 
     Raises:
         RunError: the loss or a gradient is not finite.
     """
     trainer.begin_epoch()
     ranks = trainer.ranks
-    predicted = torch.zeros((len(images), len(images.class_names)))
+    sample = torch.arange(len(images)) if sample is None else sample
+    predicted = torch.zeros((len(sample), len(images.class_names)))
+    places = torch.full((len(images),), -1).index_copy(0, sample, torch.arange(len(sample)))
     unreadable: dict[int, str] = {}
     total = 0.0
     if left := stage.keeper.restored():
@@ -133,7 +138,8 @@ def fit_epoch(
                     value, logits = _step(trainer, batch, rows, loss, share, images)
                 stage.saw("training", len(rows) * (1 if batch.second is None else 2))
                 if share:
-                    predicted[rows] = torch.sigmoid(logits)
+                    kept = places[rows] >= 0
+                    predicted[places[rows[kept]]] = torch.sigmoid(logits[kept])
                     total += value * len(rows)
                     if beside is not None:
                         beside.after_step(rows, logits)

@@ -19,11 +19,19 @@ def measure(
 ) -> None:
     """Keep a table of scores, (N, C), and its metrics over the rows whose truth is known."""
     scores.save(parts.folder, name, images, table, readable)
+    if images.truth is None:
+        return
     own = parts.recipe.evaluate.threshold
-    threshold = limits.by_class(table[readable], temperature=parts.recipe.teacher.temperature) if own == "auto" else own
+    threshold = _suggested(parts, table, readable) if own == "auto" else own
     metrics = evaluate_images(table, images, readable, threshold, parts.passes.absent_ap)
     if metrics is not None:
         state.metrics[name] = metrics.record()
+
+
+def _suggested(parts: Parts, table: torch.Tensor, readable: torch.Tensor) -> torch.Tensor:
+    """Give the thresholds by class that a table of scores suggests."""
+    sample = parts.tables.sample((len(table), table.shape[1]))
+    return limits.by_class(table[sample[readable[sample]]], temperature=parts.recipe.teacher.temperature)
 
 
 def measure_zero_shot(parts: Parts, state: State) -> None:

@@ -47,10 +47,14 @@ class Method(Learner, Protocol):
         """Give the loss of an epoch."""
         ...
 
-    def sure(self, state: State) -> torch.Tensor:
-        """Give the labels, (N, C) bool, whose agreement with the student chooses the epoch (section 6)."""
+    def sure(self, state: State, rows: torch.Tensor) -> torch.Tensor:
+        """Give the labels of some rows, (R,) int64, whose agreement with the student chooses the epoch (section 6).
+
+        Returns:
+            (R, C) bool.
+        """
         ...
 
     def after_epoch(self, state: State, epoch: int, predicted: torch.Tensor) -> None:
-        """Change the targets after an epoch, from the student's probabilities in it, (N, C) float32."""
+        """Change the targets after an epoch, from the student's probabilities in it, (S, C), of ``parts.sample``."""
         ...

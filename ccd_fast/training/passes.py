@@ -11,10 +11,10 @@ from ccd_fast.engines import EmbedPixels, ImageTower, Precision
 from ccd_fast.errors import UserError
 from ccd_fast.labels import PseudoLabels, training_boxes, view_choice
 from ccd_fast.labels.training_boxes import TrainingBoxes
-from ccd_fast.machine import ALONE, Ranks
 from ccd_fast.recipes import Recipe
 from ccd_fast.recipes.knobs import StudentKnobs
 from ccd_fast.runs import Stage
+from ccd_fast.runs.tables import IN_MEMORY, Tables
 from ccd_fast.student import PixelClassifier, Student
 from ccd_fast.student.engine import Runtime
 from ccd_fast.student.reading import Reading
@@ -105,7 +105,7 @@ class Passes(Protocol):
         stage: Stage,
         kept: TrainingBoxes | None = None,
     ) -> dict[int, str]:
-        """Update the labels in place; gives the unreadable rows with the reason (section 4).
+        """Update the labels; gives the unreadable rows with the reason (section 4).
 
         Where boxes were kept from training, the student is not asked.
         """
@@ -119,7 +119,7 @@ def open_passes(
     device: str,
     say: Callable[[str], None],
     memory: Memory | None = None,
-    ranks: Ranks = ALONE,
+    tables: Tables = IN_MEMORY,
 ) -> Passes:
     """Open the passes that a recipe asks for.
 
@@ -130,7 +130,7 @@ def open_passes(
         device: where everything runs.
         say: shows a line, once nothing can be refused any more.
         memory: of what the teacher has seen in other trainings.
-        ranks: the processes that share the passes.
+        tables: what the passes gather; their processes share the passes.
 
     Raises:
         UserError: something that the recipe asks for cannot be had.
@@ -138,7 +138,7 @@ def open_passes(
     view_choice.check(recipe.views, recipe.relabel, objects)
     training_boxes.check(recipe)
     if recipe.compat == "official":
-        if ranks.size > 1 or device != "cpu":
+        if tables.ranks.size > 1 or device != "cpu":
             raise UserError("compat = 'official': one process on the CPU only, as its views depend on their order")
         from ccd_fast.compat.passes import PublishedPasses
 
@@ -148,7 +148,7 @@ def open_passes(
             f"student {recipe.student.backbone}, one view at a time"
         )
         return published
-    return StandardPasses(recipe, images, objects, device, say, memory, ranks)
+    return StandardPasses(recipe, images, objects, device, say, memory, tables)
 
 
 LASTS = 100

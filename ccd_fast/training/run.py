@@ -12,6 +12,7 @@ from ccd_fast.labels import PseudoLabels
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages, Stop
 from ccd_fast.runs.folder import SUMMARY
+from ccd_fast.runs.tables import open_tables
 from ccd_fast.student.training_views import TrainingViews
 from ccd_fast.teacher import resolve, twins_warning
 from ccd_fast.training import description, first_head, supervision, thresholds
@@ -127,15 +128,16 @@ def _train(parts: Parts, method: Method, state: State, epoch: int) -> Fitted:
         parts.passes.reading.backend, recipe.student.image_size, recipe.consistency, recipe.seed, epoch, len(images)
     )
     with parts.stages.stage("train", len(images), parts.keeper(f"train {epoch}", in_step=True), epoch=epoch) as stage:
-        fitted = fit_epoch(parts.trainer, images, method.rows(state), views, loss, stage, method)
+        fitted = fit_epoch(parts.trainer, images, method.rows(state), views, loss, stage, method, parts.sample)
     parts.folder.add_to_quarantine(images.paths, fitted.unreadable)
     return fitted
 
 
 def _measure(parts: Parts, method: Method, state: State, epoch: int, fitted: Fitted) -> Metrics | None:
     """Measure how the student agrees with the labels (section 6), and how good it is where the truth is known."""
-    rows = method.rows(state)
-    agreement = mean_average_precision(fitted.predicted[rows], method.sure(state)[rows], parts.passes.absent_ap)
+    rows, sample = method.rows(state), parts.sample
+    sure, seen = method.sure(state, sample[rows[sample]]), fitted.predicted[rows[sample]]
+    agreement = mean_average_precision(seen, sure, parts.passes.absent_ap)
     state.agreement.append(agreement)
     if math.isnan(agreement):
         parts.stages.say(f"epoch {epoch}: the agreement with the pseudo-labels is undefined: none of them is 1")
@@ -197,9 +199,11 @@ def _open(
     """Open data, networks and passes; what cannot be had is refused before anything is written."""
     as_it_began = description.as_it_began(recipe, folder.path) if resume else recipe
     ranks, images, test = folder.ranks, source.load("train"), source.load("test")
+    size = (len(images), len(images.class_names))
     for split in (images, test):
         split.refuse_missing(recipe.views.max_bad_frac)
     known = supervision.known(source, recipe, images, ranks)
+    tables = open_tables(recipe.labels.table, folder, size, known is not None, stages.say)
     objects, knobs, training = source.objects(images), recipe.student, recipe.train_over(len(images))
     if not training.freezes_the_backbone or recipe.compat == "official":
         memory = None  # there is nothing to remember
@@ -208,7 +212,7 @@ def _open(
     )
     choose_precision(recipe.train.precision, student.to(device).mean.device)  # what cannot be had is said at once
     with ranks.leader_first():
-        passes = open_passes(as_it_began, images, objects, device, stages.say, memory, ranks)
+        passes = open_passes(as_it_began, images, objects, device, stages.say, memory, tables)
     if known is not None:
         student = systems.with_its_head(student, recipe.system.name, passes.teacher.classes, known, recipe.seed)
     trainer = Trainer(student, training, knobs.image_size, ranks, stages.say, len(images))
@@ -253,8 +257,10 @@ def _save(parts: Parts, state: State, method: Method) -> None:
     """Write a checkpoint of what is finished: the first labels, a label update, an epoch."""
     weights = parts.student.state_dict()
     parts.folder.save_student("last", weights)
-    content = {**vars(state), "labels": state.labels.state(), "method": method.kept()}
+    labels = {name: parts.tables.kept(table) for name, table in state.labels.state().items()}
+    content = {**vars(state), "labels": labels, "method": method.kept()}
     parts.folder.save_state({**content, "student": weights, "trainer": parts.trainer.state_dict()})
+    parts.tables.sweep(labels.values())
     parts.stop.now()
 
 
@@ -263,7 +269,7 @@ def _restore(parts: Parts, method: Method) -> State:
     content = parts.folder.load_state()
     parts.student.load_state_dict(content.pop("student"))
     parts.trainer.load_state_dict(content.pop("trainer"))
-    labels = PseudoLabels(**content.pop("labels"))
+    labels = PseudoLabels(**{name: parts.tables.found(kept) for name, kept in content.pop("labels").items()})
     method.go_on(content.pop("method", {}))
     state = State(labels=labels, **content)
     ended = state.epoch >= parts.recipe.train.epochs

@@ -17,10 +17,10 @@ from ccd_fast.labels.relabel import relabel
 from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.labels.view_choice import Cams
 from ccd_fast.labels.whole_images import score_whole_images
-from ccd_fast.machine import ALONE, Ranks
 from ccd_fast.recipes import Recipe
 from ccd_fast.recipes.knobs import ViewKnobs
 from ccd_fast.runs import Stage
+from ccd_fast.runs.tables import IN_MEMORY, Tables
 from ccd_fast.student import PixelClassifier, Student, predict
 from ccd_fast.student import engine as student_engine
 from ccd_fast.student.cam import activity_threshold
@@ -48,7 +48,7 @@ class StandardPasses:
         device: str,
         say: Callable[[str], None],
         memory: Memory | None = None,
-        ranks: Ranks = ALONE,
+        tables: Tables = IN_MEMORY,
     ) -> None:
         """Load the teacher and open its engine, building it where it is missing."""
         knobs = recipe.teacher
@@ -75,7 +75,7 @@ class StandardPasses:
         self.objects = objects
         if memory is not None and torch.device(device).type == "cpu":
             backend = KeptViews(backend, memory, f"up to {recipe.views.max_megapixels:g} MP")
-        self.reading = Reading(backend, ranks)
+        self.reading = Reading(backend, tables)
         beside, told = anchors.beside(
             recipe.labels.anchors_for(len(images.class_names)), clip, images.prompt_names, embeddings, knobs.templates
         )
@@ -146,7 +146,8 @@ class StandardPasses:
         size = self.recipe.student.relabel_size
         seer = self.at_work(student, size, stage)
         seen = predict(seer, images.files_of_all(), self.reading, size, stage)
-        return activity_threshold(seen.probabilities[seen.readable], self.recipe.relabel.k, self.recipe.relabel.min_tau)
+        knobs = self.recipe.relabel
+        return activity_threshold(seen.probabilities, knobs.k, knobs.min_tau, seen.readable)
 
     def relabel(
         self,

@@ -3,12 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from ccd_fast.datasets import ImageSet
 from ccd_fast.errors import UserError
 from ccd_fast.labels import PseudoLabels
 from ccd_fast.labels.known import Matrix
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import Keeper, RunFolder, Stages, Stop
+from ccd_fast.runs.tables import Tables
 from ccd_fast.student import Student
 from ccd_fast.training.passes import Passes
 from ccd_fast.training.steps import Trainer
@@ -64,6 +67,16 @@ class Parts:
     stages: Stages
     stop: Stop
     known: Matrix | None = None
+
+    @property
+    def tables(self) -> Tables:
+        """Give what makes the tables of the run."""
+        return self.passes.reading.tables
+
+    @property
+    def sample(self) -> torch.Tensor:
+        """Give the training images that are looked at where all rows of a class are asked for, (S,) int64."""
+        return self.tables.sample((len(self.images), len(self.images.class_names)))
 
     def keeper(self, name: str, in_step: bool = False) -> Keeper:
         """Give what keeps the state of a pass that no other pass of the run shares its name with; see `Keeper`."""

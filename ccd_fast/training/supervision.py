@@ -29,6 +29,8 @@ def known(source: Source, recipe: Recipe, images: ImageSet, ranks: Ranks) -> Mat
     if not recipe.is_ccd and (ranks.size > 1 or recipe.train.compile):
         what = "several processes" if ranks.size > 1 else "train.compile"
         raise UserError(f"--system {knobs.name}: its losses are of whole batches, which {what} would cut: leave it out")
+    if not recipe.is_ccd and recipe.labels.table != "memory":
+        raise UserError(f"--system {knobs.name}: its labels live in memory: set labels.table=memory")
     if not recipe.is_ccd and recipe.compat == "official":
         raise UserError(f"--system {knobs.name}: compat = 'official' is how CCD's code does it; leave one of them out")
     if recipe.compat == "official" and source.known is not None:

@@ -29,7 +29,8 @@ def choose(
         state: of the run.
         rows: (N,) bool, the images that it was trained on.
         epoch: that has ended.
-        predicted: (N, C) float32, its probabilities as it learned: they do for an epoch that no checkpoint stays of.
+        predicted: (S, C) float32, its probabilities of ``parts.sample`` as it learned: they do for an epoch that no
+            checkpoint stays of.
         best: whether it becomes ``checkpoints/best``.
 
     Returns:
@@ -37,17 +38,19 @@ def choose(
     """
     if parts.recipe.evaluate.threshold != "auto":
         return parts.recipe.evaluate.threshold
-    own = torch.nonzero(rows).flatten()
+    sample = parts.sample
+    of_labels = own = sample[rows[sample]]
     stays = best or epoch == parts.recipe.train.epochs - 1
     if stays:
+        own = torch.nonzero(rows).flatten()
         own = own[torch.linspace(0, len(own) - 1, min(len(own), MOST)).round().long()]
         own, scores = _seen(parts, own, epoch)
     else:
-        scores = predicted[own]
+        scores = predicted[rows[sample]]
     table, temperature = state.labels.table, parts.recipe.teacher.temperature
     told = None if parts.known is None else torch.from_numpy(parts.known)[own]
     found = limits.by_class(scores, table[own], told, temperature)
-    kept = {OF_STUDENT: found, OF_LABELS: limits.by_class(table[rows], temperature=temperature)}
+    kept = {OF_STUDENT: found, OF_LABELS: limits.by_class(table[of_labels], temperature=temperature)}
     by_name = {of: dict(zip(parts.images.class_names, values.tolist(), strict=True)) for of, values in kept.items()}
     _keep(parts, THRESHOLDS, by_name, best)
     if stays and parts.recipe.is_ccd:  # the other systems' labels are not the teacher's, or are a person's

@@ -39,8 +39,8 @@ def epochs(monkeypatch):
     """What each epoch was trained on, what it predicted meanwhile, and the student at its end."""
     seen, fit = [], training.fit_epoch
 
-    def watched(trainer, images, readable, views, loss, stage, beside):
-        found = fit(trainer, images, readable, views, loss, stage, beside)
+    def watched(trainer, images, readable, views, loss, stage, beside, sample):
+        found = fit(trainer, images, readable, views, loss, stage, beside, sample)
         weights = {name: value.clone() for name, value in trainer.judged.state_dict().items()}
         seen.append((loss._table.clone(), found.predicted, weights))
         return found

@@ -18,6 +18,7 @@ from ccd_fast.labels.view_choice import Cams
 from ccd_fast.machine import Ranks
 from ccd_fast.recipes import config
 from ccd_fast.runs.progress import Stage
+from ccd_fast.runs.tables import InMemory
 from ccd_fast.student import Reading, build
 from ccd_fast.teacher import clip as teacher
 from ccd_fast.teacher.maps import MapTeacher
@@ -151,7 +152,7 @@ def test_processes_share_a_store(images, judge, tmp_path, monkeypatch):
     monkeypatch.setattr("ccd_fast.student.reading.LOAD_BATCH", 4)
     maps = Maps(judge, tmp_path, 1.0)
     for rank in range(2):
-        rows = np.arange(len(images))[Reading(Eyes(), Ranks(rank, 2)).share(len(images))]
+        rows = np.arange(len(images))[Reading(Eyes(), InMemory(Ranks(rank, 2))).share(len(images))]
         store = MapStore(
             tmp_path, {**judge.identity(), "photographs": digest_of(images)}, len(images), judge.numbers, 1
         )

@@ -26,6 +26,7 @@ from ccd_fast.machine.ranks import ALONE, Ranks, join, lost
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stages
+from ccd_fast.runs.tables import InMemory
 from ccd_fast.student import reading
 from ccd_fast.teacher.clip import Teacher
 from ccd_fast.training import run as training
@@ -193,7 +194,7 @@ def test_the_published_behaviour_is_for_one_process(source, tiny_clip, tmp_path)
             "cpu",
             print,
             None,
-            Ranks(1, 2),
+            InMemory(Ranks(1, 2)),
         )
 
 
