@@ -81,8 +81,8 @@ def bias_of_crops(
         b, (C,) float32, on the host.
     """
     sums, counts = (torch.zeros(scores.shape[1], dtype=torch.int64, device=scores.device) for _ in range(2))
-    if len(scores):
-        kernels.score(scores.log(), max_entropy, sums, counts)  # their softmax are the scores
+    for block in blocks(range(len(scores)), scores.shape[1]):
+        kernels.score(scores[block].log(), max_entropy, sums, counts)  # their softmax are the scores
     sums, counts = (ranks.total(values.cpu()) for values in (sums, counts))
     return class_bias(sums, counts, min_count) if counts.any() else before
 

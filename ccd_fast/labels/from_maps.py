@@ -82,16 +82,19 @@ def relabel_from_maps(
         student.eval()
     store, teacher = maps.of(images), maps.teacher
     rows = [np.empty(0, dtype=np.int64)]
-    scores = [teacher.classes.new_zeros((0, len(teacher.classes)))]
     unreadable: dict[int, str] = {}
-    if left := stage.keeper.restored():
-        rows, scores = [left["rows"].numpy()], [left["scores"].to(teacher.classes.device)]
+    left = stage.keeper.restored()
+    if left:
+        rows = [left["rows"].numpy()]
         unreadable |= left["unreadable"]
         stage.go_on(left["done"], len(rows[0]), left["seconds"])
 
+    begun = None if left is None else left["scores"]
+    scores = reading.tables.gathered(len(teacher.classes), teacher.classes.device, begun, len(rows[0]))
+
     def so_far() -> dict[str, Any]:
         store.flush()
-        found = {"rows": torch.from_numpy(np.concatenate(rows)), "scores": torch.cat(scores).cpu()}
+        found = {"rows": torch.from_numpy(np.concatenate(rows)), "scores": scores.kept()}
         return {**found, "unreadable": unreadable, "done": stage.done, "seconds": stage.seconds}
 
     made = _batches(images, reading, store, teacher, looks.view_size if looks.asks_the_student else 0, stage)
@@ -114,7 +117,7 @@ def relabel_from_maps(
                     shares = boxes / np.tile(photographs.sizes[owner][:, ::-1], 2)
                 with stage.part("teacher"):
                     asked = torch.from_numpy(np.column_stack([owner, shares]).astype(np.float32))
-                    scores.append(teacher.scores(torch.from_numpy(batch.maps), asked))
+                    scores.add(teacher.scores(torch.from_numpy(batch.maps), asked))
                     rows.append(photographs.rows[owner])
                 stage.advance(len(photographs) + len(photographs.unreadable), crops, crops - len(owner))
             else:
@@ -123,7 +126,7 @@ def relabel_from_maps(
         store.flush()
         with stage.part("update"):
             found = torch.from_numpy(np.concatenate(rows))
-            update_labels(labels, found, torch.cat(scores), update, reading.tables, reading.batch_size)
+            update_labels(labels, found, scores.whole(), update, reading.tables, reading.batch_size)
     stage.advance(len(images) - len(reading.share(len(images))))
     return reading.ranks.merged(unreadable)
 

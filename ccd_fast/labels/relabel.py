@@ -43,10 +43,11 @@ def relabel(
     """
     if student is not None:
         student.eval()
-    scored = ScoredCrops(teacher, CropCache(budget=0) if cache is None else cache, images)
     unreadable: dict[int, str] = {}
-    if left := stage.keeper.restored():
-        scored.go_on(left["scored"])
+    left = stage.keeper.restored()
+    cache = CropCache(budget=0) if cache is None else cache
+    scored = ScoredCrops(teacher, cache, images, reading.tables, left and left["scored"])
+    if left:
         unreadable |= left["unreadable"]
         stage.go_on(left["done"], len(left["scored"]["rows"]), left["seconds"])
 

@@ -12,7 +12,9 @@ from ccd_fast.labels.bias import bias_of_crops, class_bias, with_known_entries
 from ccd_fast.machine.blocks import blocks
 from ccd_fast.machine.copies import send
 from ccd_fast.runs import RunFolder
-from ccd_fast.runs.tables import IN_MEMORY, Kept, Mapped, Tables
+from ccd_fast.runs.gathered import Kept
+from ccd_fast.runs.mapped_tables import Mapped
+from ccd_fast.runs.tables import IN_MEMORY, Tables
 from ccd_fast.student import Reading
 
 

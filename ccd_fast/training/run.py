@@ -12,7 +12,7 @@ from ccd_fast.labels import PseudoLabels
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages, Stop
 from ccd_fast.runs.folder import SUMMARY
-from ccd_fast.runs.tables import open_tables
+from ccd_fast.runs.mapped_tables import open_tables
 from ccd_fast.student.training_views import TrainingViews
 from ccd_fast.teacher import resolve, twins_warning
 from ccd_fast.training import description, first_head, supervision, thresholds

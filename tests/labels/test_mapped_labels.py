@@ -9,7 +9,8 @@ from ccd_fast.labels.bias import bias_by_class
 from ccd_fast.labels.table import FirstLabels, PseudoLabels, Update, apart, of_run, update_labels
 from ccd_fast.machine import blocks as blocks_module
 from ccd_fast.runs.folder import RunFolder
-from ccd_fast.runs.tables import InMemory, Mapped
+from ccd_fast.runs.mapped_tables import Mapped
+from ccd_fast.runs.tables import InMemory
 
 IMAGES, CLASSES = 30, 6
 

@@ -12,7 +12,7 @@ from ccd_fast import engines
 from ccd_fast.datasets import load
 from ccd_fast.engines import Store
 from ccd_fast.labels.crop_cache import CropCache
-from ccd_fast.labels.crop_scores import CropScorer
+from ccd_fast.labels.crop_scores import ScoredCrops
 from ccd_fast.labels.table import PseudoLabels
 from ccd_fast.labels.whole_images import score_whole_images
 from ccd_fast.recipes import config
@@ -63,13 +63,15 @@ def labels_of(images):
 
 
 @pytest.mark.parametrize("sizes", [[3, 9, 1, 0, 20], [8, 8], [1], [0]])
-def test_crops_are_scored_in_order_whatever_their_number_per_batch(judge, sizes):
+def test_crops_are_scored_in_order_whatever_their_number_per_batch(images, judge, sizes):
     pixels = torch.randint(0, 256, (sum(sizes), 64, 64, 3), dtype=torch.uint8)
-    scorer = CropScorer(judge)
+    scored = ScoredCrops(judge, CropCache(0), images)
     for part in torch.split(pixels, sizes):
-        scorer.add(part)
+        rows = np.arange(len(part))
+        assert scored.expect(rows, rows.repeat(4).reshape(-1, 4)).all()
+        scored.add(part)
     expected = torch.softmax(judge.similarities(pixels), dim=1)
-    assert torch.equal(scorer.finish(), expected)
+    assert torch.equal(scored.finish()[1], expected)
 
 
 def test_a_pass_gives_what_a_plain_loop_over_images_and_classes_gives(images, judge, net):

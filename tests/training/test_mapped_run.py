@@ -12,14 +12,15 @@ from test_interrupted import assert_equal, remains
 from ccd_fast.datasets import Source
 from ccd_fast.errors import UserError
 from ccd_fast.labels import on_disk, table
+from ccd_fast.labels.crop_scores import ScoredCrops
 from ccd_fast.machine.ranks import ALONE
 from ccd_fast.recipes import config
-from ccd_fast.runs import tables
+from ccd_fast.runs import mapped_tables
 from ccd_fast.runs.folder import STATE, RunFolder
 from ccd_fast.training import supervision
 
 MAPPED = "labels.table=mapped"
-KNOBS = ("relabel.average=anchored", "train.epochs=3", "train.ema=0", "train.schedule=constant")
+KNOBS = ("relabel.average=anchored", "relabel.cache_mib=1", "train.epochs=3", "train.ema=0", "train.schedule=constant")
 
 pytestmark = [pytest.mark.usefixtures("cache"), pytest.mark.skipif(os.name != "posix", reason="processes of POSIX")]
 
@@ -59,9 +60,10 @@ def labels_of(out):
 
 MOMENTS = {
     "in the first labels": (table.FirstLabels, "add", 3),
-    "in the write of an update": (tables, "half", 3),
+    "in the crops of an update": (ScoredCrops, "add", 10),
+    "in the write of an update": (mapped_tables, "half", 3),
     "after an update and before its checkpoint": (on_disk, "save", 3),
-    "after a checkpoint and before the old table goes": (tables.Mapped, "sweep", 3),
+    "after a checkpoint and before the old table goes": (mapped_tables.Mapped, "sweep", 3),
 }
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import torch
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.machine import blocks as blocks_module
 from ccd_fast.machine.ranks import Ranks
-from ccd_fast.runs import free, tables
+from ccd_fast.runs import free, mapped_tables
 from ccd_fast.runs.folder import RunFolder
-from ccd_fast.runs.tables import BELOW_ONE, InMemory, Mapped, half, open_tables
+from ccd_fast.runs.mapped_tables import BELOW_ONE, Mapped, half, open_tables
+from ccd_fast.runs.tables import InMemory
 
 SHAPE = (37, 5)
 WANTED = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0))
@@ -105,6 +107,21 @@ def test_a_scratch_table_has_the_rows_of_all_processes_and_goes_on_with_its_own(
     assert all(torch.equal(table, WANTED) for table in of_each(folder.path, size, then))  # killed after it was together
 
 
+@pytest.mark.parametrize("where", [InMemory, Mapped])
+def test_gathered_rows_go_on_behind_those_that_were_kept(folder, where):
+    make = partial((where(folder) if where is Mapped else where()).gathered, 5, torch.device("cpu"))
+    rows = make()
+    assert rows.whole().shape == (0, 5)
+    rows.add(WANTED[:7])
+    rows.add(WANTED[7:20])
+    kept = rows.kept()
+    assert isinstance(kept, str) == (where is Mapped)
+    rows.add(WANTED[:9])  # what came after it is lost
+    again = make(kept, 20)
+    again.add(WANTED[20:])
+    assert torch.equal(again.whole(), WANTED)
+
+
 def test_what_is_not_sure_does_not_become_sure_in_half_precision():
     labels = torch.tensor([0.0, 1.0, 0.99999, BELOW_ONE, 0.3])
     found = half(labels)
@@ -116,8 +133,8 @@ def test_a_table_that_a_checkpoint_names_stays_and_all_else_goes(folder):
     mapped = Mapped(folder)
     first, second = (mapped.made(SHAPE, lambda block: WANTED[block]) for _ in range(2))
     mapped.kept(mapped.scratch(SHAPE))
-    left = (".table-003.npy.tmp", ".table-003.npy.1-of-2", "..table-003.npy.1-of-2.tmp", ".scratch-07.0-of-2", "mine.txt")
-    for name in left:
+    left = [".table-003.npy.tmp", ".table-003.npy.1-of-2", "..table-003.npy.1-of-2.tmp", ".scratch-07.0-of-2"]
+    for name in (*left, "mine.txt"):
         (folder.path / "labels" / name).write_bytes(b"of a run that was killed")
     again = Mapped(RunFolder(folder.path))
     assert torch.equal(again.found(mapped.kept(second)), second)
@@ -158,7 +175,7 @@ def test_a_table_that_is_gone_or_none_is_a_line(folder, name):
 def test_of_a_large_table_evenly_spread_rows_are_looked_at(folder, monkeypatch):
     mapped = Mapped(folder)
     assert mapped.sample(SHAPE).tolist() == list(range(37))
-    monkeypatch.setattr(tables, "SAMPLE", 5 * 12)
+    monkeypatch.setattr(mapped_tables, "SAMPLE", 5 * 12)
     assert mapped.sample(SHAPE).tolist() == list(range(0, 36, 3))
     assert InMemory().sample(SHAPE).tolist() == list(range(37))
 
@@ -168,7 +185,7 @@ def test_where_the_tables_live_is_said_and_a_disk_without_the_room_is_refused(fo
     assert isinstance(open_tables("memory", folder, SHAPE, False, said.append), InMemory)
     assert not said
     assert isinstance(open_tables("mapped", folder, (10**6, 200), False, said.append), Mapped)
-    assert said[0].startswith(f"label tables: mapped from {folder.path / 'labels'}, 0.373 GiB each (1,000,000 photo")
+    assert said[0].startswith(f"label tables: mapped from {folder.path / 'labels'}, 381.5 MiB each (1,000,000 photo")
     usage = type("Usage", (), {"free": 10**9})
     monkeypatch.setattr(free.shutil, "disk_usage", lambda place: usage)
     with pytest.raises(UserError, match=r"take up to 1\.86 GiB, and 0\.931 GiB are free there: make room, or name"):
