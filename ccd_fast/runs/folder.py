@@ -44,8 +44,9 @@ class RunFolder:
     """A run's folder.
 
     ``recipe.toml``, ``run.json``, ``summary.json`` (once it has ended), ``metrics.jsonl``,
-    ``labels/epoch-002.parquet``, ``scores/`` (of what was measured), ``checkpoints/`` (``last`` and ``best`` as
-    safetensors; ``state.pt``, all that a resumed run needs) and ``quarantine.csv``.
+    ``labels/epoch-002.parquet`` (and ``labels/table-003.npy``, where tables are mapped), ``scores/`` (of what was
+    measured), ``checkpoints/`` (``last`` and ``best`` as safetensors; ``state.pt``, all that a resumed run needs) and
+    ``quarantine.csv``.
     """
 
     def __init__(self, path: Path, ranks: Ranks = ALONE, log: Log | None = None) -> None:

@@ -7,10 +7,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from ccd_fast.errors import UserError
 from ccd_fast.runs.folder import cannot_be_written
 
 Kept = torch.Tensor | str
 """A table as a checkpoint holds it: itself, or the name of its file in the run's folder."""
+
+GONE = "is gone or damaged, and a pass was to go on with it; begin anew with --overwrite"
 
 
 class Gathered(Protocol):
@@ -53,11 +56,17 @@ class InMemoryRows:
 class MappedRows:
     """Rows in a file of this process alone, mapped when all are there."""
 
-    def __init__(self, folder: Path, name: str, width: int, count: int) -> None:
-        """Begin a file of a run's folder, or go on behind the rows that were kept of it."""
-        self._file, self._name, self._width, self._count = folder / name, name, width, count
-        with self._file.open("rb+" if count else "wb") as file:
-            file.truncate(4 * width * count)
+    def __init__(self, file: Path, name: str, width: int, count: int) -> None:
+        """Begin a file, which a checkpoint names so, or go on behind the rows that were kept of it.
+
+        Raises:
+            UserError: they are not there any more.
+        """
+        self._file, self._name, self._width, self._count = file, name, width, count
+        if count and not (file.is_file() and file.stat().st_size >= 4 * width * count):
+            raise UserError(f"{file}: {GONE}")
+        with file.open("rb+" if count else "wb") as opened:
+            opened.truncate(4 * width * count)
 
     def add(self, rows: torch.Tensor) -> None:
         """See :class:`Gathered`.

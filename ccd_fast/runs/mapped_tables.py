@@ -22,7 +22,7 @@ from ccd_fast.machine import Ranks
 from ccd_fast.machine.blocks import blocks
 from ccd_fast.runs.folder import RunFolder, cannot_be_written
 from ccd_fast.runs.free import refuse_no_room
-from ccd_fast.runs.gathered import Gathered, Kept, MappedRows
+from ccd_fast.runs.gathered import GONE, Gathered, Kept, MappedRows
 from ccd_fast.runs.tables import InMemory, Shape, Tables
 
 TABLE, SCRATCH = "labels/table-{:03d}.npy", "labels/.scratch-{:02d}"
@@ -61,7 +61,7 @@ class Mapped:
                     os.posix_fallocate(handle.fileno(), own.start * row, len(own) * row)
                 handle.truncate(need)
         except FileNotFoundError as error:
-            raise UserError(f"{file}: is gone, and a pass was to go on with it; begin anew with --overwrite") from error
+            raise UserError(f"{file}: {GONE}") from error
         except OSError as error:
             file.unlink(missing_ok=True)
             raise cannot_be_written(file, error, len(own) * row) from error
@@ -99,8 +99,12 @@ class Mapped:
     def gathered(self, width: int, device: torch.device, left: Kept | None = None, count: int = 0) -> Gathered:  # noqa: ARG002 - Tables
         """See :class:`Tables`."""
         self._scratches += 1
-        begun = self._of(SCRATCH.format(self._scratches), self.ranks.rank).relative_to(self.folder.path)
-        return MappedRows(self.folder.path, left if isinstance(left, str) else str(begun), width, count)
+        file = self._of(SCRATCH.format(self._scratches), self.ranks.rank)
+        if isinstance(left, str):  # the numbers of the process that was left have gone on from others
+            file = file.with_name(Path(left).name)
+            if not OWN.fullmatch(file.name):
+                raise UserError(f"{file}: no file of a pass is called so")
+        return MappedRows(file, f"labels/{file.name}", width, count)
 
     def made(self, shape: Shape, rows_of: Callable[[slice], torch.Tensor], unit: int = 1) -> torch.Tensor:
         """See :class:`Tables`."""

@@ -139,7 +139,7 @@ def fit_epoch(
                 stage.saw("training", len(rows) * (1 if batch.second is None else 2))
                 if share:
                     kept = places[rows] >= 0
-                    predicted[places[rows[kept]]] = torch.sigmoid(logits[kept])
+                    predicted[places[rows[kept]]] = torch.sigmoid(logits)[kept]
                     total += value * len(rows)
                     if beside is not None:
                         beside.after_step(rows, logits)

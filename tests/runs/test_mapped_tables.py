@@ -122,6 +122,17 @@ def test_gathered_rows_go_on_behind_those_that_were_kept(folder, where):
     assert torch.equal(again.whole(), WANTED)
 
 
+def test_what_a_pass_was_to_go_on_with_and_is_gone_is_a_line(folder):
+    for begin in (Mapped(folder).scratch, Mapped(folder).gathered):
+        given = (SHAPE, 1) if begin.__name__ == "scratch" else (5, torch.device("cpu"))
+        with pytest.raises(UserError, match=r"\.scratch-01: is gone or damaged, and a pass was to go on with it"):
+            begin(*given, "labels/.scratch-01", *([3] if begin.__name__ == "gathered" else []))
+    (folder.path / "run.json").write_text("kept")
+    with pytest.raises(UserError, match="no file of a pass is called so"):
+        Mapped(folder).gathered(5, torch.device("cpu"), "../run.json", 0)
+    assert (folder.path / "run.json").read_text() == "kept"
+
+
 def test_what_is_not_sure_does_not_become_sure_in_half_precision():
     labels = torch.tensor([0.0, 1.0, 0.99999, BELOW_ONE, 0.3])
     found = half(labels)

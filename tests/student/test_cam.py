@@ -2,6 +2,7 @@ import pretend_card
 import pytest
 import torch
 
+from ccd_fast.machine import blocks
 from ccd_fast.student.cam import activity_threshold, boxes_of_active_classes
 
 
@@ -12,6 +13,19 @@ def test_tau_is_the_smallest_value_with_at_most_k_plus_two_active_classes_on_ave
     assert (probabilities >= tau).sum() <= 200 * (k + 2)
     below = torch.nextafter(torch.tensor(tau), torch.tensor(0.0))
     assert (probabilities >= below).sum() > 200 * (k + 2)
+
+
+@pytest.mark.parametrize("numbers", [2**23, 36])
+def test_tau_counts_some_rows_alone_whatever_the_size_of_a_block(numbers, monkeypatch):
+    monkeypatch.setattr(blocks, "NUMBERS", numbers)
+    generator = torch.Generator().manual_seed(0)
+    probabilities = torch.rand(50, 12, generator=generator) ** 8
+    probabilities[:, 3] = probabilities[7, 3]  # ties
+    rows = torch.rand(50, generator=generator) < 0.7
+    for k in range(8):
+        too_many = probabilities[rows].flatten().topk(int(rows.sum()) * (k + 2) + 1).values[-1]
+        found = activity_threshold(probabilities, k, 0.0, rows)
+        assert found == float(torch.nextafter(too_many, torch.tensor(1.0)))
 
 
 def test_tau_is_not_below_its_minimum():

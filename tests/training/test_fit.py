@@ -25,7 +25,7 @@ def images(photo_folder):
     return source.load("train")
 
 
-def epoch(images, backend):
+def epoch(images, backend, sample=None):
     net = student.build("test_resnet", 4, 3.0, "none")
     marks = torch.ones(len(images), dtype=torch.bool)
     marks[2] = False
@@ -33,7 +33,7 @@ def epoch(images, backend):
     stage = Stage("train", len(images), lambda _: None)
     views = TrainingViews(backend, 32, RECIPE.consistency, RECIPE.seed, 3, len(images))
     loss = CcdLoss(table, marks.float(), 1.0)
-    found = fit.fit_epoch(Trainer(net, RECIPE.train, 32), images, marks, views, loss, stage)
+    found = fit.fit_epoch(Trainer(net, RECIPE.train, 32), images, marks, views, loss, stage, None, sample)
     return net, found, stage
 
 
@@ -50,6 +50,15 @@ def test_work_ahead_changes_no_bit(images, monkeypatch, backend):
     assert found.loss == expected.loss
     assert torch.equal(found.predicted, expected.predicted)
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), plain.state_dict().values(), strict=True))
+
+
+def test_of_a_sample_alone_probabilities_are_kept(images):
+    sample = torch.tensor([0, 2, 3, 7, 20])
+    _, some, _ = epoch(images, open_backend("pillow", 1), sample)
+    _, every, _ = epoch(images, open_backend("pillow", 1))
+    assert torch.equal(some.predicted, every.predicted[sample])
+    assert some.predicted[[0, 2, 3, 4]].all()
+    assert not some.predicted[1].any()  # it cannot be read
 
 
 def test_an_epoch_decodes_each_readable_image_once_for_both_views(images, monkeypatch):
