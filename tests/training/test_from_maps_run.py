@@ -72,4 +72,5 @@ def test_two_processes_give_the_labels_of_one_and_read_each_other_s_maps(source,
     for name in ("labels", "tau", "test_maps"):
         interrupted.assert_equal(two[name], one[name])
     facts = RunFolder(tmp_path / "2").read_json("run.json")
-    assert facts["engine"]["maps"] == {"image_size": 96, "numbers": 37 * 64, "parity": None}  # ten sevenths of 64, in whole patches
+    ten_sevenths = {"image_size": 96, "numbers": 37 * 64, "parity": None}  # of 64, in whole patches
+    assert facts["engine"]["maps"] == ten_sevenths
