@@ -1,6 +1,7 @@
 """Folders in the making: gone when their work is done, and where it was killed, when the next one is made."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -26,7 +27,8 @@ def folder_in_the_making(place: Path, prefix: str) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    for left in place.glob(f"{prefix}*"):
+    ours = re.compile(re.escape(prefix) + "[a-z0-9_]{8}")  # as mkdtemp names them, and nobody else
+    for left in [each for each in place.iterdir() if ours.fullmatch(each.name)]:
         with suppress(OSError), _locked(left, wait=False) as is_nobodys:
             if is_nobodys:
                 shutil.rmtree(left, ignore_errors=True)

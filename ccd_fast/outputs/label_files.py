@@ -199,7 +199,7 @@ def write(labelled: Labelled, decided: Decided, kind: str, out: Path) -> list[Pa
     files: dict[Path, bytes] = {}
     if kind in FOLDERS:
         try:
-            with folder_in_the_making(out.absolute().parent, f".{out.name}.") as temporary:
+            with folder_in_the_making(out.absolute().parent, f".{out.name}.making-") as temporary:
                 fresh = temporary / out.name
                 FOLDERS[kind](labelled, decided, fresh)
                 fresh.replace(out)

@@ -36,9 +36,11 @@ def test_what_a_killed_process_has_left_is_removed_and_what_a_living_one_makes_i
     assert living.returncode == 0 and list(tmp_path.iterdir()) == []
 
 
-def test_it_goes_where_its_work_fails_and_others_prefixes_are_left_alone(tmp_path):
-    (tmp_path / ".exporting-1").mkdir()
+def test_it_goes_where_its_work_fails_and_what_is_called_otherwise_is_left_alone(tmp_path):
+    others = {".exporting-abcd1234", ".building-my-own-things", ".building-"}
+    for name in others:
+        (tmp_path / name).mkdir()
     with pytest.raises(ZeroDivisionError), folder_in_the_making(tmp_path, ".building-") as own:
         (own / "half").write_text("done")
         raise ZeroDivisionError
-    assert [folder.name for folder in tmp_path.iterdir()] == [".exporting-1"]
+    assert {folder.name for folder in tmp_path.iterdir()} == others
