@@ -91,10 +91,10 @@ def test_the_steps_of_the_recipe_are_those_of_their_file():
     gains = of_file("cpu-gains-coco592.json")["rows"]
     rows = {row[0]: row[1:] for row in rows_of(PAGE, "| `ccd-fast train --recipe folder …` |")}
     names = {
-        "now, backbone frozen": "backbone frozen, updates anchored to the first labels",
+        "then, backbone frozen": "backbone frozen, updates anchored to the first labels",
         "– with the running mean of updates in place of anchored ones": "backbone frozen",
         "– without updates": "backbone frozen, no updates",
-        "now (with the running mean), in full": "trained in full",
+        "then (with the running mean), in full": "trained in full",
     }
     for shown, name in names.items():
         own = gains[name]
