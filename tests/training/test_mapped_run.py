@@ -97,7 +97,7 @@ def test_a_checkpoint_names_the_tables_and_holds_none(whole):
 
 
 def test_two_processes_have_the_tables_of_one_and_memory_those_within_half_precision(source, tiny_clip, tmp_path):
-    knobs = (*ranked.STILL, "relabel.average=anchored", "labels.grids=[2]")
+    knobs = (*ranked.STILL, "student.head=drawn", "relabel.average=anchored", "labels.grids=[2]")
     go = partial(ranked.go, source, tiny_clip)
     assert ranked.processes(partial(go, tmp_path / "2", (*knobs, MAPPED), False), 2) == [0, 0]
     with pytest.MonkeyPatch.context() as patch:
