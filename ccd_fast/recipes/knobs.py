@@ -158,7 +158,7 @@ class RelabelKnobs(Section):
     )
     student: Literal["pass", "training", "auto"] = Field(
         description="CAMs are those of a pass of the student before the update, or of the training steps as they came; "
-        "auto is the latter where these show what the update asks for"
+        "auto is the latter where these show what the update asks for and the backbone stays as it is"
     )
     settle: NonNegative = Field(description="updates end once one changes the labels by less than this on average")
     cache_mib: Natural = Field(description="most MiB for the scores of the last update's crops; 0, and maps, keep none")

@@ -98,18 +98,19 @@ class Recipe(Section):
         """Tell whether a run keeps what a frozen backbone gave: of so few images there is room for all."""
         return images <= FEW_PHOTOGRAPHS and self.train_over(images).freezes_the_backbone
 
-    @property
-    def boxes_of_the_training(self) -> bool:
+    def boxes_of_the_training(self, images: int) -> bool:
         """Tell whether label updates look where the training steps' CAMs pointed, without a pass of the student."""
+        if self.relabel.student != "auto":
+            return self.relabel.student == "training"
         shows_them = self.views.choice == "cam" and self.student.relabel_size == self.student.image_size
-        return self.relabel.student == "training" or (self.relabel.student == "auto" and shows_them)
+        return shows_them and self.train_over(images).freezes_the_backbone
 
     def looks_of_the_student(self, images: int) -> int:
         """Count the views of a run's label updates: one an image and update, and one each time that tau is set.
 
         There are none where CAMs come from the training, or the features of all views are kept.
         """
-        if self.boxes_of_the_training or self.keeps_features(images):
+        if self.boxes_of_the_training(images) or self.keeps_features(images):
             return 0
         updates = sum(map(self.updates_labels, range(self.train.epochs)))
         thresholds = updates if self.relabel.tau == "every" else min(updates, 1)

@@ -31,7 +31,7 @@ def of(recipe: Recipe, images: int) -> Recipe | None:
     if not recipe.is_ccd or not 0 < recipe.train.warmup_epochs < recipe.train.epochs:
         return None
     neutral = config.load("paper-voc12", [])
-    keeps_boxes = recipe.boxes_of_the_training  # already in the warm-up
+    keeps_boxes = recipe.boxes_of_the_training(images)  # already in the warm-up
     looks = {knob: getattr(recipe.relabel, knob) for knob in LOOKS}
     runtime = student_engine.choose(recipe.student.runtime, recipe.looks_of_the_student(images))
     return recipe.model_copy(

@@ -122,7 +122,7 @@ class Ccd:
         """Begin an epoch without boxes of the training steps, where the update after it asks for them."""
         parts, recipe, images = self.parts, self.parts.recipe, self.parts.images
         follows = epoch + 1 < recipe.train.epochs and recipe.updates_labels(epoch + 1) and not state.settled
-        keeps = parts.trainer.keeps_maps = recipe.boxes_of_the_training and follows
+        keeps = parts.trainer.keeps_maps = recipe.boxes_of_the_training(len(images)) and follows
         self._flipped = flips(recipe.seed, epoch, len(images))[:, 0]
         of_none = TrainingBoxes.none(len(images), len(images.class_names), recipe.relabel.k)
         self.boxes = of_none if keeps else None

@@ -74,7 +74,7 @@ class Forecast:
             yield Planned("cells", BEFORE, self.images, {"teacher": sum(side**2 for side in recipe.labels.grids)})
         if recipe.begins_with_a_ridge(self.images):
             yield Planned("first head", BEFORE, min(self.images, MOST), {"student": 1})
-        looks, has_tau = not recipe.boxes_of_the_training, False
+        looks, has_tau = not recipe.boxes_of_the_training(self.images), False
         for epoch in range(recipe.train.epochs):
             if recipe.updates_labels(epoch):
                 if looks and (not has_tau or recipe.relabel.tau == "every"):

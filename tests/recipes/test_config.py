@@ -155,6 +155,15 @@ def test_the_head_s_rate_falls_with_the_steps():
     assert config.load("paper-voc12").train.head_rate(400) == 1e-4
 
 
+def test_the_training_steps_show_where_to_look_where_they_can_and_nothing_but_the_head_learns():
+    def shows(images, *knobs):
+        return config.load("folder", [*knobs]).boxes_of_the_training(images)
+
+    assert shows(1200) and not shows(5000)
+    assert not shows(1200, "views.choice=grid") and not shows(1200, "student.relabel_image_size=320")
+    assert shows(5000, "relabel.student=training") and not shows(1200, "relabel.student=pass")
+
+
 def test_a_head_that_begins_as_a_ridge_regression_learns_at_a_third_of_the_rate():
     def rates(images):
         recipes = [config.load("folder", [f"student.head={head}"]) for head in ("drawn", "ridge", "auto")]
