@@ -119,7 +119,7 @@ class Score:
         """Open the teacher; cells are to be seen as they are: no floor, and no weight of the whole image."""
         bare = self.recipe.labels.model_copy(update={"floor": 0.0, "whole_weight": 0.0})
         recipe = self.recipe.model_copy(update={"labels": bare})
-        self._opened = [open_passes(recipe, images, None, device, stages.say)]
+        self._opened = [open_passes(recipe.for_first_labels(), images, None, device, stages.say)]
 
     def do(self, shard: Shard, here: Staged, stages: Stages) -> dict[str, Any]:
         """Score a shard; its record has the sums of :func:`ccd_fast.labels.bias.class_bias`, as integers."""

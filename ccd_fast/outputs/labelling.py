@@ -107,7 +107,7 @@ def by_teacher(
     stages.on_gpu = machine.check_device(device).type == "cuda"
     names = read_class_names(Path(classes)) if isinstance(classes, str | PathLike) else given_class_names(classes)
     images = everything(dataset, root, names)
-    passes = open_passes(recipe, images, None, device, stages.say)
+    passes = open_passes(recipe.for_first_labels(), images, None, device, stages.say)
     if stages.verbose:
         stages.least = least_seconds(passes, len(images), recipe.student, device)
     labels, unreadable = first_labels(passes, images, recipe, stages, None)

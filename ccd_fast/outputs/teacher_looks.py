@@ -49,7 +49,7 @@ def look(recipe: Recipe, images: ImageSet, stages: Stages, device: str = "cpu") 
         UserError: the teacher cannot be had.
     """
     stages.on_gpu = machine.check_device(device).type == "cuda"
-    passes = open_passes(_whole(recipe), images, None, device, stages.say)
+    passes = open_passes(recipe.for_first_labels(), images, None, device, stages.say)
     with stages.stage("teacher", len(images)) as stage:
         gathered, unreadable = passes.whole_images(images, stage)
     return Looks(gathered.scores, gathered.readable, unreadable, stage.seconds)
@@ -63,7 +63,7 @@ def labels_with_views(run: Path, recipe: Recipe, images: ImageSet, stages: Stage
     """
     if not recipe.labels.grids:
         raise UserError(f"--views: the recipe of {run} looks at whole images only (labels.grids = [])")
-    passes = open_passes(_whole(recipe), images, None, device, stages.say)
+    passes = open_passes(recipe.for_first_labels(), images, None, device, stages.say)
     labels, _ = labelling.first_labels(passes, images, recipe, stages, _bias(run))
     return labels.table
 
@@ -79,11 +79,6 @@ def debiased(run: Path, recipe: Recipe, scores: torch.Tensor) -> torch.Tensor:
 
 def _bias(run: Path) -> torch.Tensor:
     return of_run(RunFolder(run)).bias
-
-
-def _whole(recipe: Recipe) -> Recipe:
-    """Give a recipe that asks for no boxes of the objects: no crops are cut at them."""
-    return recipe.model_copy(update={"views": recipe.views.model_copy(update={"choice": "cam"})})
 
 
 def together(student: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -105,6 +105,12 @@ class Recipe(Section):
         shows_them = self.views.choice == "cam" and self.student.relabel_size == self.student.image_size
         return shows_them and self.train_over(images).freezes_the_backbone
 
+    def for_first_labels(self) -> "Recipe":
+        """Give the recipe of passes that update no label: they need no map of the teacher, and no boxes of objects."""
+        crops, at_no_box = {"teacher": "crops"}, {"choice": "cam"}
+        updates = {"relabel": self.relabel.model_copy(update=crops), "views": self.views.model_copy(update=at_no_box)}
+        return self.model_copy(update=updates)
+
     def looks_of_the_student(self, images: int) -> int:
         """Count the views of a run's label updates: one an image and update, and one each time that tau is set.
 

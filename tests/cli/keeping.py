@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.test_interrupted import OFTEN, remains
+from same_bits import OFTEN, remains
 
 from ccd_fast.runs.free import can_resume
 

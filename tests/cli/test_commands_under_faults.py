@@ -13,7 +13,7 @@ import pytest
 from cluster.sharded_world import write_shards
 from fork_client import Server
 from keeping import COMMANDS, World
-from training.test_interrupted import assert_equal
+from same_bits import assert_equal
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
 KILLS, FULL = int(os.environ.get("KILLS", "100")), int(os.environ.get("FULL", "2"))

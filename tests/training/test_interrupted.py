@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from same_bits import OFTEN, assert_equal, remains
 
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
@@ -29,9 +30,6 @@ SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_
 SMALL += ("consistency.mu=1.0", "labels.anchors=none")
 RUN = ("train.epochs=4", "relabel.epochs=2", "relabel.min_tau=0.0", "relabel.cache_mib=0", "views.backend=pillow",
        "labels.grids=[2]", "student.head=ridge", "train.ema=0.9", "train.schedule=cosine")  # fmt: skip
-OFTEN = "train.save_minutes=0.00000001"
-"""A checkpoint after every batch."""
-
 Moment = tuple[str, str, int]
 
 MOMENTS: dict[str, Moment] = {
@@ -91,27 +89,6 @@ def process(run: Callable[[bool], None], resume: bool, moment: Moment, number: i
 
 
 NEVER = ("os", "fsync", -1)
-
-
-def remains(out: Path) -> dict[str, Any]:
-    """Give all that must be the same: weights, optimiser, labels, metrics."""
-    state = RunFolder(out).load_state()
-    return {name: state[name] for name in ("student", "trainer", "labels", "tau", "agreement", "metrics", "test_maps")}
-
-
-def assert_equal(ours: Any, theirs: Any) -> None:
-    if isinstance(ours, dict):
-        assert ours.keys() == theirs.keys()
-        for name, value in ours.items():
-            assert_equal(value, theirs[name])
-    elif isinstance(ours, torch.Tensor):
-        assert torch.equal(ours, theirs)
-    elif isinstance(ours, list):
-        assert len(ours) == len(theirs)
-        for a, b in zip(ours, theirs, strict=True):
-            assert_equal(a, b)
-    else:
-        assert ours == theirs or (ours != ours and theirs != theirs)  # NaN
 
 
 @pytest.fixture(scope="module")

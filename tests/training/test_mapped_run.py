@@ -7,7 +7,7 @@ import pytest
 import test_interrupted as interrupted
 import test_ranks as ranked
 import torch
-from test_interrupted import assert_equal, remains
+from same_bits import assert_equal, remains
 
 from ccd_fast.datasets import Source
 from ccd_fast.errors import UserError

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-from test_interrupted import assert_equal, remains
+from same_bits import assert_equal, remains
 
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError

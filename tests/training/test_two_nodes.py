@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_interrupted import assert_equal, remains
+from same_bits import assert_equal, remains
 from test_ranks import KNOBS, MORE, STILL
 
 if not Path(f"/proc/self/task/{os.getpid()}/children").is_file():
