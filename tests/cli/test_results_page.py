@@ -145,6 +145,21 @@ def test_the_photographs_of_coco_are_those_of_their_tables():
             assert shown == (own if above == "–" else f"{own} ({above}")
 
 
+def test_what_the_last_layer_begins_with_is_in_its_files():
+    files = [of_file(f"cpu-first-head-{data}.json")["rows"] for data in ("voc1200", "coco592")]
+    shown = [row[1:] for row in rows_of(PAGE, "| the last layer begins with |")]
+    wanted = []
+    for pair in zip(*(rows.values() for rows in files), strict=True):
+        cells = []
+        for own in pair:
+            above = own.get("test_map_above_drawn")
+            shares = [] if above is None else [100 * above[key] for key in ("mean", "low", "high")]
+            cells.append(f"{100 * statistics.mean(own['test_map_by_seed']):.1f}")
+            cells.append("{:+.1f} ({:.1f} … {:.1f})".format(*shares) if shares else "–")
+        wanted.append(cells)
+    assert shown == wanted
+
+
 def test_what_is_said_of_the_sides_of_the_views_is_in_its_file():
     sizes = of_file("cpu-sizes-voc.json")
     at = {name: f"{100 * row['test_map_by_seed'][0]:.1f}" for name, row in sizes["rows"].items()}
