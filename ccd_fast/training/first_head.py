@@ -2,7 +2,7 @@
 
 Drawn weights take hundreds of steps to leave, which a few hundred photographs do not give, and then fit noise. A ridge
 regression of the labels' logits on the mean features is solved in one go, and is where the training steps then start
-from (benchmarks/README.md has what it gains).
+from (docs/RESULTS.md has what it gains).
 """
 
 from typing import Any, cast
@@ -19,7 +19,7 @@ from ccd_fast.training.method import Method
 from ccd_fast.training.state import Parts, State
 
 RIDGE = 1.0
-"""Of the mean variance of a feature: figures are flat from a half to twice of it (``cpu-first-head.json``)."""
+"""Of the mean variance of a feature: figures are flat from a half to twice of it (``benchmarks/ridge.py``)."""
 SOFTENED = 0.002
 """Labels are softened by so much at 0 and 1, where they have no logit."""
 MOST = 20_000

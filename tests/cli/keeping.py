@@ -158,6 +158,11 @@ def study(command: str, *more: str) -> Callable[[World, Path], Words]:
 HALF = ("--threshold", "0.5", "--device", "cpu")
 OVER = ("--on", "ray", "--incremental", *HALF)
 
+
+def over_shards(world: World, out: Path) -> Words:
+    return [*OVER, "--dataset", "webdataset", "--data-root", world.shards, "--out", out]
+
+
 COMMANDS: dict[str, Keeping] = {
     "train": Keeping(170, train(OFTEN), resumed, of_run),
     "train, kept now and then": Keeping(60, train(), resumed, of_run),
@@ -186,35 +191,14 @@ COMMANDS: dict[str, Keeping] = {
     ),
     "label over shards": Keeping(
         90,
-        lambda w, out: [
-            "label",
-            *w.looked_at(),
-            *OVER,
-            "--dataset",
-            "webdataset",
-            "--data-root",
-            w.shards,
-            "--out",
-            out,
-        ],
+        lambda w, out: ["label", *w.looked_at(), *over_shards(w, out)],
         the_same,
         of_shards,
         code=2,
     ),
     "label over shards by a run": Keeping(
         30,
-        lambda w, out: [
-            "label",
-            "--run",
-            w.trained,
-            *OVER,
-            "--dataset",
-            "webdataset",
-            "--data-root",
-            w.shards,
-            "--out",
-            out,
-        ],
+        lambda w, out: ["label", "--run", w.trained, *over_shards(w, out)],
         the_same,
         of_shards,
         code=2,

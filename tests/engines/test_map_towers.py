@@ -12,7 +12,7 @@ from torchvision.ops import roi_align
 from ccd_fast import engines
 from ccd_fast.engines import EngineSettings, ImageTower, Store
 from ccd_fast.engines.box_runtime import open_boxes
-from ccd_fast.engines.map_towers import map_tower
+from ccd_fast.engines.map_towers import is_projected, map_tower
 from ccd_fast.errors import UserError
 from ccd_fast.teacher import clip as teacher
 from tests.engines.random_towers import MEAN, STD, embed, normalised, pictures, tower_of
@@ -184,6 +184,12 @@ def test_the_map_of_a_linear_head_is_kept_projected(tmp_path):
     assert map_tower(FAMILIES["ViT, mean"](), 64).boxes.width == 32
     assert map_tower(FAMILIES["ViT, norm behind the mean"](), 64).boxes.width == 64
     assert map_tower(FAMILIES["ConvNeXt"](), 64).boxes.width == 64
+
+
+def test_a_map_is_projected_where_nothing_but_a_projection_follows_the_mean():
+    found = {name: is_projected(make()) for name, make in FAMILIES.items()}
+    assert found == {name: name in ("CNN of timm", "ViT, mean") for name in FAMILIES}
+    assert not is_projected(small(**SMALL_VIT, attentional_pool=True, attn_pooler_heads=2)), "it has no map"
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from ccd_fast.outputs import origin, trained
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stage, Stages
-from ccd_fast.student import Reading, predict
+from ccd_fast.student import STUDENT_FILTER, Reading, predict
 from ccd_fast.student.network import build
+from ccd_fast.training.first_head import ridge_regression
 from ccd_fast.training.run import train
 from ccd_fast.views import open_backend
 
@@ -299,6 +300,24 @@ def test_a_frozen_backbone_stays_as_it_was_and_the_maps_are_learnt(source, recip
     trained = RunFolder(tmp_path / "run").load_student("last")
     moved = {name for name in fresh if not torch.equal(fresh[name], trained[name])}
     assert moved == {"head.weight", "head.bias"}  # not a running mean of the backbone either
+
+
+def test_the_head_begins_as_the_regression_of_the_first_labels_where_the_backbone_is_frozen(source, recipe, tmp_path):
+    still = ("train.epochs=1", "train.backbone_learning_rate=0", "train.head_learning_rate=1e-30")
+    heads = {}
+    for head in ("drawn", "ridge", "auto"):
+        run(source, recipe(*still, "views.backend=pillow", f"student.head={head}"), tmp_path / head)
+        heads[head] = RunFolder(tmp_path / head).load_student("last")["head.weight"]
+    assert not torch.equal(heads["ridge"], heads["drawn"])
+    assert torch.equal(heads["ridge"], heads["auto"])
+    student, images = build("test_resnet", 4, 3.0, "none", seed=0), source.load("train")
+    backend = open_backend("pillow", 1)
+    views = backend.whole(backend.decode(images.files_of_all(), np.arange(len(images))), 64, STUDENT_FILTER)
+    with torch.no_grad():
+        features = student.eval().features(views).mean(dim=(2, 3))
+    labels = torch.from_numpy(label_table(tmp_path / "ridge", 0)[1]).float().clamp(0.002, 0.998)
+    wanted, _ = ridge_regression(features, torch.logit(labels))
+    assert torch.allclose(heads["ridge"][:, :, 0, 0], wanted, atol=1e-3 * float(wanted.abs().max()))
 
 
 def test_an_undefined_agreement_is_said_and_the_last_epoch_is_kept(source, recipe, tmp_path):
