@@ -158,6 +158,10 @@ def test_what_the_last_layer_begins_with_is_in_its_files():
             cells.append("{:+.1f} ({:.1f} … {:.1f})".format(*shares) if shares else "–")
         wanted.append(cells)
     assert shown == wanted
+    ridge = [own["test_map"] for own in of_file("cpu-ridge.json")["sets"].values()]
+    near = [[own[f"ridge {price}"] for price in ("0.5", "1", "2")] for own in ridge]
+    assert f"makes {max(max(each) - min(each) for each in near):.1f} points of mAP at most" in PAGE
+    assert f"five draws: {' and '.join(f'{own[1]:.1f}' for own in near)};" in PAGE
 
 
 def test_what_is_said_of_the_sides_of_the_views_is_in_its_file():
