@@ -1,6 +1,6 @@
 """Labels of demo scenes by one actor, by two, and by one process without Ray: what the pool costs, and how it scales.
 
-``python benchmarks/on_ray.py OUT.json [SCENES]``; by default 800 scenes in 20 shards, on two cores with nothing
+``python benchmarks/on_ray.py OUT.json [SCENES]``; by default 4,000 scenes in 20 shards, on two cores with nothing
 beside it. Each actor is held to a core of its own, decoder and engine included, so that one actor does not borrow the
 second's; the one process has both. The ways take turns: the process before and after, the pools twice between.
 
@@ -126,7 +126,7 @@ def by_a_pool(shards: Path, work: Path, recipe: Recipe, scenes: int, actors: int
 
 def main() -> None:
     """Measure all ways in turn, and write the figures."""
-    scenes = int(sys.argv[2]) if len(sys.argv) > 2 else 800
+    scenes = int(sys.argv[2]) if len(sys.argv) > 2 else 4000
     work = Path(tempfile.mkdtemp(prefix="ccd-fast-on-ray-"))
     shards = write_shards(work, scenes)
     teacher = f"teacher.model='''{tiny_clip.install(default_folder())}'''"

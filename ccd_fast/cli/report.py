@@ -23,6 +23,10 @@ def report(
 
     Example: `ccd-fast report runs/mine`
     """
+    from ccd_fast.runs.free import refuse_no_run
+
+    refuse_no_run(run)  # before anything large is loaded
+
     from ccd_fast import report as library
 
     typer.echo(f"written to {library.write(run, pictures, min_positives)}")

@@ -7,9 +7,12 @@ from itertools import count
 from pathlib import Path
 
 from ccd_fast.errors import UserError
+from ccd_fast.runs import json_files
 
 RUNS = Path("runs")
 """Where a run goes that is not given a folder."""
+NOT_YET = ".run.json.tmp"
+"""What a run leaves that was killed while it wrote its first file."""
 
 
 def own_folder(name: str, overwrite: bool) -> Path:
@@ -24,7 +27,7 @@ def own_folder(name: str, overwrite: bool) -> Path:
 
 
 def refuse_occupied(path: Path, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder that a run cannot be written to, or that is taken.
+    """Refuse a folder that a run cannot be written to, or that is taken; a run that stopped before it began takes none.
 
     Raises:
         UserError: the folder exists and neither flag is given, or is no run, or cannot be written to; or there is
@@ -33,14 +36,14 @@ def refuse_occupied(path: Path, resume: bool, overwrite: bool) -> None:
     if problem := _cannot_be_written(path):
         raise UserError(f"--out {path}: cannot be written to: {problem}")
     if resume and not can_resume(path):
-        raise UserError(f"--resume: {path} holds no run to go on with (no run.json, or an empty one)")
-    occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        raise UserError(f"--resume: {path} holds no run to go on with: start it without --resume")
+    occupied = path.exists() and (not path.is_dir() or any(entry.name != NOT_YET for entry in path.iterdir()))
     if occupied and not (path / "run.json").is_file():
         raise UserError(
             f"--out {path}: already exists, and is not a run of ccd-fast (no run.json); remove it yourself, or choose "
             "another"
         )
-    if occupied and not (resume or overwrite):
+    if occupied and not (resume or overwrite) and can_resume(path):
         raise UserError(f"--out {path}: already exists; go on with --resume or replace it with --overwrite")
 
 
@@ -82,14 +85,15 @@ def refuse_no_run(path: Path) -> None:
     """Refuse a folder that is no run.
 
     Raises:
-        UserError: it is none.
+        UserError: it is none, or one that has not begun.
     """
-    if not (path / "run.json").is_file():
-        raise UserError(f"{path}: not a run of ccd-fast (no run.json)")
+    json_files.read(path, "run.json")
 
 
 def can_resume(path: Path) -> bool:
     """Tell whether there is a run to go on with; it may have stopped before its first labels were made.
+
+    A ``run.json`` that holds nothing says whose folder it is, and no more.
 
     Raises:
         UserError: its ``run.json`` is damaged.

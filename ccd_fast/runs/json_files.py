@@ -11,7 +11,7 @@ def read(run: Path, name: str) -> dict[str, Any]:
     """Read a JSON file of a run.
 
     Raises:
-        UserError: the folder is not a run, or the file is damaged.
+        UserError: the folder is not a run, or one that has not begun, or the file is damaged.
     """
     try:
         content: dict[str, Any] = json.loads((run / name).read_text(encoding="utf-8"))
@@ -21,4 +21,6 @@ def read(run: Path, name: str) -> dict[str, Any]:
         raise UserError(f"{run / name}: not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{run / name}: not what a run of ccd-fast wrote")
+    if not content and name == "run.json":
+        raise UserError(f"{run}: the run stopped before it began; start it again")
     return content

@@ -17,6 +17,7 @@ from ccd_fast.machine import ALONE
 from ccd_fast.outputs import origin
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
+from ccd_fast.runs.free import refuse_occupied
 from ccd_fast.studies import sureness, warm_up
 from ccd_fast.studies.notes import changed
 from ccd_fast.training import CHOSEN, FIRST, LAST, ORACLE, TEACHER, UPDATED, Memory, supervision, train
@@ -185,7 +186,7 @@ def run_cells(
 def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
     """Let a training that has not begun start from the warm-up that it shares with other rows, if it does with any."""
     run = RunFolder(plan.folder(row, seed))
-    if plan.shared is None or (run.path / "run.json").is_file():
+    if plan.shared is None or run.can_resume():
         return
     source = plan.source(seed)
     images = len(source.load("train"))
@@ -196,15 +197,13 @@ def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
     common = RunFolder(plan.shared / hashlib.sha256(own.dumps().encode()).hexdigest()[:12])
     whole = common.path.with_suffix(".whole")
     if not whole.is_file():
-        goes_on = common.can_resume()
         train(
             source,
             own,
             common,
             Stages(plan.stages.console, common.add_metrics, verbose=plan.stages.verbose),
             device=plan.device,
-            resume=goes_on,
-            overwrite=not goes_on and (common.path / "run.json").is_file(),
+            resume=common.can_resume(),
             command=plan.command,
             until=own.train.warmup_epochs,
             memory=plan.memory,
@@ -217,15 +216,13 @@ def _begin(plan: Plan, row: str, seed: int, variants: Variants) -> None:
 def _train(plan: Plan, row: str, seed: int, overrides: Sequence[str]) -> Cell:
     """Run one training, or go on with it."""
     run = RunFolder(plan.folder(row, seed))
-    goes_on, recipe = run.can_resume(), plan.recipe(seed, overrides)
     summary = train(
         plan.source(seed),
-        recipe,
+        plan.recipe(seed, overrides),
         run,
         Stages(plan.stages.console, run.add_metrics, verbose=plan.stages.verbose),
         device=plan.device,
-        resume=goes_on,
-        overwrite=not goes_on and (run.path / "run.json").is_file(),
+        resume=run.can_resume(),
         command=plan.command,
         memory=plan.memory,
     )
@@ -262,9 +259,8 @@ def check(plan: Plan, variants: Variants, seeds: Sequence[int]) -> None:
 
 def _refuse_another_run(folder: RunFolder, source: Source, recipe: Recipe, images: ImageSet, test: ImageSet) -> None:
     """Refuse a folder that holds a run of something else: its figures would stand in the wrong table."""
-    if not (folder.path / "run.json").is_file():
-        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-            raise UserError(f"{folder.path}: exists and is not a run of ccd-fast (no run.json); remove it yourself")
+    if not folder.can_resume():
+        refuse_occupied(folder.path, resume=False, overwrite=False)
         return
     there, stored = origin.origin(folder.path)
     description = folder.read_json("run.json")

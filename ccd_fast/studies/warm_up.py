@@ -57,7 +57,7 @@ def begin(run: RunFolder, recipe: Recipe, warm_up: Path, command: str) -> None:
     """Make a folder of a run that stands at the end of a warm-up.
 
     Args:
-        run: the folder, which is not there yet or is empty.
+        run: the folder, which is not there yet, or holds nothing but what a run leaves that has not begun.
         recipe: of the run.
         warm_up: folder of the warm-up.
         command: kept in ``run.json``.
@@ -67,6 +67,5 @@ def begin(run: RunFolder, recipe: Recipe, warm_up: Path, command: str) -> None:
     shutil.copytree(warm_up, fresh.path)
     fresh.write_text("recipe.toml", recipe.dumps())
     fresh.write_json("run.json", {**fresh.read_json("run.json"), "command": command})
-    if run.path.is_dir():
-        run.path.rmdir()
+    run.remove()
     fresh.path.replace(run.path)

@@ -24,6 +24,7 @@ for words in json.load(sys.stdin):
 print(json.dumps(answers))
 """
 DATA = "--data-root {photos} --classes {photos}/classes.txt"
+OF_A_RUN = ("evaluate {}", "predict {} x.jpg", "review {}", "report {}", "export {}")
 CASES = (
     ("train --data-root {photos} --classes {photos}/classes.txt --out {taken}", "already exists"),
     ("train --data-root {empty} --classes {photos}/classes.txt --out {empty}/run", "no images in it"),
@@ -54,6 +55,10 @@ CASES = (
     (f"train {DATA} --out {{taken}} --device cuda:x --teacher no/such", "; and teacher 'no/such': unknown"),
     (f"train {DATA} --out {{taken}} --device cuda:x --teacher no/such", "; and --device cuda:x: no such device"),
     ("train --resume --out {empty}", "holds no run to go on with"),
+    *(
+        (command.format("{unbegun}"), "unbegun: the run stopped before it began; start it again")
+        for command in OF_A_RUN
+    ),
     ("evaluate {empty} --split valid", "must be train or test"),
     ("export {empty} --format pickle", "must be one of onnx, plan, safetensors, triton"),
     (f"ablate {DATA} --out {{empty}}/tables --device gpu", "no such device"),
@@ -69,11 +74,12 @@ CASES = (
 def tried(photo_folder, tmp_path_factory):
     """The answers to all of them, given by one process, which has loaded nothing large before."""
     root = tmp_path_factory.mktemp("refused")
-    places = {"photos": photo_folder, "taken": root / "taken", "empty": root / "empty", "odd": root / "odd"}
-    places["taken"].mkdir()
+    places = {name: root / name for name in ("taken", "empty", "unbegun", "odd")}
+    for place in places.values():
+        place.mkdir()
+    places["photos"] = photo_folder
     (places["taken"] / "f.csv").write_text("somebody's")
-    places["empty"].mkdir()
-    places["odd"].mkdir()
+    (places["unbegun"] / "run.json").write_text("{}")
     (places["odd"] / "\x01.png").touch()
     asked = {words: words.format(**places) for words, _ in CASES}
     command = [sys.executable, "-c", TRY]

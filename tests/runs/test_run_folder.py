@@ -70,14 +70,20 @@ def test_a_run_that_was_not_removed_to_its_end_can_be_removed(folder, monkeypatc
     assert sorted(entry.name for entry in folder.path.rglob("*")) == ["checkpoints", "labels", "run.json"]
 
 
-def test_a_run_that_was_stopped_before_it_was_described_is_replaced_and_not_gone_on_with(tmp_path):
+@pytest.mark.parametrize("left", [".run.json.tmp", "run.json"])
+def test_a_run_that_was_stopped_before_it_was_described_takes_no_folder_and_is_not_gone_on_with(tmp_path, left):
     folder = RunFolder(tmp_path / "run")
     folder.create(overwrite=False)
-    folder.check_free(resume=False, overwrite=True)
+    if left != "run.json":
+        folder.remove()
+        folder.path.mkdir()
+        (folder.path / left).write_text("{")
     with pytest.raises(UserError, match="holds no run to go on with"):
         folder.check_free(resume=True, overwrite=False)
-    with pytest.raises(UserError, match="already exists"):
-        folder.check_free(resume=False, overwrite=False)
+    folder.check_free(resume=False, overwrite=False)
+    folder.create(overwrite=False)
+    with pytest.raises(UserError, match="run: the run stopped before it began; start it again"):
+        folder.read_json("run.json")
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path):

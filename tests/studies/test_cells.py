@@ -45,11 +45,11 @@ def trainings(monkeypatch):
     """Take the place of training: write what a finished run leaves; note row and seed, and stop where told."""
     done = []
 
-    def train(source, recipe, folder, stages, device, resume, overwrite, command, memory):
+    def train(source, recipe, folder, stages, device, resume, command, memory):
         done.append((recipe.bias.debias, recipe.seed))
         if done[-1] == train.stops_at:
             raise KeyboardInterrupt
-        folder.create(overwrite)
+        folder.create(overwrite=False)
         folder.write_text("recipe.toml", recipe.dumps())
         files = {"root": source.root, "classes": source.classes, "truth": source.truth, "boxes": source.boxes}
         images = source.load("train"), source.load("test")
@@ -168,7 +168,7 @@ def bad_last_row(plan, tmp_path):
     [
         (no_truth, "needs known labels of test images: give --truth FILE"),
         (wrong_root, "gone: no such folder"),
-        (foreign_folder, "less-0: exists and is not a run of ccd-fast"),
+        (foreign_folder, "less-0: already exists, and is not a run of ccd-fast"),
         (bad_last_row, "views.jitter must be 0"),
         (lambda plan, _: dataclasses.replace(plan, device="cuda"), "torch finds no CUDA GPU"),
     ],

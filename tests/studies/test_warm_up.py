@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from ccd_fast.datasets import Source
 from ccd_fast.recipes import config
+from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stages
 from ccd_fast.studies import cells, warm_up
 from ccd_fast.studies.cells import Plan, run_cells
@@ -60,6 +61,15 @@ def test_rows_that_begin_alike_share_it_and_end_with_the_same_bits(plan, tmp_pat
             assert sorted(f.name for f in (one.folder / part).iterdir()) == sorted(
                 f.name for f in (other.folder / part).iterdir()
             )
+
+
+def test_a_run_that_was_stopped_before_it_was_described_begins_anew_in_its_table(plan, tmp_path):
+    sharing = dataclasses.replace(plan, shared=tmp_path / "shared")
+    alone, with_others = RunFolder(plan.folder("full", 0)), RunFolder(plan.folder("no update", 0))
+    alone.create(overwrite=False)
+    with_others.path.mkdir(parents=True)
+    (with_others.path / ".run.json.tmp").write_text("{")
+    assert len(run_cells(sharing, {row: ROWS[row] for row in ("full", "no update")}, [0])) == 2
 
 
 def test_a_table_that_was_interrupted_in_the_warm_up_goes_on(plan, tmp_path, monkeypatch):
