@@ -15,7 +15,7 @@ import torch
 
 from ccd_fast.engines import onnx_export, onnx_runtime, tensorrt_runtime, torch_runtime
 from ccd_fast.engines.precision import Precision
-from ccd_fast.engines.store import Store, key_of
+from ccd_fast.engines.store import Store, StoreFullError, StoreRefusedError, key_of
 from ccd_fast.engines.tower import EngineSettings, ImageEngine, ImageTower
 from ccd_fast.errors import RunError, UserError, nearest
 from ccd_fast.machine import say_on_stderr
@@ -104,7 +104,7 @@ def open_engine(tower: ImageTower, wanted: EngineSettings, store: Store) -> Imag
     """Open a tower's engine, building it first if the store has none that fits.
 
     With the runtime ``"auto"`` one that fails here, whatever it raises, is passed over for the next, in words on
-    stderr. ``runtime`` of the engine says which it became.
+    stderr. ``runtime`` of the engine says which it became. What the store refuses is no runtime's fault: that is told.
 
     Args:
         tower: the image tower of a CLIP.
@@ -112,7 +112,9 @@ def open_engine(tower: ImageTower, wanted: EngineSettings, store: Store) -> Imag
         store: where engines are kept.
 
     Raises:
-        UserError: the runtime is unknown or cannot run here, or the store holds something that is not what it says.
+        UserError: the runtime is unknown or cannot run here, or the store is not the user's own, or holds something
+            that is not what it says.
+        RunError: the disk of the store is full.
     """
     resolved = resolve(wanted)
     if wanted.runtime != "auto":
@@ -123,7 +125,9 @@ def open_engine(tower: ImageTower, wanted: EngineSettings, store: Store) -> Imag
     for choice, after in pairwise(works):
         try:
             return RUNTIMES[choice].open(tower, dataclasses.replace(wanted, runtime=choice), store)
-        except Exception as refused:  # noqa: BLE001, PERF203 - libraries have errors of their own; a few runtimes
+        except Exception as refused:  # noqa: PERF203 - libraries have errors of their own; a few runtimes
+            if isinstance(refused, (StoreFullError, StoreRefusedError)):
+                raise
             say_on_stderr(f"{choice} does not run here, so {after} is taken: {_in_a_line(refused)}")
     if wanted.device.startswith("cuda") and works == ["torch"]:
         reasons = "; ".join(f"{choice}: {why}" for choice, why in problems.items() if why)

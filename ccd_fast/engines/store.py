@@ -18,6 +18,14 @@ from ccd_fast.machine import folder_in_the_making
 MANIFEST = "manifest.json"
 
 
+class StoreRefusedError(UserError):
+    """The store is not the user's own, or holds something that is not what it says."""
+
+
+class StoreFullError(RunError):
+    """The disk of the store is full."""
+
+
 class Store:
     """A folder with one sub-folder an engine: its files, and a manifest.
 
@@ -44,14 +52,14 @@ class Store:
         """Read an engine's manifest.
 
         Raises:
-            UserError: it is damaged.
+            StoreRefusedError: it is damaged.
         """
         try:
             manifest: dict[str, Any] = json.loads((self.path(key) / MANIFEST).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise UserError(f"engine {key}: its {MANIFEST} is damaged ({error}): {mend(key)}") from error
+            raise StoreRefusedError(f"engine {key}: its {MANIFEST} is damaged ({error}): {mend(key)}") from error
         if not isinstance(manifest, dict):
-            raise UserError(f"engine {key}: its {MANIFEST} is damaged (no table): {mend(key)}")
+            raise StoreRefusedError(f"engine {key}: its {MANIFEST} is damaged (no table): {mend(key)}")
         return manifest
 
     def keys(self) -> list[str]:
@@ -62,7 +70,7 @@ class Store:
         """Say why an engine cannot be used, as far as its manifest and the sizes of its files tell, or nothing."""
         try:
             self._refuse_wrong_sizes(key, self.manifest(key))
-        except UserError as error:
+        except StoreRefusedError as error:
             return str(error)
         return ""
 
@@ -89,8 +97,8 @@ class Store:
             need: gives the bytes that the files take, about, for the message where the disk is full.
 
         Raises:
-            UserError: the store is not the user's own, or what is there is not what its key says.
-            RunError: the disk is full.
+            StoreRefusedError: the store is not the user's own, or what is there is not what its key says.
+            StoreFullError: the disk is full.
         """
         key = key_of(identity)
         self._refuse_foreign(key)
@@ -108,7 +116,7 @@ class Store:
         """Refuse an engine that was built from something else than ``identity``, or lacks a part.
 
         Raises:
-            UserError: it says what differs, and the command that rebuilds it.
+            StoreRefusedError: it says what differs, and the command that rebuilds it.
         """
         key = key_of(identity)
         manifest = self.manifest(key)
@@ -116,17 +124,17 @@ class Store:
         for name in sorted(wanted.keys() | built.keys()):
             if built.get(name) != wanted.get(name):
                 was, needed = built.get(name, "nothing"), wanted.get(name, "nothing")
-                raise UserError(f"engine {key}: built for {name} {was}, not {needed}: {mend(key)}")
+                raise StoreRefusedError(f"engine {key}: built for {name} {was}, not {needed}: {mend(key)}")
         self._refuse_wrong_sizes(key, manifest)
         for name, facts in manifest.get("files", {}).items():
             if _sha256(self.path(key) / name) != facts["sha256"]:
-                raise UserError(f"engine {key}: {name} has changed since it was built: {mend(key)}")
+                raise StoreRefusedError(f"engine {key}: {name} has changed since it was built: {mend(key)}")
 
     def _refuse_wrong_sizes(self, key: str, manifest: Mapping[str, Any]) -> None:
         for name, facts in manifest.get("files", {}).items():
             file = self.path(key) / name
             if not file.is_file() or file.stat().st_size != facts["bytes"]:
-                raise UserError(f"engine {key}: {name} is missing or cut short: {mend(key)}")
+                raise StoreRefusedError(f"engine {key}: {name} is missing or cut short: {mend(key)}")
 
     def note(self, key: str, **facts: Any) -> None:
         """Add facts to an engine's manifest."""
@@ -156,7 +164,7 @@ class Store:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             wanted, free = (size / 2**20 for size in (need(), shutil.disk_usage(folder).free))
-            raise RunError(
+            raise StoreFullError(
                 f"{folder}: the disk is full: an engine needs about {wanted:.0f} MiB, and {free:.0f} are free; make "
                 "room, or set CCD_CACHE to a folder where there is some"
             ) from error
@@ -178,9 +186,13 @@ class Store:
                 return
             status = folder.stat()
             if status.st_uid != os.getuid():
-                raise UserError(f"engine store {folder}: belongs to another user; set CCD_CACHE to a folder of yours")
+                raise StoreRefusedError(
+                    f"engine store {folder}: belongs to another user; set CCD_CACHE to a folder of yours"
+                )
             if status.st_mode & 0o002:
-                raise UserError(f"engine store {folder}: everyone can write to it: chmod o-w it, or set CCD_CACHE")
+                raise StoreRefusedError(
+                    f"engine store {folder}: everyone can write to it: chmod o-w it, or set CCD_CACHE"
+                )
 
 
 def key_of(identity: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import torch
 from ccd_fast import engines
 from ccd_fast.engines import EngineSettings, Store, onnx_runtime, runtimes, tensorrt_runtime
 from ccd_fast.engines.onnx_runtime import OnnxRuntimeEngine, graph_pays
+from ccd_fast.engines.store import StoreFullError, StoreRefusedError
 from ccd_fast.errors import RunError, UserError
 
 TOWER = None  # never looked at
@@ -86,6 +87,14 @@ def test_auto_passes_over_whatever_fails_and_says_so(monkeypatch, capsys):
     ]
     with pytest.raises(TypeError, match="no such argument"):
         engines.open_engine(TOWER, EngineSettings("torch-compiled", "fp16", device="cuda"), Store())
+
+
+@pytest.mark.parametrize("refused", [StoreFullError("the disk is full"), StoreRefusedError("an engine has changed")])
+def test_auto_passes_over_no_store(monkeypatch, capsys, refused):
+    only(monkeypatch, {"onnxruntime": fails_with(refused), "torch": opened("torch")})
+    with pytest.raises(type(refused)):
+        engines.open_engine(TOWER, EngineSettings("auto", "fp32"), Store())
+    assert not capsys.readouterr().err
 
 
 def test_auto_compiles_before_it_exports_on_a_card(monkeypatch, capsys):
