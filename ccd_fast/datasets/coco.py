@@ -129,6 +129,8 @@ def _read(file: Path, archive: str) -> _Instances:
         content = tree.read(file, archive)
         plain = content if content[:1].isspace() or content[:1] == b"{" else decoded(content, str(file))
         return msgspec.json.decode(plain, type=_Instances, strict=False)  # ids may be 9.0, as tables write them
+    except UnicodeDecodeError as error:  # of a name
+        raise UserError(f"{file}: a name in it is not UTF-8 ({error.reason}); save it as UTF-8") from error
     except msgspec.ValidationError as error:
         raise UserError(f"{file}: not as COCO has it: {error}") from error
     except (msgspec.DecodeError, RecursionError) as error:

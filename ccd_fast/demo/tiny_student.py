@@ -30,6 +30,7 @@ from ccd_fast.demo.training_pictures import Pictures, training_pictures, unseen_
 from ccd_fast.demo.world import WORLD_VERSION
 from ccd_fast.engines import default_folder
 from ccd_fast.engines.cache import writable
+from ccd_fast.machine import folder_in_the_making
 
 BACKBONE = "test_efficientnet"
 WEIGHTS = "tiny_student.safetensors"
@@ -46,10 +47,10 @@ def install(cache: Path | None = None, folder: Path = FOLDER) -> Path:
     )
     if not target.is_file():
         target = writable(target.parent) / target.name
-        temporary = target.with_name(f".{target.name}.{time.time_ns()}")
-        state = safetensors.torch.load(content)
-        safetensors.torch.save_file({n: t.float() if t.is_floating_point() else t for n, t in state.items()}, temporary)
-        temporary.replace(target)
+        state = {n: t.float() if t.is_floating_point() else t for n, t in safetensors.torch.load(content).items()}
+        with folder_in_the_making(target.parent, ".installing-") as temporary:
+            safetensors.torch.save_file(state, temporary / target.name)
+            (temporary / target.name).replace(target)
     return target
 
 

@@ -114,11 +114,22 @@ def export_safetensors(trained: Trained, file: Path, overwrite: bool = False) ->
     head = {name: tensor.contiguous() for name, tensor in trained.student.head.state_dict().items()}
     _write_whole(
         {
-            head_file: lambda target: safetensors.torch.save_file(head, target, described),
-            file: lambda target: safetensors.torch.save_file(backbone, target, {"backbone": described["backbone"]}),
+            head_file: lambda target: target.write_bytes(_packed(head, described)),
+            file: lambda target: target.write_bytes(_packed(backbone, {"backbone": described["backbone"]})),
         }
     )
     return Exported((file, head_file), {})
+
+
+def _packed(state: dict[str, torch.Tensor], metadata: dict[str, str]) -> bytes:
+    """Give a state as safetensors, the same bytes each time: the library puts metadata in any order."""
+    content = safetensors.torch.save(state, metadata)
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def export_plan(trained: Trained, file: Path, overwrite: bool = False) -> Exported:
@@ -242,6 +253,5 @@ def _write_whole(writers: dict[Path, Callable[[Path], object]]) -> None:
                 write(fresh[target])
             for target, file in fresh.items():
                 file.replace(target)
-    except (OSError, safetensors.SafetensorError) as error:  # safetensors has an error of its own for a full disk
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"--out {folder}: cannot be written: {reason}") from error
+    except OSError as error:
+        raise UserError(f"--out {folder}: cannot be written: {error.strerror or error}") from error

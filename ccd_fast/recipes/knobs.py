@@ -98,6 +98,10 @@ class LabelKnobs(Section):
         description="the teacher also looks at the cells of grids of so many a side; [] is the whole image alone"
     )
     whole_weight: Share = Field(description="weight of the whole image beside the cells' maximum")
+    neighbours: Natural = Field(
+        description="first labels are drawn towards those of so many photographs that look most alike to the student's "
+        "backbone, where its last layer begins as a regression; 0 is none"
+    )
     anchors: Literal["none", "everyday", "auto"] = Field(
         description="what a photograph may show in place of the classes: everyday nouns beside their names take their "
         f"share of the softmax, so that it may have no label; auto is everyday up to {FEW_CLASSES} classes"

@@ -55,6 +55,7 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
         ("relabel.min_tau", recipe.relabel.min_tau, start_of_search(recipe.labels.floor)),
         ("teacher.temperature", recipe.teacher.temperature, 1.0),
         ("labels.grids", recipe.labels.grids, []),
+        ("labels.neighbours", recipe.labels.neighbours, 0),
         ("labels.anchors", recipe.labels.anchors, "none"),
         ("labels.table", recipe.labels.table, "memory"),
         ("bias.again", recipe.bias.again, False),

@@ -191,7 +191,8 @@ class RunFolder:
                 raise RunError(f"the student's {key} is not finite: nothing was written, the last checkpoint is kept")
         tensors = {key: tensor.cpu().contiguous() for key, tensor in state.items()}
         file = f"checkpoints/{name}.safetensors"
-        self.write(file, lambda temporary: safetensors.torch.save_file(tensors, temporary), _size(tensors))
+        content = safetensors.torch.save(tensors)  # its own way to a file leaves half of one where it is killed
+        self.write(file, lambda temporary: temporary.write_bytes(content), len(content))
 
     def load_student(self, name: str) -> dict[str, torch.Tensor]:
         """Read what :meth:`save_student` wrote.
@@ -301,7 +302,7 @@ def _write(target: Path, write: Callable[[Path], object], need: int) -> None:
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(target)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own for it
+    except (OSError, RuntimeError) as error:  # torch has errors of its own for it
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise cannot_be_written(target, error, need) from error
@@ -312,7 +313,9 @@ def cannot_be_written(target: Path, error: Exception, need: int) -> RunError:
     lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
     reason = lines[0] if lines else type(error).__name__
     free = shutil.disk_usage(target.parent).free if target.parent.is_dir() else 0
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason or free < need
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason
+    if not isinstance(error, OSError) and free < need:  # torch says that a position is not the one it expected
+        full, reason = True, "the disk is full"
     room = f"{need / 2**20:.3g} MiB are needed, {free / 2**20:.3g} are free"
     mend = f" ({room}): make room there, and go on with --resume"
     return RunError(f"{target}: cannot be written: {reason}{mend if full else ''}; what was there before is kept")

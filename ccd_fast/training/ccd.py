@@ -8,12 +8,14 @@ import torch
 from ccd_fast.labels import FirstLabels, on_disk
 from ccd_fast.labels.bias import bias_by_class
 from ccd_fast.labels.known import counts
+from ccd_fast.labels.neighbours import draw_together
 from ccd_fast.labels.table import apart
 from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.runs.folder import BIAS
 from ccd_fast.runs.told import in_words
 from ccd_fast.student.losses import CcdLoss, confidence_weights
 from ccd_fast.student.training_views import flips
+from ccd_fast.training.first_head import MOST
 from ccd_fast.training.measures import FIRST, TEACHER, UPDATED, measure, measure_zero_shot
 from ccd_fast.training.state import CELLS, Parts, State
 
@@ -71,6 +73,21 @@ class Ccd:
         on_disk.save(parts.folder, 0, images, labels)
         state.updated = CELLS
         return True
+
+    def has_seen(self, state: State, rows: torch.Tensor, features: torch.Tensor) -> None:
+        """Draw the first labels of all photographs towards those of their neighbours."""
+        parts, images, labels = self.parts, self.parts.images, state.labels
+        count = parts.recipe.labels.neighbours
+        if not count:
+            return
+        if len(images) > MOST:
+            parts.stages.say(
+                f"labels.neighbours: of more than {MOST:,} photographs not all are seen: labels stay as they are"
+            )
+            return
+        draw_together(labels, rows, features, count, parts.tables)
+        measure(parts, state, FIRST, labels.table, images, labels.readable)
+        on_disk.save(parts.folder, 0, images, labels)
 
     def _update(self, state: State, epoch: int) -> bool:
         """Set the activity threshold, at the first update or at each, and update the labels (section 4)."""

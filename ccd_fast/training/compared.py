@@ -147,6 +147,9 @@ class Compared:
         width = head.classifiers.weight.shape[1]
         return [torch.cat(of_class).clone() if of_class else torch.empty(0, width) for of_class in found]
 
+    def has_seen(self, state: State, rows: torch.Tensor, features: torch.Tensor) -> None:
+        """Do nothing: what a system is told stays as it is."""
+
     def rows(self, state: State) -> torch.Tensor:
         """Give the images that the system learns from, but for those that proved unreadable later."""
         return self.system.rows() & state.labels.readable

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from ccd_fast.datasets import ImageSet
+from ccd_fast.labels.neighbours import logits_of
 from ccd_fast.machine import Ranks
+from ccd_fast.recipes import Recipe
 from ccd_fast.runs import Stage
 from ccd_fast.student import Student
 from ccd_fast.student.reading import STUDENT_FILTER, Reading
@@ -20,8 +22,6 @@ from ccd_fast.training.state import Parts, State
 
 RIDGE = 1.0
 """Of the mean variance of a feature: figures are flat from a half to twice of it (``benchmarks/ridge.py``)."""
-SOFTENED = 0.002
-"""Labels are softened by so much at 0 and 1, where they have no logit."""
 MOST = 20_000
 """Images, evenly spread, that are looked at: ten for each of some two thousand features."""
 
@@ -59,41 +59,38 @@ def begin(parts: Parts, method: Method, state: State) -> bool:
         return False
     rows = torch.nonzero(method.rows(state)).flatten()
     rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), MOST)).round().long()]
-    labels, size = state.labels.table[rows], parts.recipe.student.image_size
     with parts.stages.stage("first head", len(rows), parts.keeper("first head")) as stage:
-        found = fit(parts.student, parts.images, rows, labels, parts.passes.reading, size, stage)
-    if found is not None:
+        features, readable = look(parts.student, parts.images, rows, parts.passes.reading, parts.recipe, stage)
+    rows, features = rows[readable], features[readable]
+    if len(rows):
+        method.has_seen(state, rows, features)
+        targets = logits_of(state.labels.table[rows])
+        solution = _of_the_leader(*ridge_regression(features, targets), parts.folder.ranks)
         for student in (parts.student, parts.trainer.student):
-            put(student, *found)
+            put(student, *solution)
     state.has_first_head = True
     return True
 
 
 @torch.no_grad()
-def fit(
-    student: Student,
-    images: ImageSet,
-    rows: torch.Tensor,
-    labels: torch.Tensor,
-    reading: Reading,
-    size: int,
-    stage: Stage,
-) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Regress the logits of labels on the backbone's mean features of whole views.
+def look(
+    student: Student, images: ImageSet, rows: torch.Tensor, reading: Reading, recipe: Recipe, stage: Stage
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute the backbone's mean features of whole views.
 
     Args:
         student: whose backbone looks; it is left in evaluation mode.
         images: N images.
         rows: (M,) int64, the images to look at.
-        labels: (M, C) float32 in [0, 1], theirs.
-        reading: of the views; each of its processes gets the solution.
-        size: side of the views in pixels.
+        reading: of the views; each of its processes gets all features.
+        recipe: says how large the views are.
         stage: advanced by images; an interrupted pass goes on.
 
     Returns:
-        Weights, (C, F) float32, and biases, (C,) float32; None where no image could be read.
+        Features, (M, F) float32, and which images could be read, (M,) bool.
     """
     student.eval()
+    look_at = (recipe.student.image_size, STUDENT_FILTER)
     features = torch.zeros((len(rows), student.backbone.num_features))
     readable = torch.zeros(len(rows), dtype=torch.bool)
     if left := stage.keeper.restored():
@@ -103,7 +100,7 @@ def fit(
     def so_far() -> dict[str, Any]:
         return {"features": features, "readable": readable, "done": stage.done, "seconds": stage.seconds}
 
-    with reading.views(images.files(rows.numpy()), (size, STUDENT_FILTER), stage) as batches:
+    with reading.views(images.files(rows.numpy()), look_at, stage) as batches:
         for photographs, views in batches:
             with stage.part("student"):
                 if len(photographs):
@@ -115,10 +112,7 @@ def fit(
     for table in (features, readable):
         reading.put_together(table)
     stage.advance(len(rows) - len(reading.share(len(rows))))
-    if not readable.any():
-        return None
-    targets = torch.logit(labels.float().clamp(SOFTENED, 1 - SOFTENED))
-    return _of_the_leader(*ridge_regression(features[readable], targets[readable]), reading.ranks)
+    return features, readable
 
 
 def _of_the_leader(weights: torch.Tensor, biases: torch.Tensor, ranks: Ranks) -> tuple[torch.Tensor, torch.Tensor]:

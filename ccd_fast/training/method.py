@@ -39,6 +39,10 @@ class Method(Learner, Protocol):
         """Change the targets before an epoch, where it is time to; tell whether anything was done."""
         ...
 
+    def has_seen(self, state: State, rows: torch.Tensor, features: torch.Tensor) -> None:
+        """Take what the student's backbone saw in images before the first epoch: rows, (M,) int64, features, (M, F)."""
+        ...
+
     def rows(self, state: State) -> torch.Tensor:
         """Give the images to train on, (N,) bool."""
         ...

@@ -145,7 +145,7 @@ def test_a_disk_that_is_full_is_a_line_and_loses_nothing(name, on_a_small_disk, 
         seen, _ = room(command, inside / "room", inside / "cache")
         out, own = disk / "room" / command.name, disk / ("room/cache" if command.cold else "cache")
         words, temporary = command.words(world, out), {"TMPDIR": str(disk)}
-        server.ask(disk=used(inside) + generator.randrange(PAGE, needs), at=str(disk))
+        server.ask(disk=used(inside) + generator.randrange(needs) // PAGE * PAGE, at=str(disk))
         ended = server.run(words, own, environment=temporary)
         server.ask(disk=ROOM, at=str(disk))
         tries += 1

@@ -166,6 +166,11 @@ def test_broken_json_is_one_line(root, text):
     assert "broken JSON" in said or "not as COCO has it" in said
 
 
+def test_a_name_in_another_encoding_is_one_line(root):
+    (root / "annotations" / "instances_train2014.json").write_bytes(b'{"images": [{"id": 1, "file_name": "\xe9.jpg"}]}')
+    assert "instances_train2014.json: a name in it is not UTF-8 (" in refused(root)
+
+
 def test_the_shared_photographs_load_as_their_own_label_file_has_them(shared):
     root = shared / "data" / "coco592"
     for split, images in (("train", 400), ("test", 192)):

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -275,12 +276,20 @@ def test_onnxruntime_web_gives_the_same(written, tmp_path):
         np.testing.assert_allclose(found[name], array.ravel(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_full_disk_is_a_line_also_where_safetensors_tells_of_it(model, tmp_path, monkeypatch):
-    def full(*_):
-        raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+def test_weights_that_are_exported_again_are_the_same_bytes(model, tmp_path):
+    files = [export.export_safetensors(model, tmp_path / f"{n}.safetensors").files for n in range(4)]
+    for same in zip(*files, strict=True):
+        assert len({file.read_bytes() for file in same}) == 1
+        with safetensors.safe_open(same[0], "pt") as opened:
+            assert list(opened.metadata())
 
-    monkeypatch.setattr(safetensors.torch, "save_file", full)
-    with pytest.raises(UserError, match="cannot be written: I/O error: No space left on device"):
+
+def test_a_full_disk_is_a_line(model, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match="cannot be written: No space left on device"):
         export.export_safetensors(model, tmp_path / "student.safetensors")
     assert list(tmp_path.iterdir()) == []
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.runs import RunFolder
+from ccd_fast.runs.folder import RunFolder, cannot_be_written
 from ccd_fast.runs.free import refuse_no_study
 from ccd_fast.runs.writing import refuse_existing, refuse_foreign_folder, write_whole
 
@@ -69,6 +69,15 @@ def test_a_run_on_a_full_disk_says_the_file_the_need_and_the_mend(tmp_path, monk
     with pytest.raises(RunError, match=said):
         folder.save_state({"labels": {"table": torch.zeros(2**19)}})
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_what_a_library_says_of_a_disk_without_room_is_said_in_words(tmp_path):
+    said = r"state\.pt: cannot be written: the disk is full \(.* MiB are needed, .* are free\): make room"
+    odd = RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 1466880 vs 1466776")
+    with pytest.raises(RunError, match=said):
+        raise cannot_be_written(tmp_path / "state.pt", odd, 2**60)
+    with pytest.raises(RunError, match=r"cannot be written: \[enforce fail .* 1466776; what was there before is kept"):
+        raise cannot_be_written(tmp_path / "state.pt", odd, 1)
 
 
 def test_a_folder_that_holds_something_else_is_not_written_into(tmp_path):

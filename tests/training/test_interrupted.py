@@ -29,7 +29,8 @@ from ccd_fast.training.passes import StandardPasses
 SMALL = ("student.backbone=test_resnet", "student.weights=none", "student.image_size=64", "train.batch_size=4")
 SMALL += ("consistency.mu=1.0", "labels.anchors=none")
 RUN = ("train.epochs=4", "relabel.epochs=2", "relabel.min_tau=0.0", "relabel.cache_mib=0", "views.backend=pillow",
-       "labels.grids=[2]", "student.head=ridge", "train.ema=0.9", "train.schedule=cosine")  # fmt: skip
+       "labels.grids=[2]", "labels.neighbours=2", "student.head=ridge", "train.ema=0.9",
+       "train.schedule=cosine")  # fmt: skip
 Moment = tuple[str, str, int]
 
 MOMENTS: dict[str, Moment] = {

@@ -15,6 +15,7 @@ from rich.console import Console
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.evaluation.metrics import evaluate_images
+from ccd_fast.labels.neighbours import logits_of, nearest
 from ccd_fast.outputs import origin, trained
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
@@ -318,6 +319,23 @@ def test_the_head_begins_as_the_regression_of_the_first_labels_where_the_backbon
     labels = torch.from_numpy(label_table(tmp_path / "ridge", 0)[1]).float().clamp(0.002, 0.998)
     wanted, _ = ridge_regression(features, torch.logit(labels))
     assert torch.allclose(heads["ridge"][:, :, 0, 0], wanted, atol=1e-3 * float(wanted.abs().max()))
+
+
+def test_the_head_begins_from_labels_that_were_drawn_towards_those_of_neighbours(source, recipe, tmp_path):
+    still = ("train.epochs=1", "train.backbone_learning_rate=0", "train.head_learning_rate=1e-30", "student.head=ridge")
+    tables, heads = {}, {}
+    for count in (0, 2):
+        run(source, recipe(*still, "views.backend=pillow", f"labels.neighbours={count}"), tmp_path / f"{count}")
+        heads[count] = RunFolder(tmp_path / f"{count}").load_student("last")["head.weight"]
+        tables[count] = label_table(tmp_path / f"{count}", 0)[1]
+    images, backend = source.load("train"), open_backend("pillow", 1)
+    views = backend.whole(backend.decode(images.files_of_all(), np.arange(len(images))), 64, STUDENT_FILTER)
+    with torch.no_grad():
+        features = build("test_resnet", 4, 3.0, "none", seed=0).eval().features(views).mean(dim=(2, 3))
+    logits = logits_of(torch.from_numpy(tables[0]))
+    wanted = torch.sigmoid(0.7 * logits + 0.3 * logits[nearest(features, 2)].mean(dim=1))
+    assert np.allclose(tables[2], wanted.numpy(), atol=1e-4)
+    assert not torch.equal(heads[0], heads[2])
 
 
 def test_an_undefined_agreement_is_said_and_the_last_epoch_is_kept(source, recipe, tmp_path):

@@ -1,0 +1,75 @@
+"""Labels are drawn towards those of the photographs that look most alike (not in the paper).
+
+The teacher errs on a photograph, and less on all that look like it: the student's backbone, which has learned from
+other labels, says which those are. What is common to them is kept, and what a photograph's labels say alone gives way
+(docs/RESULTS.md has what it gains).
+"""
+
+import torch
+from torch.nn.functional import normalize
+
+from ccd_fast.labels.table import PseudoLabels, shape_of
+from ccd_fast.machine.blocks import blocks
+from ccd_fast.runs.tables import IN_MEMORY, Tables
+
+WEIGHT = 0.3
+"""Of the neighbours' labels: figures are flat from 0.2 to 0.4."""
+SOFTENED = 0.002
+"""Labels are softened by so much at 0 and 1, where they have no logit."""
+
+
+def logits_of(labels: torch.Tensor) -> torch.Tensor:
+    """Give the logits of labels in [0, 1], softened at both ends."""
+    return torch.logit(labels.float().clamp(SOFTENED, 1 - SOFTENED))
+
+
+def nearest(features: torch.Tensor, count: int) -> torch.Tensor:
+    """Find the rows whose features are most alike, by the cosine once the mean is taken away.
+
+    Args:
+        features: (M, F) float32.
+        count: k.
+
+    Returns:
+        (M, k) int64, the nearest first and never the row itself; fewer than k where there are not so many others.
+    """
+    directions = normalize(features - features.mean(dim=0), dim=1)
+    count = min(count, len(directions) - 1)
+    found = []
+    for block in blocks(range(len(directions)), len(directions)):
+        alike = directions[block] @ directions.T
+        alike[torch.arange(len(alike)), torch.arange(block.start, block.stop)] = -torch.inf
+        found.append(alike.topk(count, dim=1).indices)
+    return torch.cat(found)
+
+
+def draw_together(
+    labels: PseudoLabels, rows: torch.Tensor, features: torch.Tensor, count: int, tables: Tables = IN_MEMORY
+) -> None:
+    """Draw the labels of photographs towards those of their neighbours.
+
+    logit y_i becomes 0.7 logit y_i + 0.3 times the mean of logit y_j over the k nearest photographs j. What is known of
+    the labels stays, and draws with the others.
+
+    Args:
+        labels: get their next table, the same on all processes.
+        rows: (M,) int64, of the photographs.
+        features: (M, F) float32, what a network sees in them.
+        count: k.
+        tables: make the next table.
+    """
+    near, own, shown = nearest(features, count), labels.guessed(), logits_of(labels.table[rows])
+    place = torch.full((len(own),), -1)
+    place[rows] = torch.arange(len(rows))
+
+    def drawn(block: slice) -> torch.Tensor:
+        table = own[block].to(torch.float32, copy=True)
+        among = place[block]
+        here = among >= 0
+        of_others = shown[near[among[here]]].mean(dim=1)
+        table[here] = torch.sigmoid((1 - WEIGHT) * logits_of(table[here]) + WEIGHT * of_others)
+        return table
+
+    if near.shape[1]:
+        labels.table, labels.guess = tables.made(shape_of(own), drawn), None
+        labels.pin(tables)

@@ -1,0 +1,98 @@
+"""Labels are drawn towards those of the photographs that look most alike."""
+
+import numpy as np
+import pytest
+import torch
+
+from ccd_fast.labels import PseudoLabels
+from ccd_fast.labels.neighbours import SOFTENED, WEIGHT, draw_together, logits_of, nearest
+from ccd_fast.runs.folder import RunFolder
+from ccd_fast.runs.mapped_tables import Mapped
+
+IMAGES, CLASSES = 40, 3
+
+
+def features(count=IMAGES, width=6):
+    generator = torch.Generator().manual_seed(0)
+    return 3 + torch.randn((count, width), generator=generator) * torch.rand((count, 1), generator=generator)
+
+
+def labels(told=None):
+    generator = torch.Generator().manual_seed(1)
+    table = (2 * torch.rand((IMAGES, CLASSES), generator=generator) - 0.5).clamp(0, 1)
+    of_classes = torch.ones(CLASSES)
+    seen = torch.ones(IMAGES, dtype=torch.bool)
+    made = PseudoLabels(table, of_classes, of_classes.long(), seen, seen.clone(), told=told)
+    made.pin()
+    return made
+
+
+def nearest_by_numpy(x, count):
+    x = x.double().numpy() - x.double().numpy().mean(axis=0)
+    cosine = x @ x.T / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(x, axis=1))
+    np.fill_diagonal(cosine, -np.inf)
+    return np.argsort(-cosine, axis=1)[:, :count]
+
+
+def drawn_by_numpy(own, shown, near):
+    own, shown = (np.clip(table.double().numpy(), SOFTENED, 1 - SOFTENED) for table in (own, shown))
+    own, shown = (np.log(table / (1 - table)) for table in (own, shown))
+    return 1 / (1 + np.exp(-((1 - WEIGHT) * own + WEIGHT * shown[near].mean(axis=1))))
+
+
+@pytest.mark.parametrize("block", [7, 10**6])
+def test_the_nearest_are_those_of_the_largest_cosine_about_the_mean(block, monkeypatch):
+    monkeypatch.setattr("ccd_fast.machine.blocks.NUMBERS", block * IMAGES)
+    near = nearest(features(), 5)
+    assert np.array_equal(near.numpy(), nearest_by_numpy(features(), 5))
+    assert not (near == torch.arange(IMAGES)[:, None]).any()
+
+
+def test_of_few_photographs_all_others_are_near():
+    assert nearest(features(3), 10).shape == (3, 2)
+    assert nearest(features(1), 10).shape == (1, 0)
+
+
+@pytest.mark.parametrize("place", ["memory", "mapped"])
+def test_labels_move_towards_the_mean_of_their_neighbours_in_logits(place, tmp_path):
+    own, tables = labels(), {}
+    if place == "mapped":
+        folder = RunFolder(tmp_path / "run")
+        folder.create(overwrite=False)
+        tables = {"tables": Mapped(folder)}
+    before = own.table.clone()
+    draw_together(own, torch.arange(IMAGES), features(), 5, **tables)
+    wanted = drawn_by_numpy(before, before, nearest_by_numpy(features(), 5))
+    assert np.allclose(own.table.numpy(), wanted, atol=1e-5 if place == "memory" else 1e-3)
+
+
+def test_a_photograph_that_was_not_seen_keeps_its_labels_and_draws_nobody():
+    own, rows = labels(), torch.arange(0, IMAGES, 2)
+    before = own.table.clone()
+    draw_together(own, rows, features()[rows], 4)
+    assert torch.equal(own.table[1::2], before[1::2])
+    wanted = drawn_by_numpy(before[rows], before[rows], nearest_by_numpy(features()[rows], 4))
+    assert np.allclose(own.table[rows].numpy(), wanted, atol=1e-5)
+
+
+def test_what_is_known_stays_and_draws_the_others():
+    told = torch.zeros((IMAGES, CLASSES), dtype=torch.int8)
+    told[4, 0], told[9, 1] = 1, -1
+    own = labels(told)
+    guess, table = own.guessed().clone(), own.table.clone()
+    draw_together(own, torch.arange(IMAGES), features(), 5)
+    assert own.table[4, 0] == 1 and own.table[9, 1] == 0
+    wanted = drawn_by_numpy(guess, table, nearest_by_numpy(features(), 5))
+    assert np.allclose(own.guessed().numpy(), wanted, atol=1e-5)
+    assert not torch.equal(own.guessed()[4], own.table[4])
+
+
+def test_a_lone_photograph_keeps_its_labels():
+    own = labels()
+    before = own.table.clone()
+    draw_together(own, torch.tensor([3]), features(1), 5)
+    assert torch.equal(own.table, before)
+
+
+def test_labels_at_both_ends_have_a_logit():
+    assert logits_of(torch.tensor([0.0, 1.0])).isfinite().all()
