@@ -8,7 +8,8 @@ chosen by the pseudo-labels of the training images; the test images confirm.
 
 In the environment ``TABLE=gains`` runs the rows of :data:`GAINS` in place of the schedules, ``TABLE=maps`` those of
 :data:`MAPS` (``maps-demo`` those for the demo world), ``TABLE=sizes`` those of :data:`SIZES`, ``TABLE=first-head``
-those of :data:`FIRST_HEADS`; ``FULL=1`` trains the whole student on a data set too, with the consistency loss;
+those of :data:`FIRST_HEADS`, ``TABLE=neighbours`` those of :data:`NEIGHBOURS`; ``FULL=1`` trains the whole student on a
+data set too, with the consistency loss;
 ``ONLY="running mean;every, lambda 0.5"`` runs some of the rows, and ``SET="student.alpha=2 …"`` sets knobs.
 """
 
@@ -143,6 +144,12 @@ FIRST_HEADS: dict[str, tuple[str, ...]] = {
     ),
 }
 """What the student's last layer begins with, and how fast it then learns."""
+ALONE = "none"
+NEIGHBOURS: dict[str, tuple[str, ...]] = {
+    ALONE: (*looks_once(320), TRAINING, "labels.neighbours=0"),
+    **{f"{n} neighbours": (*looks_once(320), TRAINING, f"labels.neighbours={n}") for n in (5, 10, 20)},
+}
+"""How many photographs that look alike the first labels are drawn towards."""
 TABLES = {
     "schedules": (SCHEDULES, ONCE),
     "gains": (GAINS, ONCE_BEFORE),
@@ -150,6 +157,7 @@ TABLES = {
     "maps-demo": (MAPS_OF_THE_DEMO, CROPS),
     "sizes": (SIZES, SMALL),
     "first-head": (FIRST_HEADS, DRAWN),
+    "neighbours": (NEIGHBOURS, ALONE),
 }
 """Rows, and the one that the others are compared with."""
 ABOVE = {
@@ -159,6 +167,7 @@ ABOVE = {
     "maps-demo": "test_map_above_crops",
     "sizes": "test_map_above_224",
     "first-head": "test_map_above_drawn",
+    "neighbours": "test_map_above_none",
 }
 TABLE = os.environ.get("TABLE", "schedules")
 AS_MEASURED = (*LABELS_BEFORE, f"train.epochs={EPOCHS}", "train.choose=last", "relabel.epochs=every")
