@@ -1,5 +1,6 @@
 """The figures that README and docs/RESULTS.md show are those of the committed files, rounded and nothing else."""
 
+import csv
 import json
 import re
 import statistics
@@ -205,15 +206,17 @@ def test_the_table_of_the_readme_says_the_same():
 
 
 def test_students_by_what_the_teacher_sees_are_those_of_their_file():
-    rows = rows_of((ROOT / "docs" / "PERFORMANCE.md").read_text(encoding="utf-8"), "| the teacher sees | student |")
-    found = of_file("cpu-maps-coco592.json")["rows"]
-    assert {row[0] for row in rows} == set(found)
-    for name, student, above, labels, seconds in rows:
-        own = found[name]
+    page = (ROOT / "docs" / "PERFORMANCE.md").read_text(encoding="utf-8")
+    rows = [row[-5:] for row in rows_of(page, "| photographs | the teacher sees |")]
+    files = ("cpu-maps-voc1200.json", "cpu-maps-coco18.json", "cpu-maps-coco592.json", "cpu-maps-demo.json")
+    found = [(name, own) for file in files for name, own in of_file(file)["rows"].items()]
+    assert [row[0] for row in rows] == [name for name, _ in found]
+    for (_, student, above, labels, seconds), (_, own) in zip(rows, found, strict=True):
         assert student == f"{100 * statistics.mean(own['test_map_by_seed']):.1f}"
         difference = own.get("test_map_above_crops")
         shares = [] if difference is None else [f"{100 * difference[key]:.1f}" for key in ("mean", "low", "high")]
-        assert above == ("{} ({} … {})".format(*shares) if shares else "–")
+        shown = "{} ({} … {})".format(*shares) if shares else "–"
+        assert above.lstrip("+") == shown
         assert labels == f"{100 * own['first_label_map']:.1f}, {100 * own['label_map_by_epoch'][-1]:.1f}"
         assert seconds == f"{own['seconds_by_stage']['relabel']:.0f}"
 
@@ -318,3 +321,25 @@ def test_what_the_readme_says_of_probabilities_is_in_their_file():
     lines = of_file("cpu-calibration.json")["runs"]["voc2000"]["lines"]
     before, after = (lines[name]["test"] for name in ("the sigmoid alone", "fitted to the labels, sharpened (in use)"))
     assert f"{100 * before:.1f} before, {100 * after:.1f}\n  percent after" in README
+
+
+def test_what_neighbours_gain_is_in_its_files():
+    files = [of_file(f"cpu-neighbours-{name}.json")["rows"] for name in ("voc1200", "coco592")]
+    for said, *cells in rows_of(PAGE, "| | VOC 2012: labels | student | gain"):
+        shown = []
+        for found in files:
+            own = found["none" if said == "each for itself" else "10 neighbours"]
+            shown.append(f"{100 * own['first_label_map']:.1f}, {100 * own['label_map_by_epoch'][-1]:.1f}")
+            shown.append(f"{100 * statistics.mean(own['test_map_by_seed']):.1f}")
+            gain = own.get("test_map_above_none")
+            shares = [] if gain is None else [f"{100 * gain[key]:.1f}" for key in ("mean", "low", "high")]
+            shown.append("+{} ({} … {})".format(*shares) if shares else "–")
+        assert cells == shown
+    was = [[float(cell[key]) for cell in cells_of(name)] for name in ("compare-coco592",) for key in ("cf1", "of1")]
+    now = " and ".join(f"to {100 * statistics.mean(values):.1f}" for values in was)
+    assert "(46.9 {}, 39.3 {})".format(*now.split(" and ")) in PAGE
+
+
+def cells_of(folder):
+    with (ROOT / "benchmarks" / "results" / folder / "cells.csv").open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["row"] == "CCD"]
