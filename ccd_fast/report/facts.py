@@ -94,7 +94,9 @@ def read(run: Path, min_positives: int = 0) -> Facts:
     folder = RunFolder(run)
     description, summary = folder.read_json("run.json"), folder.summary()
     if summary is None:
-        raise UserError(f"{run}: the run has not ended (no {SUMMARY}); go on with --resume --out {run}")
+        raise UserError(
+            f"{run}: the run has not ended (no {SUMMARY}); go on with `ccd-fast train --resume --out {run}`"
+        )
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     epochs = [record for record in records if "loss" in record]
     knobs, nearest = _knobs(run)

@@ -215,7 +215,11 @@ class RunFolder:
         file = self.path / "checkpoints" / f"{name}.safetensors"
         if not file.is_file():
             have = sorted(f.stem for f in file.parent.glob("*.safetensors"))
-            mend = "" if self.summary() else f": the run has not ended; go on with --resume --out {self.path}"
+            mend = (
+                ""
+                if self.summary()
+                else f": the run has not ended; go on with `ccd-fast train --resume --out {self.path}`"
+            )
             raise UserError(f"{self.path}: no checkpoint {name!r}; it has {', '.join(have) or 'none yet'}{mend}")
         return file
 

@@ -8,7 +8,7 @@ import torch
 from ccd_fast.labels import FirstLabels, on_disk
 from ccd_fast.labels.bias import bias_by_class
 from ccd_fast.labels.known import counts
-from ccd_fast.labels.neighbours import draw_together
+from ccd_fast.labels.neighbours import SURE, draw_together
 from ccd_fast.labels.table import apart
 from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.runs.folder import BIAS
@@ -86,6 +86,9 @@ class Ccd:
             )
             return
         draw_together(labels, rows, features, count, parts.tables)
+        parts.stages.say(
+            f"first labels: drawn towards those of the {count} photographs that look most alike to the student"
+        )
         measure(parts, state, FIRST, labels.table, images, labels.readable)
         on_disk.save(parts.folder, 0, images, labels)
 
@@ -132,8 +135,9 @@ class Ccd:
         return state.labels.readable
 
     def sure(self, state: State, rows: torch.Tensor) -> torch.Tensor:
-        """Give the pseudo-labels that are 1."""
-        return state.labels.table[rows] == 1
+        """Give the pseudo-labels that are 1; where they are drawn together, those that are nearly."""
+        drawn = self.parts.recipe.labels.neighbours and self.parts.recipe.begins_with_a_ridge(len(self.parts.images))
+        return state.labels.table[rows] >= (SURE if drawn else 1)
 
     def _begin_to_keep_boxes(self, state: State, epoch: int) -> None:
         """Begin an epoch without boxes of the training steps, where the update after it asks for them."""

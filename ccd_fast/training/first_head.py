@@ -68,6 +68,7 @@ def begin(parts: Parts, method: Method, state: State) -> bool:
         solution = _of_the_leader(*ridge_regression(features, targets), parts.folder.ranks)
         for student in (parts.student, parts.trainer.student):
             put(student, *solution)
+        parts.stages.say("the student's last layer begins as a regression of the first labels (student.head)")
     state.has_first_head = True
     return True
 

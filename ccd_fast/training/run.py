@@ -104,8 +104,9 @@ def _run(parts: Parts, method: Method, until: int) -> State:
         state = method.first_labels()
         _save(parts, state, method)
     for epoch in range(state.epoch, until):
-        updated = method.before_epoch(state, epoch)  # nothing in the warm-up; from then on the label updates
-        if first_head.begin(parts, method, state) or updated:
+        if method.before_epoch(state, epoch):  # nothing in the warm-up; from then on the label updates
+            _save(parts, state, method)
+        if first_head.begin(parts, method, state):
             _save(parts, state, method)
         fitted = _train(parts, method, state, epoch)
         metrics = _measure(parts, method, state, epoch, fitted)
