@@ -144,6 +144,15 @@ def test_what_was_done_is_not_done_again(source, tiny_clip, tmp_path, monkeypatc
     assert not (out / PARTIAL).exists()
 
 
+def test_cells_that_were_looked_at_are_not_looked_at_again(source, tiny_clip, tmp_path, monkeypatch):
+    run = partial(go, source, tiny_clip, tmp_path / "run")
+    assert process(run, False, MOMENTS["while the head begins"], signal.SIGKILL) == -signal.SIGKILL
+    looks, cells = [], StandardPasses.cells
+    monkeypatch.setattr(StandardPasses, "cells", lambda *a: looks.append(1) or cells(*a))
+    run(True)
+    assert looks == []
+
+
 def test_a_label_update_that_was_done_is_not_done_again(whole, source, tiny_clip, tmp_path, monkeypatch):
     out = tmp_path / "run"
     run = partial(go, source, tiny_clip, out)
