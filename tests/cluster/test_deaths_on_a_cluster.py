@@ -10,6 +10,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -163,7 +164,8 @@ def test_a_node_that_dies_takes_no_shard_with_it(cluster, shards, recipe, expect
 
     def kill() -> bool:
         made.remove_node(nodes[1], allow_graceful=False)
-        nodes[1] = made.add_node(**OF_A_NODE)
+        with mock.patch("ray._private.utils.set_sigterm_handler"):  # which no thread but the first may set
+            nodes[1] = made.add_node(**OF_A_NODE)
         return True
 
     died, outputs = killing(kill, NODES, shards, recipe, expected, tmp_path)
