@@ -60,18 +60,22 @@ def draw_together(
         count: k.
         tables: make the next table.
     """
-    near, own, shown = nearest(features, count), labels.guessed(), logits_of(labels.table[rows])
-    place = torch.full((len(own),), -1)
+    near, guessed, shown = nearest(features, count), labels.guessed(), logits_of(labels.table[rows])
+    if not near.shape[1]:
+        return
+    own = logits_of(guessed[rows])
+    of_others = torch.cat(
+        [shown[near[block]].mean(dim=1) for block in blocks(range(len(near)), near[0].numel() * len(own[0]))]
+    )
+    # all at once in every process, as the last bits of a row go by where it stands
+    drawn = torch.sigmoid((1 - WEIGHT) * own + WEIGHT * of_others)
+    place = torch.full((len(guessed),), -1)
     place[rows] = torch.arange(len(rows))
 
-    def drawn(block: slice) -> torch.Tensor:
-        table = own[block].to(torch.float32, copy=True)
-        among = place[block]
-        here = among >= 0
-        of_others = shown[near[among[here]]].mean(dim=1)
-        table[here] = torch.sigmoid((1 - WEIGHT) * logits_of(table[here]) + WEIGHT * of_others)
+    def made(block: slice) -> torch.Tensor:
+        table, among = guessed[block].to(torch.float32, copy=True), place[block]
+        table[among >= 0] = drawn[among[among >= 0]]
         return table
 
-    if near.shape[1]:
-        labels.table, labels.guess = tables.made(shape_of(own), drawn), None
-        labels.pin(tables)
+    labels.table, labels.guess = tables.made(shape_of(guessed), made), None
+    labels.pin(tables)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ccd_fast.datasets import ImageSet
+from ccd_fast.engines.batching import in_fixed_batches
 from ccd_fast.labels.neighbours import logits_of
 from ccd_fast.machine import Ranks
 from ccd_fast.recipes import Recipe
@@ -22,6 +23,8 @@ from ccd_fast.training.state import Parts, State
 
 RIDGE = 1.0
 """Of the mean variance of a feature: figures are flat from a half to twice of it (``benchmarks/ridge.py``)."""
+BATCH_SIZE = 16
+"""Views in a call of the backbone."""
 MOST = 20_000
 """Images, evenly spread, that are looked at: ten for each of some two thousand features."""
 
@@ -105,7 +108,8 @@ def look(
         for photographs, views in batches:
             with stage.part("student"):
                 if len(photographs):
-                    features[photographs.rows] = student.features(views).float().mean(dim=(2, 3)).cpu()
+                    seen = in_fixed_batches(views, BATCH_SIZE, student.features)  # so that no row depends on others
+                    features[photographs.rows] = seen.float().mean(dim=(2, 3)).cpu()
                     readable[photographs.rows] = True
                     stage.saw("student", len(photographs))
             stage.advance(len(photographs) + len(photographs.unreadable))

@@ -64,7 +64,7 @@ def test_a_piece_that_is_missing_or_damaged_is_named(tmp_path):
     pieces.cut([wheel(tmp_path, "large", filling=3 << 20)], cut, folder_mib=1, piece_mib=1)
     last = max(cut.rglob("*.part*"), key=lambda piece: piece.name)
     content = last.read_bytes()
-    last.write_bytes(b"x" + content[1:])
+    last.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     with pytest.raises(ValueError, match=r"large-1\.0-py3-none-any\.whl is not what was cut"):
         pieces.join(cut, tmp_path)
     (cut / "2" / "large-1.0-py3-none-any.whl.part001").unlink()
