@@ -148,6 +148,7 @@ ALONE = "none"
 NEIGHBOURS: dict[str, tuple[str, ...]] = {
     ALONE: (*looks_once(320), TRAINING, "labels.neighbours=0"),
     **{f"{n} neighbours": (*looks_once(320), TRAINING, f"labels.neighbours={n}") for n in (5, 10, 20)},
+    "10 neighbours, no update": (*looks_once(320), TRAINING, "labels.neighbours=10", "relabel.epochs=0"),
 }
 """How many photographs that look alike the first labels are drawn towards."""
 TABLES = {

@@ -328,12 +328,18 @@ def test_what_neighbours_gain_is_in_its_files():
     for said, *cells in rows_of(PAGE, "| | VOC 2012: labels | student | gain"):
         shown = []
         for found in files:
-            own = found["none" if said == "each for itself" else "10 neighbours"]
-            shown.append(f"{100 * own['first_label_map']:.1f}, {100 * own['label_map_by_epoch'][-1]:.1f}")
+            own = found[
+                "none"
+                if said == "each for itself"
+                else said.replace("ten ", "10 ").replace("labels never updated", "no update")
+            ]
+            labels = [own["first_label_map"], *own["label_map_by_epoch"][-1:]]
+            shown.append(", ".join(f"{100 * value:.1f}" for value in labels))
             shown.append(f"{100 * statistics.mean(own['test_map_by_seed']):.1f}")
             gain = own.get("test_map_above_none")
             shares = [] if gain is None else [f"{100 * gain[key]:.1f}" for key in ("mean", "low", "high")]
-            shown.append("+{} ({} … {})".format(*shares) if shares else "–")
+            sign = "+" if gain and gain["mean"] > 0 else ""
+            shown.append(sign + "{} ({} … {})".format(*shares) if shares else "–")
         assert cells == shown
     was = [[float(cell[key]) for cell in cells_of(name)] for name in ("compare-coco592",) for key in ("cf1", "of1")]
     now = " and ".join(f"to {100 * statistics.mean(values):.1f}" for values in was)
