@@ -147,10 +147,10 @@ FIRST_HEADS: dict[str, tuple[str, ...]] = {
 ALONE = "none"
 NEIGHBOURS: dict[str, tuple[str, ...]] = {
     ALONE: (*looks_once(320), TRAINING, "labels.neighbours=0"),
-    **{f"{n} neighbours": (*looks_once(320), TRAINING, f"labels.neighbours={n}") for n in (5, 10, 20)},
+    "10 neighbours": (*looks_once(320), TRAINING, "labels.neighbours=10"),
     "10 neighbours, no update": (*looks_once(320), TRAINING, "labels.neighbours=10", "relabel.epochs=0"),
 }
-"""How many photographs that look alike the first labels are drawn towards."""
+"""Whether the first labels are drawn towards those of photographs that look alike."""
 TABLES = {
     "schedules": (SCHEDULES, ONCE),
     "gains": (GAINS, ONCE_BEFORE),

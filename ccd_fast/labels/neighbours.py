@@ -13,7 +13,7 @@ from ccd_fast.machine.blocks import blocks
 from ccd_fast.runs.tables import IN_MEMORY, Tables
 
 WEIGHT = 0.3
-"""Of the neighbours' labels: figures are flat from 0.2 to 0.4."""
+"""Of the neighbours' labels."""
 SURE = 0.9
 """From here on a label counts as sure where labels are drawn together, so that hardly one is 1."""
 SOFTENED = 0.002
