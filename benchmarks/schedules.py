@@ -150,7 +150,7 @@ NEIGHBOURS: dict[str, tuple[str, ...]] = {
     "10 neighbours": (*looks_once(320), TRAINING, "labels.neighbours=10"),
     "10 neighbours, no update": (*looks_once(320), TRAINING, "labels.neighbours=10", "relabel.epochs=0"),
 }
-"""Whether the first labels are drawn towards those of photographs that look alike."""
+"""Whether labels are drawn towards those of photographs that look alike."""
 TABLES = {
     "schedules": (SCHEDULES, ONCE),
     "gains": (GAINS, ONCE_BEFORE),

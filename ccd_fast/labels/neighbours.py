@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from ccd_fast.labels.table import PseudoLabels, shape_of
+from ccd_fast.machine import Ranks
 from ccd_fast.machine.blocks import blocks
 from ccd_fast.runs.tables import IN_MEMORY, Tables
 
@@ -45,27 +46,39 @@ def nearest(features: torch.Tensor, count: int) -> torch.Tensor:
     return torch.cat(found)
 
 
-def draw_together(
-    labels: PseudoLabels, rows: torch.Tensor, features: torch.Tensor, count: int, tables: Tables = IN_MEMORY
-) -> None:
+def know_each_other(labels: PseudoLabels, rows: torch.Tensor, features: torch.Tensor, count: int, ranks: Ranks) -> None:
+    """Let labels remember which photographs are nearest to each.
+
+    Args:
+        labels: get ``near``, the leader's in all processes: on another machine the same sums may round otherwise.
+        rows: (M,) int64, of the photographs that were looked at.
+        features: (M, F) float32, what a network sees in them.
+        count: k.
+        ranks: the processes.
+    """
+    found = nearest(features, count) if ranks.leads else torch.zeros((len(rows), min(count, len(rows) - 1)))
+    labels.near = torch.full((len(labels.table), found.shape[1]), -1)
+    labels.near[rows] = rows[ranks.total(found.long())]
+
+
+def draw_together(labels: PseudoLabels, tables: Tables = IN_MEMORY) -> None:
     """Draw the labels of photographs towards those of their neighbours.
 
     logit y_i becomes 0.7 logit y_i + 0.3 times the mean of logit y_j over the k nearest photographs j. What is known of
     the labels stays, and draws with the others.
 
     Args:
-        labels: get their next table, the same on all processes.
-        rows: (M,) int64, of the photographs.
-        features: (M, F) float32, what a network sees in them.
-        count: k.
+        labels: which :func:`know_each_other`; get their next table, the same on all processes.
         tables: make the next table.
     """
-    near, guessed, shown = nearest(features, count), labels.guessed(), logits_of(labels.table[rows])
-    if not near.shape[1]:
+    assert labels.near is not None, "first the nearest photographs are found"
+    if not labels.near.shape[1]:
         return
-    own = logits_of(guessed[rows])
+    rows = torch.nonzero(labels.near[:, 0] >= 0).flatten()
+    near, guessed = labels.near[rows], labels.guessed()
+    own, shown = logits_of(guessed[rows]), logits_of(labels.table)
     of_others = torch.cat(
-        [shown[near[block]].mean(dim=1) for block in blocks(range(len(near)), near[0].numel() * len(own[0]))]
+        [shown[near[block]].mean(dim=1) for block in blocks(range(len(near)), near[0].numel() * shown.shape[1])]
     )
     # all at once in every process, as the last bits of a row go by where it stands
     drawn = torch.sigmoid((1 - WEIGHT) * own + WEIGHT * of_others)

@@ -31,6 +31,8 @@ class PseudoLabels:
         first: the table before any update, where updates are anchored to it.
         told: (N, C) int8, entries that are known: +1 and -1 stay 1 and 0 through all updates; None where none is.
         guess: the table as it would be if nothing were told; None where nothing is.
+        near: (N, k) int64, the photographs that look most alike to each, -1 where it was not looked at; None where
+            labels are each photograph's own.
     """
 
     table: torch.Tensor
@@ -41,6 +43,7 @@ class PseudoLabels:
     first: torch.Tensor | None = None
     told: torch.Tensor | None = None
     guess: torch.Tensor | None = None
+    near: torch.Tensor | None = None
 
     def state(self) -> dict[str, torch.Tensor]:
         """Give the state as tensors by name, for a checkpoint; ``PseudoLabels(**state)`` reads it back."""

@@ -8,7 +8,7 @@ import torch
 from ccd_fast.labels import FirstLabels, on_disk
 from ccd_fast.labels.bias import bias_by_class
 from ccd_fast.labels.known import counts
-from ccd_fast.labels.neighbours import SURE, draw_together
+from ccd_fast.labels.neighbours import SURE, draw_together, know_each_other
 from ccd_fast.labels.table import apart
 from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.runs.folder import BIAS
@@ -75,7 +75,7 @@ class Ccd:
         return True
 
     def has_seen(self, state: State, rows: torch.Tensor, features: torch.Tensor) -> None:
-        """Draw the first labels of all photographs towards those of their neighbours."""
+        """Draw the first labels of all photographs towards those of their neighbours, as every update will."""
         parts, images, labels = self.parts, self.parts.images, state.labels
         count = parts.recipe.labels.neighbours
         if not count:
@@ -85,9 +85,11 @@ class Ccd:
                 f"labels.neighbours: of more than {MOST:,} photographs not all are seen: labels stay as they are"
             )
             return
-        draw_together(labels, rows, features, count, parts.tables)
+        know_each_other(labels, rows, features, count, parts.tables.ranks)
+        draw_together(labels, parts.tables)
         parts.stages.say(
-            f"first labels: drawn towards those of the {count} photographs that look most alike to the student"
+            f"labels: drawn towards those of the {count} photographs that look most alike to the student, "
+            "now and after every update"
         )
         measure(parts, state, FIRST, labels.table, images, labels.readable)
         on_disk.save(parts.folder, 0, images, labels)
@@ -105,6 +107,8 @@ class Ccd:
         with parts.stages.stage("relabel", len(images), parts.keeper(f"relabel {epoch}"), epoch=epoch) as stage:
             unreadable = parts.passes.relabel(parts.student, images, labels, state.tau, epoch, stage, self.boxes)
         parts.folder.add_to_quarantine(images.paths, unreadable)
+        if labels.near is not None:
+            draw_together(labels, parts.tables)
         on_disk.save(parts.folder, epoch, images, labels)
         changed = apart(before, labels.table, labels.readable)
         state.settled = changed < knobs.settle

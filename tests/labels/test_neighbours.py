@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ccd_fast.labels import PseudoLabels
-from ccd_fast.labels.neighbours import SOFTENED, WEIGHT, draw_together, logits_of, nearest
+from ccd_fast.labels.neighbours import SOFTENED, WEIGHT, draw_together, know_each_other, logits_of, nearest
+from ccd_fast.machine import ALONE
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.mapped_tables import Mapped
 
@@ -25,6 +26,11 @@ def labels(told=None):
     made = PseudoLabels(table, of_classes, of_classes.long(), seen, seen.clone(), told=told)
     made.pin()
     return made
+
+
+def draw(labels, rows, features, count, **tables):
+    know_each_other(labels, rows, features, count, ALONE)
+    draw_together(labels, **tables)
 
 
 def nearest_by_numpy(x, count):
@@ -61,7 +67,7 @@ def test_labels_move_towards_the_mean_of_their_neighbours_in_logits(place, tmp_p
         folder.create(overwrite=False)
         tables = {"tables": Mapped(folder)}
     before = own.table.clone()
-    draw_together(own, torch.arange(IMAGES), features(), 5, **tables)
+    draw(own, torch.arange(IMAGES), features(), 5, **tables)
     wanted = drawn_by_numpy(before, before, nearest_by_numpy(features(), 5))
     assert np.allclose(own.table.numpy(), wanted, atol=1e-5 if place == "memory" else 1e-3)
 
@@ -69,7 +75,7 @@ def test_labels_move_towards_the_mean_of_their_neighbours_in_logits(place, tmp_p
 def test_a_photograph_that_was_not_seen_keeps_its_labels_and_draws_nobody():
     own, rows = labels(), torch.arange(0, IMAGES, 2)
     before = own.table.clone()
-    draw_together(own, rows, features()[rows], 4)
+    draw(own, rows, features()[rows], 4)
     assert torch.equal(own.table[1::2], before[1::2])
     wanted = drawn_by_numpy(before[rows], before[rows], nearest_by_numpy(features()[rows], 4))
     assert np.allclose(own.table[rows].numpy(), wanted, atol=1e-5)
@@ -80,7 +86,7 @@ def test_what_is_known_stays_and_draws_the_others():
     told[4, 0], told[9, 1] = 1, -1
     own = labels(told)
     guess, table = own.guessed().clone(), own.table.clone()
-    draw_together(own, torch.arange(IMAGES), features(), 5)
+    draw(own, torch.arange(IMAGES), features(), 5)
     assert own.table[4, 0] == 1 and own.table[9, 1] == 0
     wanted = drawn_by_numpy(guess, table, nearest_by_numpy(features(), 5))
     assert np.allclose(own.guessed().numpy(), wanted, atol=1e-5)
@@ -90,7 +96,7 @@ def test_what_is_known_stays_and_draws_the_others():
 def test_a_lone_photograph_keeps_its_labels():
     own = labels()
     before = own.table.clone()
-    draw_together(own, torch.tensor([3]), features(1), 5)
+    draw(own, torch.tensor([3]), features(1), 5)
     assert torch.equal(own.table, before)
 
 

@@ -321,20 +321,29 @@ def test_the_head_begins_as_the_regression_of_the_first_labels_where_the_backbon
     assert torch.allclose(heads["ridge"][:, :, 0, 0], wanted, atol=1e-3 * float(wanted.abs().max()))
 
 
-def test_the_head_begins_from_labels_that_were_drawn_towards_those_of_neighbours(source, recipe, tmp_path):
-    still = ("train.epochs=1", "train.backbone_learning_rate=0", "train.head_learning_rate=1e-30", "student.head=ridge")
-    tables, heads = {}, {}
+def drawn_by_hand(table, features):
+    logits = logits_of(torch.from_numpy(table))
+    return torch.sigmoid(0.7 * logits + 0.3 * logits[nearest(features, 2)].mean(dim=1)).numpy()
+
+
+def test_labels_are_drawn_towards_those_of_neighbours_before_the_head_begins_and_after_every_update(
+    source, recipe, tmp_path
+):
+    still = ("train.epochs=3", "train.backbone_learning_rate=0", "train.head_learning_rate=1e-30", "student.head=ridge")
+    still += ("relabel.ema=1.0", "relabel.settle=0.0", "views.backend=pillow")  # updates that change nothing themselves
+    heads = {}
     for count in (0, 2):
-        run(source, recipe(*still, "views.backend=pillow", f"labels.neighbours={count}"), tmp_path / f"{count}")
+        run(source, recipe(*still, f"labels.neighbours={count}"), tmp_path / f"{count}")
         heads[count] = RunFolder(tmp_path / f"{count}").load_student("last")["head.weight"]
-        tables[count] = label_table(tmp_path / f"{count}", 0)[1]
     images, backend = source.load("train"), open_backend("pillow", 1)
     views = backend.whole(backend.decode(images.files_of_all(), np.arange(len(images))), 64, STUDENT_FILTER)
     with torch.no_grad():
         features = build("test_resnet", 4, 3.0, "none", seed=0).eval().features(views).mean(dim=(2, 3))
-    logits = logits_of(torch.from_numpy(tables[0]))
-    wanted = torch.sigmoid(0.7 * logits + 0.3 * logits[nearest(features, 2)].mean(dim=1))
-    assert np.allclose(tables[2], wanted.numpy(), atol=1e-4)
+    alone, updated_alone = (label_table(tmp_path / "0", epoch)[1] for epoch in (0, 2))
+    first, updated = (label_table(tmp_path / "2", epoch)[1] for epoch in (0, 2))
+    assert np.array_equal(alone, updated_alone)
+    assert np.allclose(first, drawn_by_hand(alone, features), atol=1e-4)
+    assert np.allclose(updated, drawn_by_hand(first, features), atol=1e-4)
     assert not torch.equal(heads[0], heads[2])
 
 
