@@ -2,15 +2,21 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs.durations import in_words
+from ccd_fast.student.training_views import flips
 from ccd_fast.training.first_head import MOST
 
 Record = Mapping[str, Any]
 BEFORE = -1
 """Stands for the epoch of a stage before the first one."""
+BESIDE = 0.05
+"""What a photograph takes beside views that no network has to see again, as a share of what one view takes."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Planned:
         name: of the stage.
         epoch: :data:`BEFORE` the first.
         images: N.
-        views: of an image that each network sees, where nobody has counted yet.
+        views: of an image that each network sees, on average.
     """
 
     name: str
@@ -39,18 +45,22 @@ class Forecast:
         images: for training.
         test: images that the student is tested on; 0 where there are none.
         least: by stage and network, the seconds that a view takes at least (:mod:`ccd_fast.engines.ceilings`).
+        looks_once: whether the teacher looks once for all updates (:mod:`ccd_fast.teacher.maps`).
+        keeps_features: whether the student's backbone sees no view twice (:mod:`ccd_fast.training.memory`).
     """
 
     recipe: Recipe
     images: int
     test: int
     least: Mapping[str, Mapping[str, float]]
+    looks_once: bool = False
+    keeps_features: bool = False
 
     def remaining(self, records: Sequence[Record]) -> float | None:
         """Give the seconds that are left after the stages of some records, in order.
 
-        A stage takes as long as the last one of its kind did. One of a kind that has not been yet takes as long as its
-        networks' work does at the nearness to the hardware that the stages so far had.
+        A stage takes as long as the last one of its kind did, view for view. One of a kind that has not been yet takes
+        as long as its networks' work does at the nearness to the hardware that the stages so far had.
 
         Returns:
             None where a kind of stage has not been yet and nothing is known of its networks' speed.
@@ -74,21 +84,39 @@ class Forecast:
             yield Planned("cells", BEFORE, self.images, {"teacher": sum(side**2 for side in recipe.labels.grids)})
         if recipe.begins_with_a_ridge(self.images):
             yield Planned("first head", BEFORE, min(self.images, MOST), {"student": 1})
-        looks, has_tau = not recipe.boxes_of_the_training(self.images), False
+        looks = not recipe.boxes_of_the_training(self.images)
+        has_tau = has_updated = has_tested = False
         for epoch in range(recipe.train.epochs):
             if recipe.updates_labels(epoch):
                 if looks and (not has_tau or recipe.relabel.tau == "every"):
                     yield Planned("activity threshold", epoch, self.images, {"student": 1})
-                has_tau = True
-                views = {"teacher": recipe.relabel.k + 1.0} | ({"student": 1.0} if looks else {})
-                yield Planned("relabel", epoch, self.images, views)
+                again = {"maps": BESIDE if has_updated else 1.0} if self.looks_once else {"teacher": recipe.relabel.k + 1.0}
+                yield Planned("relabel", epoch, self.images, again | ({"student": 1.0} if looks else {}))
+                has_tau = has_updated = True
             yield Planned("train", epoch, self.images, {"training": self._views_of(epoch)})
             if self.test:
-                yield Planned("evaluate", epoch, self.test, {"student": 1})
+                yield Planned("evaluate", epoch, self.test, {"student": self._share_of(not has_tested)})
+                has_tested = True
 
     def _views_of(self, epoch: int) -> float:
-        """Give how many views of an image are trained on: two with the consistency loss."""
-        return 2 if self.recipe.is_consistent(epoch) else 1
+        """Give how many views of an image are trained on: two with the consistency loss, of which no second is kept."""
+        return self._share_of(self._new_views[epoch]) + self.recipe.is_consistent(epoch)
+
+    def _share_of(self, new: float) -> float:
+        """Give what a view takes of which a share is new."""
+        return BESIDE + (1 - BESIDE) * new if self.keeps_features else 1.0
+
+    @cached_property
+    def _new_views(self) -> list[float]:
+        """Give the share of each epoch's first views that were neither trained on before nor seen by the first head."""
+        seen = np.zeros((self.images, 2), dtype=bool)
+        seen[:, 0] = self.recipe.begins_with_a_ridge(self.images)
+        shares = []
+        for epoch in range(self.recipe.train.epochs):
+            view = np.arange(self.images), flips(self.recipe.seed, epoch, self.images)[:, 0].astype(np.int64)
+            shares.append(1 - float(seen[view].mean()))
+            seen[view] = True
+        return shares
 
     def _left(self, records: Sequence[Record]) -> list[Planned]:
         done = {(record["stage"], record.get("epoch", BEFORE)) for record in records if "stage" in record}
@@ -102,10 +130,10 @@ class Forecast:
     def _seconds(self, planned: Planned, records: Sequence[Record]) -> float | None:
         last = next((r for r in reversed(records) if r.get("stage") == planned.name and r["images"]), None)
         if last is not None:
-            each = last["seconds"] / last["images"]
-            if planned.name == "train":
-                each *= self._views_of(planned.epoch) / self._views_of(last["epoch"])
-            return float(planned.images * each)
+            same = (p for p in self.plan() if (p.name, p.epoch) == (planned.name, last.get("epoch", BEFORE)))
+            then = next(same, planned)  # none in a run that was shortened
+            views = sum(planned.views.values()) / sum(then.views.values())
+            return float(planned.images * views * last["seconds"] / last["images"])
         least = self.least.get(planned.name, {})
         near = next((r["of_matmul"] for r in reversed(records) if r.get("of_matmul")), None)
         if near is None or any(network not in least for network in planned.views):

@@ -233,7 +233,7 @@ def _open(
             remembers.attend(network)
     stages.least = least if remembers is None else {name: least[name] for name in OF_THE_TEACHER if name in least}
     tested = len(test) if test.truth is not None else 0
-    forecast = Forecast(recipe, len(images), tested, least)
+    forecast = Forecast(recipe, len(images), tested, least, passes.looks is not None, remembers is not None)
     stages.outlook = lambda: forecast.said(folder.records)
     warning = twins_warning(passes.teacher.classes, passes.teacher.scale, images.class_names)
     if warning:

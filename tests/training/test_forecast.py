@@ -3,7 +3,7 @@
 import pytest
 
 from ccd_fast.recipes import config
-from ccd_fast.training.forecast import Forecast
+from ccd_fast.training.forecast import BESIDE, Forecast
 
 KNOBS = ("train.epochs=4", "train.warmup_epochs=2", "labels.grids=[2]", "relabel.k=3", "consistency.mu=1")
 KNOBS += ("relabel.student=pass",)
@@ -16,8 +16,8 @@ LEAST = {
 }
 
 
-def forecast(*knobs, least=LEAST, test=50):
-    return Forecast(config.load("folder", [*KNOBS, *knobs]), 100, test, least)
+def forecast(*knobs, least=LEAST, test=50, **kept):
+    return Forecast(config.load("folder", [*KNOBS, *knobs]), 100, test, least, **kept)
 
 
 def record(stage, images, seconds, epoch=None, near=0.5):
@@ -64,3 +64,24 @@ def test_nothing_is_left_after_the_last_stage():
     given = forecast("train.epochs=1", "labels.grids=[]", test=0)
     assert given.remaining([FIRST, record("train", 100, 5.0, 0)]) == 0
     assert given.said([FIRST, record("train", 100, 5.0, 0)]) == ""
+
+
+def test_views_that_were_seen_before_cost_next_to_nothing():
+    knobs = ("train.epochs=8", "consistency.mu=0", "relabel.student=training", "student.head=ridge")
+    given = forecast(*knobs, looks_once=True, keeps_features=True)
+    asked = {(p.name, p.epoch): sum(p.views.values()) for p in given.plan()}
+    # the head saw each plain view: half of them are new in the first epoch, then a half of that half, and so on
+    for epoch, share in enumerate((1 / 2, 1 / 4, 1 / 8, 1 / 16)):
+        assert asked["train", epoch] == pytest.approx(BESIDE + (1 - BESIDE) * share, abs=0.12)
+    assert [asked["relabel", epoch] for epoch in (2, 3, 7)] == [1, BESIDE, BESIDE]
+    assert [asked["evaluate", epoch] for epoch in (0, 1, 7)] == [1, BESIDE, BESIDE]
+    records = [FIRST, record("train", 100, 100.0, 0), record("relabel", 100, 10.0, 2)]
+    left = {(p.name, p.epoch): given._seconds(p, records) for p in given.plan()}
+    assert left["train", 1] == pytest.approx(100 * asked["train", 1] / asked["train", 0])
+    assert left["relabel", 3] == pytest.approx(10 * BESIDE)
+
+
+def test_an_epoch_that_is_no_longer_planned_is_taken_as_it_was():
+    given = forecast("train.epochs=2", "relabel.epochs=0", least={}, test=0, keeps_features=True)
+    (left,) = [given._seconds(p, [record("train", 100, 7.0, 9)]) for p in given.plan() if (p.name, p.epoch) == ("train", 1)]
+    assert left == pytest.approx(7.0)
