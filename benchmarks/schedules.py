@@ -8,8 +8,8 @@ chosen by the pseudo-labels of the training images; the test images confirm.
 
 In the environment ``TABLE=gains`` runs the rows of :data:`GAINS` in place of the schedules, ``TABLE=maps`` those of
 :data:`MAPS` (``maps-demo`` those for the demo world), ``TABLE=sizes`` those of :data:`SIZES`, ``TABLE=first-head``
-those of :data:`FIRST_HEADS`, ``TABLE=neighbours`` those of :data:`NEIGHBOURS`; ``FULL=1`` trains the whole student on a
-data set too, with the consistency loss;
+those of :data:`FIRST_HEADS`, ``TABLE=neighbours`` those of :data:`NEIGHBOURS`, ``TABLE=names`` those of :data:`NAMES`;
+``FULL=1`` trains the whole student on a data set too, with the consistency loss;
 ``ONLY="running mean;every, lambda 0.5"`` runs some of the rows, and ``SET="student.alpha=2 …"`` sets knobs.
 """
 
@@ -74,6 +74,7 @@ LABELS_BEFORE = (
     *("student.head=drawn", *AS_CROPS),
     "teacher.templates=['a photo of the {}']",
     "teacher.temperature=1.0",
+    "teacher.names=given",
     "labels.grids=[]",
     "labels.anchors=none",
     "relabel.average=running",
@@ -151,6 +152,12 @@ NEIGHBOURS: dict[str, tuple[str, ...]] = {
     "10 neighbours, no update": (*looks_once(320), TRAINING, "labels.neighbours=10", "relabel.epochs=0"),
 }
 """Whether labels are drawn towards those of photographs that look alike."""
+AS_GIVEN = "names as given"
+NAMES: dict[str, tuple[str, ...]] = {
+    AS_GIVEN: (*looks_once(320), TRAINING, "teacher.names=given"),
+    "broad names by their kinds too": (*looks_once(320), TRAINING, "teacher.names=widened"),
+}
+"""Whether the teacher is asked for a person by man, woman, boy and girl too."""
 TABLES = {
     "schedules": (SCHEDULES, ONCE),
     "gains": (GAINS, ONCE_BEFORE),
@@ -159,6 +166,7 @@ TABLES = {
     "sizes": (SIZES, SMALL),
     "first-head": (FIRST_HEADS, DRAWN),
     "neighbours": (NEIGHBOURS, ALONE),
+    "names": (NAMES, AS_GIVEN),
 }
 """Rows, and the one that the others are compared with."""
 ABOVE = {
@@ -169,6 +177,7 @@ ABOVE = {
     "sizes": "test_map_above_224",
     "first-head": "test_map_above_drawn",
     "neighbours": "test_map_above_none",
+    "names": "test_map_above_given",
 }
 TABLE = os.environ.get("TABLE", "schedules")
 AS_MEASURED = (*LABELS_BEFORE, f"train.epochs={EPOCHS}", "train.choose=last", "relabel.epochs=every")

@@ -7,11 +7,12 @@ whole photograph and the cells of the recipe's grids once (``WORK/NAME.npz``); e
 *Rules*: for the labels that ``label`` gives, with all classes, CF1 and OF1 as shares of what thresholds by class reach
 that the truth chooses on one half of the photographs and that are measured on the other (mean of both ways, five
 splits): chosen and measured on the same photographs, thresholds of rare classes fit the noise. *None of these*: 2, 4
-and 8 of the classes are kept, four draws each, with and without everyday nouns beside them.
+and 8 of the classes are kept, four draws each, with and without everyday nouns beside them; and how far the one
+threshold for all classes gets that the truth chooses, which is what the labels' order allows.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ from ccd_fast.views import open_backend, to_image_boxes
 
 RECIPE = config.load("folder")
 KEPT, DRAWS, SPLITS, BATCH, AT_LEAST = (2, 4, 8), 4, 5, 16, 10
+NAMES_ALONE, EVERYDAY = "none", "everyday"
+MOST_OF_NONE = 0.1
+"""Of the photographs of none of the classes, the share of which fewer should get a label."""
 Truth = NDArray[np.bool_]
 Rule = Callable[[torch.Tensor], torch.Tensor]
 
@@ -59,9 +63,10 @@ def views_of(images: ImageSet, clip: Clip, cache: Path) -> torch.Tensor:
     return torch.cat(found)
 
 
-def labels_of(views: torch.Tensor, prompt_names: list[str], clip: Clip, which: str) -> PseudoLabels:
+def labels_of(views: torch.Tensor, given: Sequence[str], clip: Clip, which: str, wide: bool = True) -> PseudoLabels:
     """Give the labels of ``label``: whole photographs and cells, with or without anchors, the bias divided out."""
-    knobs, count = RECIPE.labels, len(prompt_names)
+    knobs, count = RECIPE.labels, len(given)
+    prompt_names = RECIPE.teacher.asked_for(given) if wide else given
     classes = class_embeddings(clip, prompt_names, RECIPE.teacher.templates)
     beside, _ = anchors.beside(which, clip, prompt_names, classes, RECIPE.teacher.templates)
     names = classes if beside is None else torch.cat([classes, beside])
@@ -129,6 +134,21 @@ def shares(given: Truth, truth: Truth) -> dict[str, float]:
     }
 
 
+def reach(table: torch.Tensor, truth: Truth, recall: float) -> dict[str, float]:
+    """Give how far any one threshold for all classes gets, chosen by the truth itself: what the labels' order allows.
+
+    Returns:
+        ``none_labelled`` at the highest threshold that reaches a recall, and ``recall`` at the lowest one at which
+        fewer than a tenth of the photographs of none of the classes get a label.
+    """
+    none = ~truth.any(axis=1)
+    found = [shares((table >= limit).numpy(), truth) for limit in np.unique(table.numpy())]
+    return {
+        "none_labelled": min(one["none_labelled"] for one in found if one["recall"] >= recall),
+        "recall": max(one["recall"] for one in found if one["none_labelled"] < MOST_OF_NONE) if none.any() else 1.0,
+    }
+
+
 def rules_on(table: torch.Tensor, truth: Truth) -> dict[str, Any]:
     """Try all rules on a table of labels."""
     best = by_truth(table, truth)
@@ -147,8 +167,8 @@ def none_on(views: torch.Tensor, images: ImageSet, clip: Clip, truth: Truth) -> 
     """Keep a few of the classes, and see what photographs of none of them get."""
     enough, found = np.flatnonzero(truth.sum(axis=0) >= AT_LEAST), dict[str, Any]()
     for kept in KEPT:
-        for which in ("none", "everyday"):
-            rows = []
+        for which in (NAMES_ALONE, EVERYDAY):
+            rows = list[dict[str, Any]]()
             for seed in range(DRAWS):
                 classes = sorted(np.random.default_rng(seed).choice(enough, kept, replace=False).tolist())
                 own = labels_of(views, [images.prompt_names[c] for c in classes], clip, which).table
@@ -156,6 +176,8 @@ def none_on(views: torch.Tensor, images: ImageSet, clip: Clip, truth: Truth) -> 
                 at = {"in use": RULES["in use"](own), "0.5": torch.tensor(0.5)}
                 cut = {name: shares((own >= limit).numpy(), truth[:, classes]) for name, limit in at.items()}
                 rows.append({"classes": [images.class_names[c] for c in classes], "map": float(ap), **cut})
+                before = (found[f"{kept}, {NAMES_ALONE}"] if which == EVERYDAY else rows)[seed]["0.5"]["recall"]
+                rows[seed]["the truth's, one for all"] = reach(own, truth[:, classes], before)
             found[f"{kept}, {which}"] = rows
             told = {key: np.mean([row["in use"][key] for row in rows]) for key in rows[0]["in use"]}
             print(f"  {kept} classes, anchors {which:9} mAP {np.mean([r['map'] for r in rows]):.3f} {told}", flush=True)
@@ -171,7 +193,7 @@ def main() -> None:
         images = Source("folder", folder, folder / "classes.txt", folder / "labels.csv").load("train")
         assert images.truth is not None
         views, own = views_of(images, clip, work / f"{name}.npz"), dict[str, Any]()
-        for which in ("none", "everyday"):
+        for which in (NAMES_ALONE, EVERYDAY):
             table = labels_of(views, list(images.prompt_names), clip, which).table
             ap = float(average_precision(table, torch.from_numpy(images.truth)).nanmean())
             print(f"{name}, anchors {which}, mAP {ap:.3f}: CF1 and OF1 as shares of the truth's, labels a photograph")

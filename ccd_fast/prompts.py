@@ -1,5 +1,6 @@
 """Prompts: from class names and templates to the texts that the teacher reads (section 1)."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ccd_fast.errors import UserError, nearest
@@ -11,10 +12,44 @@ ENSEMBLES = {"openai-imagenet": "OPENAI_IMAGENET_TEMPLATES", "openai-imagenet-si
 BAR = "|"
 """Stands between the names of one class."""
 
+_KINDS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("person", "people", "persons", "human", "humans"): ("man", "woman", "boy", "girl"),
+    ("animal", "animals"): ("dog", "cat", "bird", "horse", "cow", "fish", "insect"),
+    ("vehicle", "vehicles"): ("car", "bus", "truck", "bicycle", "motorcycle", "train", "boat", "airplane"),
+    ("furniture",): ("chair", "table", "sofa", "bed", "cupboard"),
+    ("food",): ("fruit", "vegetables", "bread", "meat", "cake", "soup"),
+}
+KINDS = {name: kinds for names, kinds in _KINDS.items() for name in names}
+"""Of words so broad that captions seldom hold them, what captions say instead (``benchmarks/broad_names.py``)."""
+
 
 def names_of(prompt_name: str) -> tuple[str, ...]:
     """Split the names of one class: ``person | man | woman`` is three names, and most classes have one."""
     return tuple(name.strip() for name in prompt_name.split(BAR))
+
+
+def kinds_beside(prompt_names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Find the classes that are asked for by their kinds too, where a recipe widens names (not in the paper).
+
+    They are those with a broad name and no other; a kind that is a class of its own, or another name of one, is not
+    among them.
+
+    Args:
+        prompt_names: of all classes.
+
+    Returns:
+        By prompt name, its kinds.
+    """
+    taken = {name.casefold() for prompt_name in prompt_names for name in names_of(prompt_name)}
+    every = {name: KINDS.get(name.casefold(), ()) for name in prompt_names}
+    left = {name: tuple(kind for kind in kinds if kind not in taken) for name, kinds in every.items()}
+    return {name: kinds for name, kinds in left.items() if kinds}
+
+
+def widened(prompt_names: Sequence[str]) -> tuple[str, ...]:
+    """Give the names with their :func:`kinds_beside`, joined by bars."""
+    beside = kinds_beside(prompt_names)
+    return tuple(f" {BAR} ".join((name, *beside.get(name, ()))) for name in prompt_names)
 
 
 def texts(prompt_name: str, templates: list[str]) -> list[str]:

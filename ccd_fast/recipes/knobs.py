@@ -1,6 +1,7 @@
 """The knobs of a recipe by section: typed, with their limits and what they mean."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,6 +40,10 @@ class TeacherKnobs(Section):
         + " or ".join(prompts.ENSEMBLES),
         min_length=1,
     )
+    names: Literal["given", "widened"] = Field(
+        description="widened asks for a class with a broad name (person, animal, vehicle, furniture, food) by its "
+        "kinds too; one that has several names stays as it is"
+    )
     image_size: Pixels | Literal["native"] = Field(description="side of the teacher's square input, in pixels")
     temperature: Positive = Field(
         description="scores are the softmax of the similarities over this; 1 is CLIP's own, above it they are softer"
@@ -50,6 +55,10 @@ class TeacherKnobs(Section):
     batch_size: Count | Literal["auto"] = Field(
         description="views in one call of the engine; auto is 16 on a CPU, 256 on a GPU (64 above 256 pixels)"
     )
+
+    def asked_for(self, prompt_names: Sequence[str]) -> tuple[str, ...]:
+        """Give the names by which classes are asked for."""
+        return tuple(prompt_names) if self.names == "given" else prompts.widened(prompt_names)
 
     @field_validator("templates", mode="before")
     @classmethod
@@ -99,7 +108,7 @@ class LabelKnobs(Section):
     )
     whole_weight: Share = Field(description="weight of the whole image beside the cells' maximum")
     neighbours: Natural = Field(
-        description="first labels are drawn towards those of so many photographs that look most alike to the student's "
+        description="labels are drawn towards those of so many photographs that look most alike to the student's "
         "backbone, where its last layer begins as a regression; 0 is none"
     )
     anchors: Literal["none", "everyday", "auto"] = Field(

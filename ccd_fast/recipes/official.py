@@ -54,6 +54,7 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, object]]:
         ("student.head", recipe.student.head, "drawn"),
         ("relabel.min_tau", recipe.relabel.min_tau, start_of_search(recipe.labels.floor)),
         ("teacher.temperature", recipe.teacher.temperature, 1.0),
+        ("teacher.names", recipe.teacher.names, "given"),
         ("labels.grids", recipe.labels.grids, []),
         ("labels.neighbours", recipe.labels.neighbours, 0),
         ("labels.anchors", recipe.labels.anchors, "none"),

@@ -90,7 +90,9 @@ class Forecast:
             if recipe.updates_labels(epoch):
                 if looks and (not has_tau or recipe.relabel.tau == "every"):
                     yield Planned("activity threshold", epoch, self.images, {"student": 1})
-                again = {"maps": BESIDE if has_updated else 1.0} if self.looks_once else {"teacher": recipe.relabel.k + 1.0}
+                again = (
+                    {"maps": BESIDE if has_updated else 1.0} if self.looks_once else {"teacher": recipe.relabel.k + 1.0}
+                )
                 yield Planned("relabel", epoch, self.images, again | ({"student": 1.0} if looks else {}))
                 has_tau = has_updated = True
             yield Planned("train", epoch, self.images, {"training": self._views_of(epoch)})

@@ -17,6 +17,7 @@ from ccd_fast.labels.relabel import relabel
 from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.labels.view_choice import Cams
 from ccd_fast.labels.whole_images import score_whole_images
+from ccd_fast.prompts import kinds_beside
 from ccd_fast.recipes import Recipe
 from ccd_fast.recipes.knobs import ViewKnobs
 from ccd_fast.runs import Stage
@@ -53,7 +54,8 @@ class StandardPasses:
         """Load the teacher and open its engine, building it where it is missing."""
         knobs = recipe.teacher
         clip = kept.load_clip(knobs.model, knobs.image_size, say)
-        embeddings = kept.class_embeddings(clip, images.prompt_names, knobs.templates, device)
+        names = knobs.asked_for(images.prompt_names)
+        embeddings = kept.class_embeddings(clip, names, knobs.templates, device)
         backend = view_backend(recipe.views, device)
         say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
         views = engines.batch_size(knobs.batch_size, knobs.runtime, device, clip.tower.image_size)
@@ -77,8 +79,11 @@ class StandardPasses:
             backend = KeptViews(backend, memory, f"up to {recipe.views.max_megapixels:g} MP")
         self.reading = Reading(backend, tables)
         beside, told = anchors.beside(
-            recipe.labels.anchors_for(len(images.class_names)), clip, images.prompt_names, embeddings, knobs.templates
+            recipe.labels.anchors_for(len(images.class_names)), clip, names, embeddings, knobs.templates
         )
+        if names != images.prompt_names:
+            kinds = "; ".join(f"{name}: {', '.join(more)}" for name, more in kinds_beside(images.prompt_names).items())
+            say(f"broad names are asked for by their kinds too: {kinds} (teacher.names)")
         if told:
             say(told)
         beside = None if beside is None else beside.to(device)

@@ -83,5 +83,7 @@ def test_views_that_were_seen_before_cost_next_to_nothing():
 
 def test_an_epoch_that_is_no_longer_planned_is_taken_as_it_was():
     given = forecast("train.epochs=2", "relabel.epochs=0", least={}, test=0, keeps_features=True)
-    (left,) = [given._seconds(p, [record("train", 100, 7.0, 9)]) for p in given.plan() if (p.name, p.epoch) == ("train", 1)]
+    (left,) = [
+        given._seconds(p, [record("train", 100, 7.0, 9)]) for p in given.plan() if (p.name, p.epoch) == ("train", 1)
+    ]
     assert left == pytest.approx(7.0)

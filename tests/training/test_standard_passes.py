@@ -12,10 +12,12 @@ from ccd_fast.runs.progress import Stage
 from ccd_fast.student import Reading
 from ccd_fast.student import network as student
 from ccd_fast.student.cam import activity_threshold
+from ccd_fast.teacher import class_embeddings, load_clip
 from ccd_fast.training.standard import StandardPasses
 from ccd_fast.views.pillow import PillowViews
 
 KNOBS = ("student.image_size=64", "student.relabel_image_size=96", "relabel.k=0", "relabel.min_tau=0.01")
+SAID = "broad names are asked for by their kinds too: person: man, woman, boy, girl (teacher.names)"
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +48,16 @@ def test_tau_is_set_on_the_relabel_views_of_the_images_that_can_be_read(images):
 def test_relabel_views_may_have_a_size_of_their_own():
     assert config.load("folder", KNOBS).student.relabel_size == 96
     assert config.load("folder", [*KNOBS, "student.relabel_image_size=same"]).student.relabel_size == 64
+
+
+def test_the_teacher_is_asked_for_broad_names_by_their_kinds_too_and_that_is_said(photo_folder, tiny_clip, tmp_path):
+    (tmp_path / "classes.txt").write_text("person\nkite\n")
+    images = load("folder", photo_folder, "train", tmp_path / "classes.txt")
+    told, clip = [], load_clip(str(tiny_clip))
+    for names, wanted in (("given", "person"), ("widened", "person | man | woman | boy | girl")):
+        recipe = config.load("folder", [f"teacher.model='{tiny_clip}'", f"teacher.names={names}", *KNOBS])
+        passes = StandardPasses(recipe, images, None, "cpu", told.append)
+        embeddings = class_embeddings(clip, [wanted, "kite"], recipe.teacher.templates)
+        assert torch.equal(passes.teacher.classes[:2], embeddings)
+        said = [line for line in told if "by their kinds" in line]
+        assert said == ([] if names == "given" else [SAID])
