@@ -68,7 +68,8 @@ def draw_together(labels: PseudoLabels, tables: Tables = IN_MEMORY) -> None:
     the labels stays, and draws with the others.
 
     Args:
-        labels: which :func:`know_each_other`; get their next table, the same on all processes.
+        labels: which :func:`know_each_other`; get their next table, the same on all processes, and keep the one before
+            as ``alone``: how many photographs a class has is to be seen there.
         tables: make the next table.
     """
     assert labels.near is not None, "first the nearest photographs are found"
@@ -90,5 +91,5 @@ def draw_together(labels: PseudoLabels, tables: Tables = IN_MEMORY) -> None:
         table[among >= 0] = drawn[among[among >= 0]]
         return table
 
-    labels.table, labels.guess = tables.made(shape_of(guessed), made), None
+    labels.table, labels.guess, labels.alone = tables.made(shape_of(guessed), made), None, guessed
     labels.pin(tables)

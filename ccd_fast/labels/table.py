@@ -33,6 +33,7 @@ class PseudoLabels:
         guess: the table as it would be if nothing were told; None where nothing is.
         near: (N, k) int64, the photographs that look most alike to each, -1 where it was not looked at; None where
             labels are each photograph's own.
+        alone: the table as it would be if labels were each photograph's own; None where they are.
     """
 
     table: torch.Tensor
@@ -44,6 +45,7 @@ class PseudoLabels:
     told: torch.Tensor | None = None
     guess: torch.Tensor | None = None
     near: torch.Tensor | None = None
+    alone: torch.Tensor | None = None
 
     def state(self) -> dict[str, torch.Tensor]:
         """Give the state as tensors by name, for a checkpoint; ``PseudoLabels(**state)`` reads it back."""

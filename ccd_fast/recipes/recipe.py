@@ -94,6 +94,10 @@ class Recipe(Section):
     def _has_a_ridge(self, frozen: bool) -> bool:
         return self.student.head == "ridge" or (self.student.head == "auto" and frozen)
 
+    def draws_labels_together(self, images: int) -> bool:
+        """Tell whether labels are drawn towards those of neighbours, in a run over so many images."""
+        return self.is_ccd and self.labels.neighbours > 0 and self.begins_with_a_ridge(images)
+
     def keeps_features(self, images: int) -> bool:
         """Tell whether a run keeps what a frozen backbone gave: of so few images there is room for all."""
         return images <= FEW_PHOTOGRAPHS and self.train_over(images).freezes_the_backbone

@@ -199,7 +199,12 @@ class Mapped:
 
 
 def open_tables(
-    where: Literal["memory", "mapped"], folder: RunFolder, shape: Shape, told: bool, say: Callable[[str], None]
+    where: Literal["memory", "mapped"],
+    folder: RunFolder,
+    shape: Shape,
+    told: bool,
+    say: Callable[[str], None],
+    drawn: bool = False,
 ) -> Tables:
     """Open what makes a run's tables, and say where they live if that is not in memory.
 
@@ -209,6 +214,7 @@ def open_tables(
         shape: N, C.
         told: whether entries are known, so that a table is kept beside that of the labels.
         say: shows a line.
+        drawn: whether labels are drawn together, from a table that is kept beside.
 
     Raises:
         UserError: the disk has not the room.
@@ -216,7 +222,8 @@ def open_tables(
     if where == "memory":
         return InMemory(folder.ranks)
     numbers, several = shape[0] * shape[1], folder.ranks.size > 1
-    labels = (5 if told else 3) + several  # the first ones, the last ones and the next ones; and their parts
+    # the first ones, the last ones and the next ones, each beside what it was made of; and their parts
+    labels = 3 + 2 * told + (2 + told) * drawn + several
     need = numbers * (2 * labels + (8 if several else 4))
     in_words = f"{shape[0]:,} photographs x {shape[1]:,} classes"
     refuse_no_room(folder.path, need, f"the mapped tables of {in_words}")

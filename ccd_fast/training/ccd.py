@@ -140,7 +140,7 @@ class Ccd:
 
     def sure(self, state: State, rows: torch.Tensor) -> torch.Tensor:
         """Give the pseudo-labels that are 1; where they are drawn together, those that are nearly."""
-        drawn = self.parts.recipe.labels.neighbours and self.parts.recipe.begins_with_a_ridge(len(self.parts.images))
+        drawn = self.parts.recipe.draws_labels_together(len(self.parts.images))
         return state.labels.table[rows] >= (SURE if drawn else 1)
 
     def _begin_to_keep_boxes(self, state: State, epoch: int) -> None:

@@ -204,7 +204,8 @@ def _open(
     for split in (images, test):
         split.refuse_missing(recipe.views.max_bad_frac)
     known = supervision.known(source, recipe, images, ranks)
-    tables = open_tables(recipe.labels.table, folder, size, known is not None, stages.say)
+    drawn = recipe.draws_labels_together(len(images))
+    tables = open_tables(recipe.labels.table, folder, size, known is not None, stages.say, drawn)
     objects, knobs, training = source.objects(images), recipe.student, recipe.train_over(len(images))
     if not training.freezes_the_backbone or recipe.compat == "official":
         memory = None  # there is nothing to remember

@@ -48,13 +48,13 @@ def choose(
     else:
         scores = predicted[rows[sample]]
     table, temperature = state.labels.table, parts.recipe.teacher.temperature
+    guess = state.labels.guessed() if state.labels.alone is None else state.labels.alone
     told = None if parts.known is None else torch.from_numpy(parts.known)[own]
-    found = limits.by_class(scores, table[own], told, temperature)
+    found = limits.by_class(scores, guess[own], told, temperature)
     kept = {OF_STUDENT: found, OF_LABELS: limits.by_class(table[of_labels], temperature=temperature)}
     by_name = {of: dict(zip(parts.images.class_names, values.tolist(), strict=True)) for of, values in kept.items()}
     _keep(parts, THRESHOLDS, by_name, best)
     if stays and parts.recipe.is_ccd:  # the other systems' labels are not the teacher's, or are a person's
-        guess = table if state.labels.guess is None else state.labels.guess
         line = calibration.fit(scores, guess[own], told, temperature)
         if line is not None:
             _keep(parts, CALIBRATION, line.record(parts.images.class_names), best)

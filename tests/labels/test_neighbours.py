@@ -91,6 +91,7 @@ def test_what_is_known_stays_and_draws_the_others():
     wanted = drawn_by_numpy(guess, table, nearest_by_numpy(features(), 5))
     assert np.allclose(own.guessed().numpy(), wanted, atol=1e-5)
     assert not torch.equal(own.guessed()[4], own.table[4])
+    assert torch.equal(own.alone, guess)
 
 
 def test_a_lone_photograph_keeps_its_labels():
