@@ -86,7 +86,9 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits(moment, run, whole, tmp_p
     assert_equal(labels_of(tmp_path / "run"), labels_of(whole))
     held = [sorted(file.name for file in (out / "labels").iterdir()) for out in (tmp_path / "run", whole)]
     assert held[0] == held[1]
-    assert len([name for name in held[1] if "table" in name]) == 3  # the anchor, the last one, and what it was drawn from
+    assert (
+        len([name for name in held[1] if "table" in name]) == 3
+    )  # the anchor, the last one, and what it was drawn from
 
 
 def test_a_checkpoint_names_the_tables_and_holds_none(whole):
