@@ -21,7 +21,7 @@ from ccd_fast.evaluation import mean_average_precision
 from ccd_fast.labels import FirstLabels, debiased_labels
 from ccd_fast.labels.view_choice import grid_boxes
 from ccd_fast.recipes import config
-from ccd_fast.teacher import Teacher, class_embeddings, load_clip
+from ccd_fast.teacher import Teacher, Vocabulary, class_embeddings, load_clip
 from ccd_fast.views import open_backend, to_image_boxes
 
 TEMPERATURES = (1.0, 1.5, 2.0, 2.5, 3.3, 5.0)
@@ -79,7 +79,7 @@ def main() -> None:
     recipe, clip = config.load("folder"), load_clip(teacher_name)
     settings = EngineSettings("onnxruntime", batch_size=BATCH, threads=torch.get_num_threads())
     embeddings = class_embeddings(clip, images.prompt_names, recipe.teacher.templates)
-    seen = similarities(images, Teacher(clip, open_engine(clip.tower, settings, Store()), embeddings))
+    seen = similarities(images, Teacher(clip, open_engine(clip.tower, settings, Store()), Vocabulary(embeddings)))
     assert images.truth is not None
     found = table(seen, torch.from_numpy(images.truth))
     for name, own in found.items():

@@ -28,7 +28,7 @@ from ccd_fast.labels.whole_images import score_whole_images
 from ccd_fast.recipes import config
 from ccd_fast.runs import Stage
 from ccd_fast.student import Reading
-from ccd_fast.teacher import Teacher, class_embeddings, load_clip
+from ccd_fast.teacher import Teacher, Vocabulary, class_embeddings, load_clip
 from ccd_fast.teacher.maps import MapTeacher
 from ccd_fast.views import open_backend
 
@@ -52,13 +52,15 @@ def measured(source: Source, teacher_name: str, count: int, folder: Path) -> dic
     size, recipe = (len(images), len(images.class_names)), config.load("folder", ["views.grid=2"])
     clip, settings = load_clip(teacher_name), EngineSettings("torch", threads=torch.get_num_threads())
     classes = class_embeddings(clip, images.prompt_names, recipe.teacher.templates)
-    teacher = Teacher(clip, engines.open_engine(clip.tower, settings, Store()), classes)
+    teacher = Teacher(clip, engines.open_engine(clip.tower, settings, Store()), Vocabulary(classes))
     reading = Reading(open_backend("auto", torch.get_num_threads()))
     knobs = recipe.labels
     gathered, _ = score_whole_images(images, reading, teacher, knobs.entropy_limit(size[1]), stage(images))
     begun = gathered.finish(knobs.floor, recipe.bias.min_count, recipe.bias.debias).state()
     truth = torch.from_numpy(images.truth)
-    looking = {side: Maps(MapTeacher(clip, side, settings, Store(), classes), folder, ENOUGH) for side in SIZES}
+    looking = {
+        side: Maps(MapTeacher(clip, side, settings, Store(), Vocabulary(classes)), folder, ENOUGH) for side in SIZES
+    }
     update, rows = Update(knobs.floor, 0.5), {}
     for choice in CHOICES:
         if choice == "ground-truth" and objects is None:

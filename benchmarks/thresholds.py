@@ -26,8 +26,9 @@ from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.evaluation.metrics import average_precision
 from ccd_fast.labels import FirstLabels, PseudoLabels, Update, limits, update_labels
 from ccd_fast.labels.view_choice import grid_boxes
+from ccd_fast.prompts import kinds_beside
 from ccd_fast.recipes import config
-from ccd_fast.teacher import Clip, anchors, class_embeddings, load_clip
+from ccd_fast.teacher import Clip, Vocabulary, anchors, class_embeddings, load_clip
 from ccd_fast.views import open_backend, to_image_boxes
 
 RECIPE = config.load("folder")
@@ -63,18 +64,21 @@ def views_of(images: ImageSet, clip: Clip, cache: Path) -> torch.Tensor:
     return torch.cat(found)
 
 
-def labels_of(views: torch.Tensor, given: Sequence[str], clip: Clip, which: str, wide: bool = True) -> PseudoLabels:
+def labels_of(views: torch.Tensor, names: Sequence[str], clip: Clip, which: str, wide: bool = True) -> PseudoLabels:
     """Give the labels of ``label``: whole photographs and cells, with or without anchors, the bias divided out."""
-    knobs, count = RECIPE.labels, len(given)
-    prompt_names = RECIPE.teacher.asked_for(given) if wide else given
-    classes = class_embeddings(clip, prompt_names, RECIPE.teacher.templates)
-    beside, _ = anchors.beside(which, clip, prompt_names, classes, RECIPE.teacher.templates)
-    names = classes if beside is None else torch.cat([classes, beside])
-    similar = clip.scale / RECIPE.teacher.temperature * views @ names.T
-    first = FirstLabels(len(views), count, RECIPE.entropy_limit(len(names)), len(names) - count)
+    knobs, templates = RECIPE.labels, RECIPE.teacher.templates
+    classes, broad = class_embeddings(clip, names, templates), kinds_beside(names) if wide else {}
+    kinds = {names.index(name): class_embeddings(clip, own, templates) for name, own in broad.items()}
+    said = [*names, *(kind for own in broad.values() for kind in own)]
+    beside, _ = anchors.beside(which, clip, said, torch.cat([classes, *kinds.values()]), templates)
+    words = Vocabulary(classes, beside, kinds)
+    similar = words.similarities(views.flatten(0, 1), clip.scale / RECIPE.teacher.temperature).unflatten(
+        0, views.shape[:2]
+    )
+    first = FirstLabels(len(views), len(names), RECIPE.entropy_limit(similar.shape[2]), words.anchors)
     first.add(torch.arange(len(views)), similar[:, 0].contiguous())
     labels = first.finish(knobs.floor, RECIPE.bias.min_count, RECIPE.bias.debias)
-    cells = similar[:, 1:].flatten(0, 1).softmax(dim=1)[:, :count].contiguous()
+    cells = similar[:, 1:].flatten(0, 1).softmax(dim=1)[:, : len(names)].contiguous()
     rows = torch.arange(len(views)).repeat_interleave(views.shape[1] - 1)
     update_labels(labels, rows, cells, Update(knobs.floor, knobs.whole_weight))
     return labels

@@ -29,7 +29,7 @@ def names_of(prompt_name: str) -> tuple[str, ...]:
 
 
 def kinds_beside(prompt_names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """Find the classes that are asked for by their kinds too, where a recipe widens names (not in the paper).
+    """Find the classes whose kinds are asked for too, where a recipe widens names (not in the paper).
 
     They are those with a broad name and no other; a kind that is a class of its own, or another name of one, is not
     among them.
@@ -44,12 +44,6 @@ def kinds_beside(prompt_names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     every = {name: KINDS.get(name.casefold(), ()) for name in prompt_names}
     left = {name: tuple(kind for kind in kinds if kind not in taken) for name, kinds in every.items()}
     return {name: kinds for name, kinds in left.items() if kinds}
-
-
-def widened(prompt_names: Sequence[str]) -> tuple[str, ...]:
-    """Give the names with their :func:`kinds_beside`, joined by bars."""
-    beside = kinds_beside(prompt_names)
-    return tuple(f" {BAR} ".join((name, *beside.get(name, ()))) for name in prompt_names)
 
 
 def texts(prompt_name: str, templates: list[str]) -> list[str]:

@@ -68,22 +68,18 @@ def test_every_name_of_a_class_goes_into_every_template():
     assert prompts.texts("traffic light", ["a {}"]) == ["a traffic light"]
 
 
-def test_a_class_with_a_broad_name_and_no_other_is_asked_for_by_its_kinds_too():
-    given = ("Person", "kite", "animals", "vehicle | lorry")
-    wide = prompts.widened(given)
-    assert wide[0] == "Person | man | woman | boy | girl"
-    assert wide[1] == "kite" and wide[3] == "vehicle | lorry"
-    assert prompts.names_of(wide[2])[:2] == ("animals", "dog")
-    assert list(prompts.kinds_beside(given)) == ["Person", "animals"]
+def test_a_class_with_a_broad_name_and_no_other_has_its_kinds_beside_it():
+    beside = prompts.kinds_beside(("Person", "kite", "animals", "vehicle | lorry"))
+    assert list(beside) == ["Person", "animals"]
+    assert beside["Person"] == ("man", "woman", "boy", "girl")
+    assert beside["animals"][0] == "dog"
 
 
 def test_a_kind_that_is_a_class_or_another_name_of_one_is_not_asked_for_twice():
-    wide = prompts.widened(("animal", "Dog", "kitten | cat", "person", "man", "woman", "boy", "girl"))
-    assert wide[0] == "animal | bird | horse | cow | fish | insect"
-    assert wide[3] == "person"
+    beside = prompts.kinds_beside(("animal", "Dog", "kitten | cat", "person", "man", "woman", "boy", "girl"))
+    assert beside == {"animal": ("bird", "horse", "cow", "fish", "insect")}
 
 
-def test_the_recipe_says_whether_names_are_widened():
+def test_the_recipe_says_whether_kinds_are_asked_for():
     for name, wide in (("folder", True), ("coco", True), ("paper-coco", False), ("demo", False)):
-        asked = config.load(name).teacher.asked_for(("person", "dog"))
-        assert asked == (("person | man | woman | boy | girl", "dog") if wide else ("person", "dog"))
+        assert list(config.load(name).teacher.kinds_beside(("person", "dog"))) == (["person"] if wide else [])

@@ -28,7 +28,7 @@ from ccd_fast.runs import Stage
 from ccd_fast.student import Reading, network, predict
 from ccd_fast.student.cam import activity_threshold
 from ccd_fast.student.engine import open_student
-from ccd_fast.teacher import Teacher
+from ccd_fast.teacher import Teacher, Vocabulary
 from ccd_fast.views import ViewBackend, open_backend
 
 CLASSES = 80
@@ -181,7 +181,7 @@ def opened(setting: Setting, way: Way, engine: ImageEngine, files: Sequence[Path
     seen = predict(looker, some, Reading(backend), way.size, Stage("tau", len(some), lambda _: None))  # type: ignore[arg-type]
     tau = activity_threshold(seen.probabilities, recipe.relabel.k, recipe.relabel.min_tau)
     how = EngineSettings(engine.runtime, setting.precision, engine.batch_size, setting.device)  # type: ignore[arg-type]
-    judge = Teacher(setting.clip, engine, classes)
+    judge = Teacher(setting.clip, engine, Vocabulary(classes))
     return Load(images, backend, setting.clip, judge, net, looker, recipe, tau, how), backend  # type: ignore[arg-type]
 
 

@@ -22,7 +22,7 @@ from ccd_fast.runs import Stage
 from ccd_fast.student import LOAD_BATCH, PixelClassifier, Reading, Student, predict
 from ccd_fast.student import engine as student_engine
 from ccd_fast.student.cam import activity_threshold
-from ccd_fast.teacher import Clip, Teacher, class_embeddings, load_clip
+from ccd_fast.teacher import Clip, Teacher, Vocabulary, class_embeddings, load_clip
 from ccd_fast.views import ViewBackend, open_backend
 
 EPOCH = 2
@@ -147,7 +147,7 @@ def open_load(
     engine = engines.open_engine(clip.tower, settings, Store())
     settings = replace(settings, runtime=engine.runtime)
     recipe = config.load("folder", [f"student.image_size={image_size}", f"student.backbone='''{backbone}'''"])
-    judge = Teacher(clip, engine, class_embeddings(clip, class_names, recipe.teacher.templates).to(place))
+    judge = Teacher(clip, engine, Vocabulary(class_embeddings(clip, class_names, recipe.teacher.templates)).to(place))
     net = students.build(backbone, len(class_names), recipe.student.alpha, weights).eval().to(place)
     looker = student_engine.open_student(net, looks_on, image_size, Store())
     seen = predict(

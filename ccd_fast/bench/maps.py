@@ -18,6 +18,7 @@ from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.runs import Stage
 from ccd_fast.student import STUDENT_FILTER, Reading
 from ccd_fast.teacher.maps import MapTeacher
+from ccd_fast.teacher.vocabulary import Vocabulary
 
 UPDATES = 8
 """Label updates that the first pass, in which the teacher looks, is spread over."""
@@ -88,7 +89,7 @@ def open_passes(load: Load, view_size: int | None, folder: Path) -> MapPasses | 
     """Open the passes with maps of views of a size, by default the teacher's own; or say why it has no map."""
     try:
         size = view_size or load.teacher.image_size
-        teacher = MapTeacher(load.clip, size, load.settings, Store(), load.teacher.classes.cpu())
+        teacher = MapTeacher(load.clip, size, load.settings, Store(), Vocabulary(load.teacher.classes.cpu()))
     except UserError as error:
         return str(error)
     return MapPasses(load, teacher, folder)

@@ -98,7 +98,7 @@ def build_engines(
         clip,
         engines.settings(knobs.runtime, knobs.precision, rows, device),
         store,
-        class_embeddings(clip, knobs.asked_for(names), knobs.templates),
+        class_embeddings(clip, names, knobs.templates),
         views,
         force,
         anew=images is not None,

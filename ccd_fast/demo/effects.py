@@ -24,7 +24,7 @@ from ccd_fast.demo.training_pictures import in_processes, squashed
 from ccd_fast.engines import EngineSettings, Store, open_engine
 from ccd_fast.evaluation import mean_average_precision
 from ccd_fast.labels import FirstLabels
-from ccd_fast.teacher import Teacher, class_embeddings, load_clip
+from ccd_fast.teacher import Teacher, Vocabulary, class_embeddings, load_clip
 
 MARGIN = 0.125
 """Growth of an object's box on every side, as a share of the view, as in the recipes."""
@@ -98,7 +98,7 @@ def open_teacher(folder: Path, cache: Path | None = None, threads: int = 2) -> T
     """Open a CLIP of this world with an engine, for the prompt of the recipes."""
     clip = load_clip(str(folder))
     engine = open_engine(clip.tower, EngineSettings(threads=threads), Store(cache))
-    return Teacher(clip, engine, class_embeddings(clip, CLASS_NAMES, [PROMPT]))
+    return Teacher(clip, engine, Vocabulary(class_embeddings(clip, CLASS_NAMES, [PROMPT])))
 
 
 def scene_views(seed: int, split: str, count: int, workers: int) -> Views:

@@ -1,7 +1,7 @@
 """The knobs of a recipe by section: typed, with their limits and what they mean."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,8 +41,8 @@ class TeacherKnobs(Section):
         min_length=1,
     )
     names: Literal["given", "widened"] = Field(
-        description="widened asks for a class with a broad name (person, animal, vehicle, furniture, food) by its "
-        "kinds too; one that has several names stays as it is"
+        description="widened adds to the share of a class with a broad name (person, animal, vehicle, furniture, food) "
+        "those of its kinds; a class that has several names stays as it is"
     )
     image_size: Pixels | Literal["native"] = Field(description="side of the teacher's square input, in pixels")
     temperature: Positive = Field(
@@ -56,9 +56,9 @@ class TeacherKnobs(Section):
         description="views in one call of the engine; auto is 16 on a CPU, 256 on a GPU (64 above 256 pixels)"
     )
 
-    def asked_for(self, prompt_names: Sequence[str]) -> tuple[str, ...]:
-        """Give the names by which classes are asked for."""
-        return tuple(prompt_names) if self.names == "given" else prompts.widened(prompt_names)
+    def kinds_beside(self, prompt_names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Give the kinds that are asked for too, by the names of their classes."""
+        return {} if self.names == "given" else prompts.kinds_beside(prompt_names)
 
     @field_validator("templates", mode="before")
     @classmethod

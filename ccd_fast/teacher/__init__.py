@@ -12,12 +12,24 @@ if TYPE_CHECKING:
     from ccd_fast.teacher.clip import Clip, Teacher, class_embeddings, load_clip
     from ccd_fast.teacher.names import CONFIG, WEIGHTS, resolve
     from ccd_fast.teacher.twins import twins_warning
+    from ccd_fast.teacher.vocabulary import Vocabulary
 
-__all__ = ["CONFIG", "WEIGHTS", "Clip", "Teacher", "class_embeddings", "load_clip", "resolve", "twins_warning"]
+__all__ = [
+    "CONFIG",
+    "WEIGHTS",
+    "Clip",
+    "Teacher",
+    "Vocabulary",
+    "class_embeddings",
+    "load_clip",
+    "resolve",
+    "twins_warning",
+]
 
 WHERE = {
     "clip": ("Clip", "Teacher", "class_embeddings", "load_clip"),
     "names": ("CONFIG", "WEIGHTS", "resolve"),
     "twins": ("twins_warning",),
+    "vocabulary": ("Vocabulary",),
 }
 __getattr__ = handed_on(__name__, WHERE)

@@ -23,6 +23,7 @@ from ccd_fast.errors import UserError
 from ccd_fast.machine import hub
 from ccd_fast.prompts import texts
 from ccd_fast.teacher.names import CONFIG, FROM_A_FOLDER, RANDOM, hub_repository, resolve
+from ccd_fast.teacher.vocabulary import Vocabulary
 
 TEXTS = 256
 """That the text tower reads in a call."""
@@ -48,29 +49,20 @@ class Clip:
 
 
 class Teacher:
-    """Scores views: an engine for the pixels, one embedding a class, and one for each thing beside the classes."""
+    """Scores views: an engine for the pixels, and the embeddings of texts."""
 
-    def __init__(
-        self,
-        clip: Clip,
-        engine: ImageEngine,
-        classes: torch.Tensor,
-        temperature: float = 1.0,
-        anchors: torch.Tensor | None = None,
-    ) -> None:
-        """Join an engine of a CLIP's image tower with embeddings of length 1.
+    def __init__(self, clip: Clip, engine: ImageEngine, vocabulary: Vocabulary, temperature: float = 1.0) -> None:
+        """Join an engine of a CLIP's image tower with texts.
 
         Args:
             clip: the teacher's CLIP.
             engine: of its image tower.
-            classes: (C, D) float32.
+            vocabulary: the texts, on the device.
             temperature: that similarities are divided by.
-            anchors: (A, D) float32, of what may be seen in place of the classes; None where nothing else may.
         """
         self.engine = engine
-        self.classes = classes
-        self.anchors = 0 if anchors is None else len(anchors)
-        self._names = classes if anchors is None else torch.cat([classes, anchors])
+        self.vocabulary = vocabulary
+        self.classes, self.anchors = vocabulary.classes, vocabulary.anchors
         self.scale = clip.scale
         self.temperature = temperature
         self.image_size = engine.image_size
@@ -78,14 +70,15 @@ class Teacher:
         self.interpolation = clip.tower.interpolation
 
     def similarities(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Compute s_c = scale / temperature <e, t_c> for views, (M, S, S, 3) uint8: (M, C + A) float32, anchors last.
+        """Compare views, (M, S, S, 3) uint8, with the texts: (M, C + A) float32, anchors last.
 
-        Their softmax are the scores p, see :meth:`scores`. A row does not depend on its neighbours: a matrix product
-        may add up in another order where it has another number of rows, so it too sees one number only.
+        The scale is CLIP's own over the temperature; see :meth:`Vocabulary.similarities`. Their softmax are the scores
+        p, see :meth:`scores`. A row does not depend on its neighbours: a matrix product may add up in another order
+        where it has another number of rows, so it too sees one number only.
         """
         embeddings = self.engine.embed(pixels)
         scale = self.scale / self.temperature
-        return in_fixed_batches(embeddings, self.batch_size, lambda batch: scale * (batch @ self._names.T))
+        return in_fixed_batches(embeddings, self.batch_size, lambda batch: self.vocabulary.similarities(batch, scale))
 
     def scores(self, similarities: torch.Tensor) -> torch.Tensor:
         """Give p, (M, C) float32, of similarities, (M, C + A): the softmax of each row, without the anchors' share."""

@@ -14,6 +14,7 @@ from ccd_fast.engines.map_towers import MapTower, map_tower
 from ccd_fast.teacher.checked_engines import noted_parity
 from ccd_fast.teacher.clip import Clip
 from ccd_fast.teacher.parity import Parity, compare
+from ccd_fast.teacher.vocabulary import Vocabulary
 
 CHECKED = 8
 """Views that both halves are compared on, with each of :data:`CHECKED_BOXES`; a large view takes eager PyTorch long."""
@@ -38,9 +39,8 @@ class MapTeacher:
         view_size: int,
         settings: EngineSettings,
         store: Store,
-        classes: torch.Tensor,
+        vocabulary: Vocabulary,
         temperature: float = 1.0,
-        anchors: torch.Tensor | None = None,
     ) -> None:
         """Split the tower and open both halves.
 
@@ -49,18 +49,16 @@ class MapTeacher:
             view_size: in pixels.
             settings: of the engine; the runtime is named.
             store: where engines are kept.
-            classes: (C, D) float32, rows of length 1.
+            vocabulary: the texts.
             temperature: that similarities are divided by.
-            anchors: (A, D) float32, of what stands beside the classes; None where nothing does.
 
         Raises:
             UserError: the tower has no map.
         """
         self.tower = tower = map_tower(clip.tower, view_size)
         self.image_size, self.interpolation, self.numbers = view_size, clip.tower.interpolation, tower.numbers
-        self.classes, self.scale = classes.to(settings.device), clip.scale / temperature
-        names = classes if anchors is None else torch.cat([classes, anchors])
-        self._names = names.to(settings.device)
+        self._vocabulary = vocabulary.to(settings.device)
+        self.classes, self.scale = self._vocabulary.classes, clip.scale / temperature
         self._engine = engines.open_engine(tower.looks, settings, store)
         self._boxes = open_boxes(tower, settings, store)
         self._settings = settings
@@ -89,8 +87,8 @@ class MapTeacher:
         if not len(boxes):
             return self.classes.new_zeros((0, len(self.classes)))
         embeddings = self.embed(maps, boxes)
-        found = in_fixed_batches(embeddings, BOXES, lambda batch: self.scale * (batch @ self._names.T)).softmax(dim=1)
-        return found[:, : len(self.classes)]
+        found = in_fixed_batches(embeddings, BOXES, lambda batch: self._vocabulary.similarities(batch, self.scale))
+        return found.softmax(dim=1)[:, : len(self.classes)]
 
     def embed(self, maps: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """Embed boxes, at least one; arguments as of :meth:`scores`. Gives (M, D) float32 of length 1."""

@@ -17,7 +17,6 @@ from ccd_fast.labels.relabel import relabel
 from ccd_fast.labels.training_boxes import TrainingBoxes
 from ccd_fast.labels.view_choice import Cams
 from ccd_fast.labels.whole_images import score_whole_images
-from ccd_fast.prompts import kinds_beside
 from ccd_fast.recipes import Recipe
 from ccd_fast.recipes.knobs import ViewKnobs
 from ccd_fast.runs import Stage
@@ -28,6 +27,7 @@ from ccd_fast.student.cam import activity_threshold
 from ccd_fast.student.reading import Reading
 from ccd_fast.teacher import Clip, Teacher, anchors, kept
 from ccd_fast.teacher.checked_engines import open_checked
+from ccd_fast.teacher.vocabulary import Vocabulary
 from ccd_fast.training.kept_views import KeptViews
 from ccd_fast.training.memory import Memory
 from ccd_fast.views import ViewBackend, open_backend
@@ -54,7 +54,7 @@ class StandardPasses:
         """Load the teacher and open its engine, building it where it is missing."""
         knobs = recipe.teacher
         clip = kept.load_clip(knobs.model, knobs.image_size, say)
-        names = knobs.asked_for(images.prompt_names)
+        names = images.prompt_names
         embeddings = kept.class_embeddings(clip, names, knobs.templates, device)
         backend = view_backend(recipe.views, device)
         say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
@@ -78,17 +78,23 @@ class StandardPasses:
         if memory is not None and torch.device(device).type == "cpu":
             backend = KeptViews(backend, memory, f"up to {recipe.views.max_megapixels:g} MP")
         self.reading = Reading(backend, tables)
+        broad = knobs.kinds_beside(names)
+        kinds = {names.index(n): kept.class_embeddings(clip, own, knobs.templates, device) for n, own in broad.items()}
         beside, told = anchors.beside(
-            recipe.labels.anchors_for(len(images.class_names)), clip, names, embeddings, knobs.templates
+            recipe.labels.anchors_for(len(images.class_names)),
+            clip,
+            [*names, *(kind for own in broad.values() for kind in own)],
+            torch.cat([embeddings, *kinds.values()]),
+            knobs.templates,
         )
-        if names != images.prompt_names:
-            kinds = "; ".join(f"{name}: {', '.join(more)}" for name, more in kinds_beside(images.prompt_names).items())
-            say(f"broad names are asked for by their kinds too: {kinds} (teacher.names)")
+        if broad:
+            named = "; ".join(f"{name}: {', '.join(own)}" for name, own in broad.items())
+            say(f"broad names are asked for by their kinds too: {named} (teacher.names)")
         if told:
             say(told)
-        beside = None if beside is None else beside.to(device)
+        vocabulary = Vocabulary(embeddings, beside, kinds).to(device)
         seen = engine if memory is None else memory.engine(engine)
-        self.teacher = Teacher(clip, seen, embeddings.to(device), knobs.temperature, beside)
+        self.teacher = Teacher(clip, seen, vocabulary, knobs.temperature)
         looks = recipe.looks_of_the_student(len(images))
         self.student_runtime = student_engine.choose(recipe.student.runtime, looks, torch.device(device).type)
         self.tower = clip.tower if memory is None else None
@@ -101,9 +107,8 @@ class StandardPasses:
                 clip,
                 engine.runtime,
                 settings,
-                embeddings.to(device),
+                vocabulary,
                 recipe,
-                beside,
                 partial(first_views, images, clip, backend),
             )
             self.looks = self.maps.teacher.tower.looks
@@ -195,9 +200,8 @@ def open_maps(
     clip: Clip,
     runtime: str,
     settings: engines.EngineSettings,
-    classes: torch.Tensor,
+    vocabulary: Vocabulary,
     recipe: Recipe,
-    beside: torch.Tensor | None,
     views: Callable[..., torch.Tensor],
 ) -> tuple["Maps", dict[str, Any]]:
     """Open the teacher that looks once, on the runtime of the one that looks at crops, and compare it with PyTorch.
@@ -215,7 +219,7 @@ def open_maps(
     knobs, store = recipe.relabel, engines.Store()
     size = maps_size(knobs.maps_size, clip.tower.image_size)
     own = replace(settings, runtime=runtime)
-    teacher = MapTeacher(clip, size, own, store, classes, recipe.teacher.temperature, beside)
+    teacher = MapTeacher(clip, size, own, store, vocabulary, recipe.teacher.temperature)
     parity = teacher.parity(partial(views, size=size), store)
     facts = {"image_size": size, "numbers": teacher.numbers, "parity": asdict(parity) if parity else None}
     return Maps(teacher, cache.writable(engines.default_folder() / "maps"), knobs.maps_gib), facts

@@ -346,6 +346,28 @@ def test_what_neighbours_gain_is_in_its_files():
     assert "(46.9 {}, 39.3 {})".format(*now.split(" and ")) in PAGE
 
 
+def test_what_broad_names_gain_is_in_its_files():
+    sets = of_file("cpu-broad-names.json")["sets"]
+    own = {name: sets[key] for name, key in (("VOC 2012", "voc2000"), ("MS COCO, 1,500", "coco18"), ("", "coco2017"))}
+    found = None
+    for *photographs, name, before, after in rows_of(PAGE, "| photographs | class | its name alone"):
+        if photographs:
+            found = next(value for key, value in own.items() if photographs[0].startswith(key))
+        key = "map" if name.startswith("mean") else name
+        assert [before, after] == [f"{100 * found[way][key]:.1f}" for way in ("given", "widened")]
+    gains = [100 * (each["widened"]["person"] - each["given"]["person"]) for each in sets.values()]
+    assert f"{min(gains):.0f} to {max(gains):.0f} points of its average precision" in README
+    said = PAGE[PAGE.index("Students, three seeds ([VOC 2012]") :]
+    for name in ("voc1200", "coco592"):
+        given, widened = of_file(f"cpu-names-{name}.json")["rows"].values()
+        before, after = (f"{100 * statistics.mean(row['test_map_by_seed']):.1f}" for row in (given, widened))
+        gain = [
+            f"{100 * widened['test_map_above_given'][key]:.1f}".replace("-0.0", "0.0")
+            for key in ("mean", "low", "high")
+        ]
+        assert f"{after} where" in said and f"have {before} (+{gain[0]}, {gain[1]} … {gain[2]})" in said
+
+
 def cells_of(folder):
     with (ROOT / "benchmarks" / "results" / folder / "cells.csv").open(encoding="utf-8", newline="") as file:
         return [row for row in csv.DictReader(file) if row["row"] == "CCD"]

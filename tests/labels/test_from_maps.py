@@ -22,6 +22,7 @@ from ccd_fast.runs.tables import InMemory
 from ccd_fast.student import Reading, build
 from ccd_fast.teacher import clip as teacher
 from ccd_fast.teacher.maps import MapTeacher
+from ccd_fast.teacher.vocabulary import Vocabulary
 from ccd_fast.views.pillow import PillowViews
 
 
@@ -35,7 +36,7 @@ def judge(tiny_clip, images, cache):
     clip = teacher.load_clip(str(tiny_clip))
     classes = teacher.class_embeddings(clip, images.prompt_names, ["a photo of the {}"])
     size = clip.tower.image_size
-    return MapTeacher(clip, size, EngineSettings("torch", batch_size=8, threads=1), Store(cache), classes)
+    return MapTeacher(clip, size, EngineSettings("torch", batch_size=8, threads=1), Store(cache), Vocabulary(classes))
 
 
 def labels_of(images):

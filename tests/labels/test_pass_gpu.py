@@ -46,7 +46,7 @@ def on(images, tiny_clip, cache):
         engine = engines.open_engine(clip.tower, EngineSettings(runtime, precision, 8, place, 2), Store())
         classes = teacher.class_embeddings(clip, images.prompt_names, ["a photo of the {}"]).to(place)
         net = student.build("test_resnet", 4, 3.0, "none").eval().to(place)
-        return open_backend(views, 2, place), teacher.Teacher(clip, engine, classes), net
+        return open_backend(views, 2, place), teacher.Teacher(clip, engine, teacher.Vocabulary(classes)), net
 
     return opened
 

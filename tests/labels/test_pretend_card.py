@@ -59,7 +59,7 @@ def opened(place, photo_folder, tiny_clip):
     engine = engines.open_engine(clip.tower, EngineSettings("torch", batch_size=8, threads=2, device=place), Store())
     classes = teacher.class_embeddings(clip, images.prompt_names, ["a photo of the {}"]).to(place)
     net = student.build("test_resnet", 4, 3.0, "none").eval().to(place)
-    return images, open_backend("pillow", 2, place), teacher.Teacher(clip, engine, classes), net
+    return images, open_backend("pillow", 2, place), teacher.Teacher(clip, engine, teacher.Vocabulary(classes)), net
 
 
 def passes(place, photo_folder, tiny_clip):

@@ -34,7 +34,9 @@ def images(photo_folder):
 def judge(tiny_clip, images, cache):
     clip = teacher.load_clip(str(tiny_clip))
     engine = engines.open_engine(clip.tower, engines.EngineSettings("torch", batch_size=8, threads=2), Store(cache))
-    return teacher.Teacher(clip, engine, teacher.class_embeddings(clip, images.prompt_names, ["a photo of the {}"]))
+    return teacher.Teacher(
+        clip, engine, teacher.Vocabulary(teacher.class_embeddings(clip, images.prompt_names, ["a photo of the {}"]))
+    )
 
 
 @pytest.fixture(scope="module")

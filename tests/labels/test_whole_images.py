@@ -12,7 +12,7 @@ from ccd_fast.datasets import load
 from ccd_fast.engines import Store
 from ccd_fast.labels.whole_images import score_whole_images
 from ccd_fast.student import Reading
-from ccd_fast.teacher import Teacher, class_embeddings, load_clip
+from ccd_fast.teacher import Teacher, Vocabulary, class_embeddings, load_clip
 from ccd_fast.views.pillow import PillowViews
 
 
@@ -37,7 +37,9 @@ class Watched:
 def judge(tiny_clip, images, cache):
     clip = load_clip(str(tiny_clip))
     engine = engines.open_engine(clip.tower, engines.EngineSettings("torch", batch_size=8, threads=2), Store(cache))
-    return Teacher(clip, Watched(engine), class_embeddings(clip, images.prompt_names, ["a photo of the {}"]))
+    return Teacher(
+        clip, Watched(engine), Vocabulary(class_embeddings(clip, images.prompt_names, ["a photo of the {}"]))
+    )
 
 
 def test_the_engine_works_on_full_batches_whatever_number_is_decoded_at_a_time(images, judge, monkeypatch):

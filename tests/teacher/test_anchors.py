@@ -9,6 +9,7 @@ from ccd_fast.labels import FirstLabels
 from ccd_fast.recipes import config
 from ccd_fast.teacher import anchors
 from ccd_fast.teacher.clip import Clip, Teacher
+from ccd_fast.teacher.vocabulary import Vocabulary
 
 
 class Engine:
@@ -59,13 +60,13 @@ def test_no_noun_stands_twice():
 def test_the_anchors_take_their_share_of_the_softmax():
     axes = torch.eye(4)
     seen = normalize(torch.tensor([[1.0, 0.2, 0, 0], [0, 0.1, 1.0, 0]]), dim=1)
-    judge = Teacher(clip_of(10.0), Engine(seen), axes[:2], anchors=axes[2:])
+    judge = Teacher(clip_of(10.0), Engine(seen), Vocabulary(axes[:2], axes[2:]))
     similarities = judge.similarities(torch.zeros(2, 4, 4, 3))
     assert similarities.shape == (2, 4)
     scores = judge.scores(similarities)
     torch.testing.assert_close(scores, similarities.softmax(dim=1)[:, :2])
     assert scores[1].sum() < 0.01
-    alone = Teacher(clip_of(10.0), Engine(seen), axes[:2])
+    alone = Teacher(clip_of(10.0), Engine(seen), Vocabulary(axes[:2]))
     torch.testing.assert_close(alone.scores(alone.similarities(torch.zeros(2, 4, 4, 3))).sum(dim=1), torch.ones(2))
 
 

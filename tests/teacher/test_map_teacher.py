@@ -11,6 +11,7 @@ from ccd_fast.errors import RunError
 from ccd_fast.teacher import clip as teacher
 from ccd_fast.teacher.checked_engines import kept_parity
 from ccd_fast.teacher.maps import CHECKED, CHECKED_BOXES, MapTeacher
+from ccd_fast.teacher.vocabulary import Vocabulary
 from tests.engines.random_towers import pictures
 
 
@@ -19,7 +20,7 @@ def judge(tiny_clip, tmp_path):
     clip = teacher.load_clip(str(tiny_clip))
     classes = normalize(torch.randn((3, 32), generator=torch.manual_seed(0)), dim=1)
     settings = EngineSettings("torch", batch_size=4, threads=1)
-    return MapTeacher(clip, clip.tower.image_size, settings, Store(tmp_path), classes)
+    return MapTeacher(clip, clip.tower.image_size, settings, Store(tmp_path), Vocabulary(classes))
 
 
 def views(count):

@@ -28,9 +28,9 @@ def test_similarities_are_the_scaled_cosines_that_open_clip_computes(tiny_clip, 
     )
     with torch.inference_mode():
         expected, _ = clip.model.get_logits(images, texts)
-    ours = teacher.Teacher(clip, engine, embeddings).similarities(pixels)
+    ours = teacher.Teacher(clip, engine, teacher.Vocabulary(embeddings)).similarities(pixels)
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
-    softer = teacher.Teacher(clip, engine, embeddings, temperature=2.5).similarities(pixels)
+    softer = teacher.Teacher(clip, engine, teacher.Vocabulary(embeddings), temperature=2.5).similarities(pixels)
     torch.testing.assert_close(softer, expected / 2.5, rtol=1e-4, atol=1e-4)
 
 

@@ -50,14 +50,22 @@ def test_relabel_views_may_have_a_size_of_their_own():
     assert config.load("folder", [*KNOBS, "student.relabel_image_size=same"]).student.relabel_size == 64
 
 
-def test_the_teacher_is_asked_for_broad_names_by_their_kinds_too_and_that_is_said(photo_folder, tiny_clip, tmp_path):
+def test_the_kinds_of_broad_names_are_asked_for_too_and_that_is_said(photo_folder, tiny_clip, tmp_path):
     (tmp_path / "classes.txt").write_text("person\nkite\n")
     images = load("folder", photo_folder, "train", tmp_path / "classes.txt")
-    told, clip = [], load_clip(str(tiny_clip))
-    for names, wanted in (("given", "person"), ("widened", "person | man | woman | boy | girl")):
-        recipe = config.load("folder", [f"teacher.model='{tiny_clip}'", f"teacher.names={names}", *KNOBS])
-        passes = StandardPasses(recipe, images, None, "cpu", told.append)
-        embeddings = class_embeddings(clip, [wanted, "kite"], recipe.teacher.templates)
-        assert torch.equal(passes.teacher.classes[:2], embeddings)
-        said = [line for line in told if "by their kinds" in line]
-        assert said == ([] if names == "given" else [SAID])
+    clip, pixels = load_clip(str(tiny_clip)), torch.randint(0, 256, (8, 64, 64, 3), dtype=torch.uint8)
+    scores, told = {}, []
+    for names in ("given", "widened"):
+        own = (f"teacher.model='{tiny_clip}'", f"teacher.names={names}", "labels.anchors=everyday", *KNOBS)
+        recipe = config.load("folder", own)
+        teacher = StandardPasses(recipe, images, None, "cpu", told.append).teacher
+        similarities = teacher.similarities(pixels)
+        assert similarities.shape == (8, 2 + teacher.anchors)
+        scores[names] = similarities.softmax(dim=1)
+        assert [line for line in told if "by their kinds" in line] == ([] if names == "given" else [SAID])
+    kinds = class_embeddings(clip, ("person", "man", "woman", "boy", "girl", "kite"), recipe.teacher.templates)
+    embedded = teacher.engine.embed(pixels)
+    every = (clip.scale / recipe.teacher.temperature * embedded @ kinds.T).double().exp()
+    wanted = every[:, :5].sum(dim=1) / every[:, 5]
+    assert torch.allclose((scores["widened"][:, 0] / scores["widened"][:, 1]).double(), wanted, rtol=1e-4)
+    assert not torch.allclose(scores["given"][:, 0] / scores["given"][:, 1], wanted.float(), rtol=1e-2)

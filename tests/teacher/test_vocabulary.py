@@ -1,0 +1,30 @@
+"""The texts that views are compared with."""
+
+import torch
+
+from ccd_fast.teacher import Vocabulary
+
+VIEWS, TEXTS = torch.randn(5, 8, generator=torch.Generator().manual_seed(0)), torch.eye(8)
+
+
+def test_without_kinds_the_similarities_are_the_products_themselves():
+    found = Vocabulary(TEXTS[:3], TEXTS[3:5]).similarities(VIEWS, 2.0)
+    assert torch.equal(found, 2.0 * (VIEWS @ TEXTS[:5].T))
+
+
+def test_the_shares_of_kinds_add_up_to_that_of_their_class_beside_anchors():
+    words = Vocabulary(TEXTS[:3], TEXTS[3:5], {2: TEXTS[5:7], 0: TEXTS[7:]})
+    shares = words.similarities(VIEWS, 3.0).softmax(dim=1)
+    every = (3.0 * VIEWS @ TEXTS.T).softmax(dim=1)
+    wanted = torch.stack(
+        [every[:, 0] + every[:, 7], every[:, 1], every[:, 2] + every[:, 5] + every[:, 6], every[:, 3], every[:, 4]],
+        dim=1,
+    )
+    torch.testing.assert_close(shares, wanted)
+    assert words.anchors == 2 and words.classes.shape == (3, 8)
+
+
+def test_a_row_does_not_depend_on_its_neighbours():
+    words = Vocabulary(TEXTS[:3], None, {1: TEXTS[5:8]})
+    together = words.similarities(VIEWS, 3.0)
+    assert torch.equal(words.similarities(VIEWS.roll(1, 0), 3.0), together.roll(1, 0))
