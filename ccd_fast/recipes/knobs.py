@@ -41,8 +41,8 @@ class TeacherKnobs(Section):
         min_length=1,
     )
     names: Literal["given", "widened"] = Field(
-        description="widened adds to the share of a class with a broad name (person, animal, vehicle, furniture, food) "
-        "those of its kinds; a class that has several names stays as it is"
+        description="widened asks for a class with a broad name (person, animal, vehicle, furniture, food) by its "
+        "kinds too, any of which will do; a class that has several names stays as it is"
     )
     image_size: Pixels | Literal["native"] = Field(description="side of the teacher's square input, in pixels")
     temperature: Positive = Field(

@@ -1,5 +1,6 @@
 """The texts that views are compared with: the classes, their kinds, and what stands beside them (section 1)."""
 
+import math
 from collections.abc import Mapping
 from copy import copy
 
@@ -44,10 +45,10 @@ class Vocabulary:
     def similarities(self, embeddings: torch.Tensor, scale: float) -> torch.Tensor:
         """Compute s_c = scale <e, t_c> of views, (M, D) float32: (M, C + A) float32, anchors last.
 
-        Of a class with kinds it is ln(sum of exp) over the class's own text and those of its kinds, so that in a
-        softmax their shares add up.
+        Of a class with kinds it is ln(mean of exp) over the class's own text and those of its kinds: any of them will
+        do, and their number alone gives the class no larger share of a softmax.
         """
         found = scale * (embeddings @ self._texts.T)
         for number, columns in self._columns.items():
-            found[:, number] = found[:, columns].logsumexp(dim=1)
+            found[:, number] = found[:, columns].logsumexp(dim=1) - math.log(len(columns))
         return found[:, : len(self.classes) + self.anchors]

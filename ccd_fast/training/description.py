@@ -1,6 +1,7 @@
 """What a run says of itself in ``run.json``, and whether a run that is to go on is still the one that it describes."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def describe(parts: Parts, source: Source, command: str) -> dict[str, Any]:
         **{name: str(file.resolve()) if file else None for name, file in files.items()},
         "class_names": list(parts.images.class_names),
         "prompt_names": list(parts.images.prompt_names),
+        "kinds": _kinds(parts),
         "images": {"train": len(parts.images), "test": len(parts.test) if parts.test else 0},
         "digests": _digests(parts),
         "system": parts.recipe.system.name,
@@ -145,12 +147,20 @@ def _digests(parts: Parts) -> dict[str, str]:
     """Give a digest of all that labels and figures depend on, by what a person would call it."""
     tower = parts.passes.tower
     found = {} if tower is None else {TEACHER: tower.weights_hash}
+    if kinds := _kinds(parts):
+        found["kinds of broad class names"] = _digest(json.dumps(kinds).encode())
     if parts.known is not None:
         found["labels that were told"] = known.digest(parts.known)
     for images in (parts.images, parts.test):
         if images is not None:
             found |= _digests_of(images)
     return found
+
+
+def _kinds(parts: Parts) -> dict[str, list[str]]:
+    """Give the kinds that are asked for too, by the names of their classes."""
+    beside = parts.recipe.teacher.kinds_beside(parts.images.prompt_names)
+    return {name: list(kinds) for name, kinds in beside.items()}
 
 
 def _digests_of(images: ImageSet) -> dict[str, str]:

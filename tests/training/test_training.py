@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from rich.console import Console
 
+from ccd_fast import prompts
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.evaluation.metrics import evaluate_images
@@ -577,6 +578,18 @@ def test_other_labels_and_another_teacher_are_refused_and_where_it_goes_on_is_no
     weights["visual.proj" if "visual.proj" in weights else sorted(n for n in weights if "visual" in n)[0]] *= 1.5
     safetensors.torch.save_file(weights, file)
     with pytest.raises(UserError, match="the teacher's weights are not those that the run began with"):
+        run(source, knobs, tmp_path / "run", resume=True)
+
+
+def test_a_run_keeps_the_kinds_that_its_teacher_was_asked_for(photo_folder, recipe, tmp_path, monkeypatch):
+    (tmp_path / "classes.txt").write_text("person\nkite\n")
+    source = Source("folder", photo_folder, tmp_path / "classes.txt")
+    knobs = recipe("train.epochs=1", "labels.anchors=none")
+    run(source, knobs, tmp_path / "run")
+    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert described["kinds"] == {"person": ["man", "woman", "boy", "girl"]}
+    monkeypatch.setitem(prompts.KINDS, "person", ("man", "woman"))
+    with pytest.raises(UserError, match="other kinds of broad class names"):
         run(source, knobs, tmp_path / "run", resume=True)
 
 
