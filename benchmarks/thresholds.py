@@ -143,13 +143,13 @@ def reach(table: torch.Tensor, truth: Truth, recall: float) -> dict[str, float]:
 
     Returns:
         ``none_labelled`` at the highest threshold that reaches a recall, and ``recall`` at the lowest one at which
-        fewer than a tenth of the photographs of none of the classes get a label.
+        fewer than a tenth of the photographs of none of the classes get a label, 0 where labels of 1 are too many.
     """
-    none = ~truth.any(axis=1)
     found = [shares((table >= limit).numpy(), truth) for limit in np.unique(table.numpy())]
+    few = [one["recall"] for one in found if one["none_labelled"] < MOST_OF_NONE]
     return {
         "none_labelled": min(one["none_labelled"] for one in found if one["recall"] >= recall),
-        "recall": max(one["recall"] for one in found if one["none_labelled"] < MOST_OF_NONE) if none.any() else 1.0,
+        "recall": max(few, default=0.0),
     }
 
 
