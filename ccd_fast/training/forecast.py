@@ -60,7 +60,8 @@ class Forecast:
         """Give the seconds that are left after the stages of some records, in order.
 
         A stage takes as long as the last one of its kind did, view for view. One of a kind that has not been yet takes
-        as long as its networks' work does at the nearness to the hardware that the stages so far had.
+        as long as its networks' work does at the nearness to the hardware that the stages so far had; where only the
+        student's head learns, as long as the first look of its backbone did.
 
         Returns:
             None where a kind of stage has not been yet and nothing is known of its networks' speed.
@@ -130,9 +131,11 @@ class Forecast:
         return [p for p in plan if (p.name, p.epoch) not in done and p.epoch not in behind and p.name not in ended]
 
     def _seconds(self, planned: Planned, records: Sequence[Record]) -> float | None:
-        last = next((r for r in reversed(records) if r.get("stage") == planned.name and r["images"]), None)
+        last = _last(planned.name, records)
+        if last is None and self.keeps_features and planned.name in ("train", "evaluate"):
+            last = _last("first head", records)
         if last is not None:
-            same = (p for p in self.plan() if (p.name, p.epoch) == (planned.name, last.get("epoch", BEFORE)))
+            same = (p for p in self.plan() if (p.name, p.epoch) == (last["stage"], last.get("epoch", BEFORE)))
             then = next(same, planned)  # none in a run that was shortened
             views = sum(planned.views.values()) / sum(then.views.values())
             return float(planned.images * views * last["seconds"] / last["images"])
@@ -142,3 +145,7 @@ class Forecast:
             return None
         views = sum(count * least[network] for network, count in planned.views.items())
         return float(planned.images * views / near)
+
+
+def _last(stage: str, records: Sequence[Record]) -> Record | None:
+    return next((r for r in reversed(records) if r.get("stage") == stage and r["images"]), None)

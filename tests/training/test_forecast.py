@@ -75,6 +75,9 @@ def test_views_that_were_seen_before_cost_next_to_nothing():
         assert asked["train", epoch] == pytest.approx(BESIDE + (1 - BESIDE) * share, abs=0.12)
     assert [asked["relabel", epoch] for epoch in (2, 3, 7)] == [1, BESIDE, BESIDE]
     assert [asked["evaluate", epoch] for epoch in (0, 1, 7)] == [1, BESIDE, BESIDE]
+    looked = {(p.name, p.epoch): given._seconds(p, [FIRST, record("first head", 100, 50.0)]) for p in given.plan()}
+    assert looked["train", 0] == pytest.approx(50 * asked["train", 0])
+    assert looked["evaluate", 0] == pytest.approx(25)
     records = [FIRST, record("train", 100, 100.0, 0), record("relabel", 100, 10.0, 2)]
     left = {(p.name, p.epoch): given._seconds(p, records) for p in given.plan()}
     assert left["train", 1] == pytest.approx(100 * asked["train", 1] / asked["train", 0])
