@@ -45,10 +45,11 @@ class Vocabulary:
     def similarities(self, embeddings: torch.Tensor, scale: float) -> torch.Tensor:
         """Compute s_c = scale <e, t_c> of views, (M, D) float32: (M, C + A) float32, anchors last.
 
-        Of a class with kinds it is ln(mean of exp) over the class's own text and those of its kinds: any of them will
-        do, and their number alone gives the class no larger share of a softmax.
+        Of a class with n texts, its own and those of its kinds, it is ln(sum of exp) less ln(n) / 2: any of them will
+        do. By their sum the class would win for the number of its texts, and by their mean it would lose to what has
+        one (``benchmarks/broad_names.py``).
         """
         found = scale * (embeddings @ self._texts.T)
         for number, columns in self._columns.items():
-            found[:, number] = found[:, columns].logsumexp(dim=1) - math.log(len(columns))
+            found[:, number] = found[:, columns].logsumexp(dim=1) - math.log(len(columns)) / 2
         return found[:, : len(self.classes) + self.anchors]

@@ -12,11 +12,12 @@ def test_without_kinds_the_similarities_are_the_products_themselves():
     assert torch.equal(found, 2.0 * (VIEWS @ TEXTS[:5].T))
 
 
-def test_a_class_has_the_mean_odds_of_its_own_text_and_its_kinds_beside_anchors():
+def test_a_class_has_the_odds_of_its_own_text_and_its_kinds_over_the_root_of_their_number():
     words = Vocabulary(TEXTS[:3], TEXTS[3:5], {2: TEXTS[5:7], 0: TEXTS[7:]})
     shares = words.similarities(VIEWS, 3.0).softmax(dim=1)
     odds = (3.0 * VIEWS @ TEXTS.T).exp()
-    own = [odds[:, [0, 7]].mean(dim=1), odds[:, 1], odds[:, [2, 5, 6]].mean(dim=1), odds[:, 3], odds[:, 4]]
+    of_two, of_three = odds[:, [0, 7]].sum(dim=1) / 2**0.5, odds[:, [2, 5, 6]].sum(dim=1) / 3**0.5
+    own = [of_two, odds[:, 1], of_three, odds[:, 3], odds[:, 4]]
     wanted = torch.stack(own, dim=1) / torch.stack(own, dim=1).sum(dim=1, keepdim=True)
     torch.testing.assert_close(shares, wanted)
     assert words.anchors == 2 and words.classes.shape == (3, 8)
