@@ -9,6 +9,9 @@ import torch
 Kinds = Mapping[int, torch.Tensor]
 """By the number of a class, the embeddings of its kinds, (K, D) float32, rows of length 1."""
 NO_KINDS: Kinds = {}
+POWER = 0.5
+"""Of the number of a class's texts, that the sum of their odds is divided by: by the sum alone a class would win for
+its many texts, and by their mean it would lose to what has one (``benchmarks/broad_names.py``)."""
 
 
 class Vocabulary:
@@ -45,11 +48,10 @@ class Vocabulary:
     def similarities(self, embeddings: torch.Tensor, scale: float) -> torch.Tensor:
         """Compute s_c = scale <e, t_c> of views, (M, D) float32: (M, C + A) float32, anchors last.
 
-        Of a class with n texts, its own and those of its kinds, it is ln(sum of exp) less ln(n) / 2: any of them will
-        do. By their sum the class would win for the number of its texts, and by their mean it would lose to what has
-        one (``benchmarks/broad_names.py``).
+        Of a class with n texts, its own and those of its kinds, it is ln(sum of exp) less :data:`POWER` times ln(n):
+        any of them will do.
         """
         found = scale * (embeddings @ self._texts.T)
         for number, columns in self._columns.items():
-            found[:, number] = found[:, columns].logsumexp(dim=1) - math.log(len(columns)) / 2
+            found[:, number] = found[:, columns].logsumexp(dim=1) - POWER * math.log(len(columns))
         return found[:, : len(self.classes) + self.anchors]
