@@ -69,7 +69,9 @@ def show(report: Report) -> None:
     if any(s.official is not None for s in report.splits):
         official["in the official split"] = ["" if s.official is None else s.official for s in report.splits]
     rows: dict[str, list[object]] = {
-        "named by the annotations": [s.images for s in report.splits],
+        "in the folder" if report.dataset == "folder" else "named by the annotations": [
+            s.images for s in report.splits
+        ],
         **official,
         "missing": [len(s.missing) for s in report.splits],
         "with transparency, put on white": ["not tried" if report.quick else s.transparent for s in report.splits],
@@ -94,7 +96,8 @@ def show(report: Report) -> None:
         screen.show(labels)
     if report.same_content:
         example = " and ".join(report.same_content[0][:2])
-        _say(console, f"note: {len(report.same_content)} groups of files with the same bytes, for example {example}")
+        groups = "1 group" if len(report.same_content) == 1 else f"{len(report.same_content)} groups"
+        _say(console, f"note: {groups} of files with the same bytes, for example {example}")
     for line in report.passed_over:
         _say(console, f"note: {line}")
     for problem in report.problems:

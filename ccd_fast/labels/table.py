@@ -209,7 +209,8 @@ class FirstLabels:
         if self.confident.any():
             raise UserError(
                 "no photograph is of any of the classes: in each an everyday thing is likelier (labels.anchors): check "
-                "the class names and the teacher, or begin anew with --set labels.anchors=none and --overwrite"
+                "the class names and the teacher, or leave those out with --set labels.anchors=none (and --overwrite, "
+                "where a run has begun)"
             )
         classes, most = self.scores.shape[1], math.log(len(self.bias_sums))
         every = (self.scores[block][self.readable[block]] for block in blocks(range(len(self.scores)), classes))

@@ -127,6 +127,8 @@ NOUNS = (
 )
 """Everyday things, none of which names the kind of another: "animal" would take its share of every cat."""
 
+NAMED = 6
+"""Everyday things that are named where they are left out."""
 NEAR = 3.0
 """An everyday thing is left out where the scores of a typical image differ from those of a class by less than this
 factor: it names the same, or so nearly that it would take the class's own share."""
@@ -156,7 +158,9 @@ def beside(
     left_out = [noun for noun in NOUNS if noun not in nouns] + [
         n for n, far in zip(nouns, apart, strict=True) if not far
     ]
-    without = f"; without {', '.join(left_out)}, which name a class or nearly so" if left_out else ""
+    more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+    first = ", ".join(left_out[:NAMED])
+    without = f"; without {first}{more}, which it hardly tells from a class" if left_out else ""
     return embedded[apart], f"beside the classes stand {int(apart.sum())} everyday nouns{without} (labels.anchors)"
 
 

@@ -15,8 +15,9 @@ from ccd_fast.training.first_head import MOST
 Record = Mapping[str, Any]
 BEFORE = -1
 """Stands for the epoch of a stage before the first one."""
-BESIDE = 0.05
-"""What a photograph takes beside views that no network has to see again, as a share of what one view takes."""
+READ, DECODED = 0.05, 0.25
+"""What a photograph takes that no network has to see again, as a share of what a view takes: its map is read, or it is
+decoded and its features are found."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Forecast:
                 if looks and (not has_tau or recipe.relabel.tau == "every"):
                     yield Planned("activity threshold", epoch, self.images, {"student": 1})
                 again = (
-                    {"maps": BESIDE if has_updated else 1.0} if self.looks_once else {"teacher": recipe.relabel.k + 1.0}
+                    {"maps": READ if has_updated else 1.0} if self.looks_once else {"teacher": recipe.relabel.k + 1.0}
                 )
                 yield Planned("relabel", epoch, self.images, again | ({"student": 1.0} if looks else {}))
                 has_tau = has_updated = True
@@ -107,7 +108,7 @@ class Forecast:
 
     def _share_of(self, new: float) -> float:
         """Give what a view takes of which a share is new."""
-        return BESIDE + (1 - BESIDE) * new if self.keeps_features else 1.0
+        return DECODED + (1 - DECODED) * new if self.keeps_features else 1.0
 
     @cached_property
     def _new_views(self) -> list[float]:

@@ -240,7 +240,10 @@ def _open(
     if warning:
         stages.say(warning)
     if both := len(set(images.paths) & set(test.paths)):
-        stages.say(f"warning: {both} of the {len(test)} test images are training images too: figures of them flatter")
+        stages.say(
+            f"warning: {both} of the {len(test)} test images are training images too: figures of them flatter (a "
+            "column split in the table of labels sets images aside for the test)"
+        )
     return Parts(
         recipe=recipe,
         images=images,
@@ -279,7 +282,10 @@ def _restore(parts: Parts, method: Method) -> State:
         state.chosen = None  # it was the last epoch, of a run that is longer now
     outlook = parts.stages.outlook()
     going = f"going on at epoch {state.epoch}" + (f"; {outlook}" if outlook else "")
-    parts.stages.say("the run has ended already" if ended else going)
+    over = (
+        "the run has ended already" if state.chosen is not None else "all its epochs are done: what is left is its end"
+    )
+    parts.stages.say(over if ended else going)
     return state
 
 

@@ -103,6 +103,7 @@ class StandardPasses:
         self.maps: Maps | None = None
         self.looks: engines.ImageTower | None = None
         if self._looks_once(clip.tower, say):
+            say("maps: opening the engine of what the teacher looks once with (built once, then kept)")
             self.maps, facts = open_maps(
                 clip,
                 engine.runtime,

@@ -3,7 +3,7 @@
 import pytest
 
 from ccd_fast.recipes import config
-from ccd_fast.training.forecast import BESIDE, Forecast
+from ccd_fast.training.forecast import DECODED, READ, Forecast
 
 KNOBS = ("train.epochs=4", "train.warmup_epochs=2", "labels.grids=[2]", "relabel.k=3", "consistency.mu=1")
 KNOBS += ("relabel.student=pass",)
@@ -72,16 +72,16 @@ def test_views_that_were_seen_before_cost_next_to_nothing():
     asked = {(p.name, p.epoch): sum(p.views.values()) for p in given.plan()}
     # the head saw each plain view: half of them are new in the first epoch, then a half of that half, and so on
     for epoch, share in enumerate((1 / 2, 1 / 4, 1 / 8, 1 / 16)):
-        assert asked["train", epoch] == pytest.approx(BESIDE + (1 - BESIDE) * share, abs=0.12)
-    assert [asked["relabel", epoch] for epoch in (2, 3, 7)] == [1, BESIDE, BESIDE]
-    assert [asked["evaluate", epoch] for epoch in (0, 1, 7)] == [1, BESIDE, BESIDE]
+        assert asked["train", epoch] == pytest.approx(DECODED + (1 - DECODED) * share, abs=0.12)
+    assert [asked["relabel", epoch] for epoch in (2, 3, 7)] == [1, READ, READ]
+    assert [asked["evaluate", epoch] for epoch in (0, 1, 7)] == [1, DECODED, DECODED]
     looked = {(p.name, p.epoch): given._seconds(p, [FIRST, record("first head", 100, 50.0)]) for p in given.plan()}
     assert looked["train", 0] == pytest.approx(50 * asked["train", 0])
     assert looked["evaluate", 0] == pytest.approx(25)
     records = [FIRST, record("train", 100, 100.0, 0), record("relabel", 100, 10.0, 2)]
     left = {(p.name, p.epoch): given._seconds(p, records) for p in given.plan()}
     assert left["train", 1] == pytest.approx(100 * asked["train", 1] / asked["train", 0])
-    assert left["relabel", 3] == pytest.approx(10 * BESIDE)
+    assert left["relabel", 3] == pytest.approx(10 * READ)
 
 
 def test_an_epoch_that_is_no_longer_planned_is_taken_as_it_was():
