@@ -341,22 +341,34 @@ def test_what_neighbours_gain_is_in_its_files():
             sign = "+" if gain and gain["mean"] > 0 else ""
             shown.append(sign + "{} ({} … {})".format(*shares) if shares else "–")
         assert cells == shown
-    was = [[float(cell[key]) for cell in cells_of(name)] for name in ("compare-coco592",) for key in ("cf1", "of1")]
-    now = " and ".join(f"to {100 * statistics.mean(values):.1f}" for values in was)
-    assert "(46.9 {}, 39.3 {})".format(*now.split(" and ")) in PAGE
+    said = " ".join(PAGE[PAGE.index("With broad names too they are") :].split())
+    for name, words in (
+        ("coco592", "{} and {} on 80"),
+        ("coco18", "{} and {} on 18"),
+        ("voc2000", "{} and {} on the ten"),
+    ):
+        own = cells_of(f"compare-{name}")
+        shown = (f"{100 * statistics.mean(float(cell[key]) for cell in own):.1f}" for key in ("cf1", "of1"))
+        assert words.format(*shown) in said
 
 
 def test_what_broad_names_gain_is_in_its_files():
     sets = of_file("cpu-broad-names.json")["sets"]
     own = {name: sets[key] for name, key in (("VOC 2012", "voc2000"), ("MS COCO, 1,500", "coco18"), ("", "coco2017"))}
-    found = None
+    way, found = "over the root of their number (in use)", {}
     for *photographs, name, before, after in rows_of(PAGE, "| photographs | class | its name alone"):
         if photographs:
-            found = next(value for key, value in own.items() if photographs[0].startswith(key))
+            found = next(value for key, value in own.items() if photographs[0].startswith(key))["labels"]
         key = "map" if name.startswith("mean") else name
-        assert [before, after] == [f"{100 * found[way][key]:.1f}" for way in ("given", "widened")]
-    gains = [100 * (each["widened"]["person"] - each["given"]["person"]) for each in sets.values()]
+        assert [before, after] == [f"{100 * found[way][key]:.1f}" for way in ("given", way)]
+    gains = [100 * (one["labels"][way]["person"] - one["labels"]["given"]["person"]) for one in own.values()]
     assert f"{min(gains):.0f} to {max(gains):.0f} points of its average precision" in README
+    few, ways = list(sets["a few of them"].values()), list(own[""]["labels"])
+    order = ("map", "none_labelled", "recall", "precision", "cf1", "of1")
+    for (_, given, *cells), each in zip(rows_of(PAGE, "| asked for by | given |"), ways, strict=True):
+        rows = [row[each] for row in few if row[each] is not None]
+        assert int(given) == len(rows)
+        assert cells == [f"{100 * statistics.mean(row[key] for row in rows):.1f}" for key in order]
     said = PAGE[PAGE.index("Students, three seeds ([VOC 2012]") :]
     for name in ("voc1200", "coco592"):
         given, widened = of_file(f"cpu-names-{name}.json")["rows"].values()
