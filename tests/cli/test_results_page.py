@@ -261,7 +261,7 @@ def test_the_thresholds_of_students_are_those_of_their_file():
             own = found["sets"][name]["mean"][row]
             assert cell == f"{100 * own['cf1_share']:.1f}, {100 * own['of1_share']:.1f}"
     mean, least = (f"{100 * found[key]:.1f}" for key in ("mean_share", "least_share"))
-    assert f"Mean of `auto` {mean} (wanted: 95), least {least} (wanted: 90). Thresholds" in text
+    assert f"Mean of `auto` {mean} (wanted: 95), least {least} (wanted: 90): of" in text
 
 
 def test_the_speeds_that_are_told_are_measured_ones():
