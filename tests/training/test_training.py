@@ -17,12 +17,14 @@ from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
 from ccd_fast.evaluation.metrics import evaluate_images
 from ccd_fast.labels.neighbours import logits_of, nearest
+from ccd_fast.labels.table import of_run
 from ccd_fast.outputs import origin, trained
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stage, Stages
 from ccd_fast.student import STUDENT_FILTER, Reading, predict
 from ccd_fast.student.network import build
+from ccd_fast.training import thresholds
 from ccd_fast.training.first_head import ridge_regression
 from ccd_fast.training.run import train
 from ccd_fast.views import open_backend
@@ -346,6 +348,22 @@ def test_labels_are_drawn_towards_those_of_neighbours_before_the_head_begins_and
     assert np.allclose(first, drawn_by_hand(alone, features), atol=1e-4)
     assert np.allclose(updated, drawn_by_hand(first, features), atol=1e-4)
     assert not torch.equal(heads[0], heads[2])
+
+
+def test_thresholds_are_chosen_on_labels_as_they_were_before_they_were_drawn_together(
+    source, recipe, tmp_path, monkeypatch
+):
+    chosen, by_class = [], thresholds.limits.by_class
+
+    def watched(scores, labels=None, *more, **options):
+        chosen.append(labels)
+        return by_class(scores, labels, *more, **options)
+
+    monkeypatch.setattr(thresholds.limits, "by_class", watched)
+    run(source, recipe("train.epochs=1", "student.head=ridge", "labels.neighbours=2"), tmp_path / "run")
+    labels = of_run(RunFolder(tmp_path / "run"))
+    assert not torch.equal(labels.alone, labels.table)
+    assert torch.equal(next(seen for seen in chosen if seen is not None), labels.alone[labels.readable])
 
 
 def test_an_undefined_agreement_is_said_and_the_last_epoch_is_kept(source, recipe, tmp_path):
