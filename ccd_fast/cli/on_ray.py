@@ -155,12 +155,14 @@ def _settled(
 
     from ccd_fast.outputs import trained
     from ccd_fast.prompts import names_of
-    from ccd_fast.runs.folder import OF_LABELS
+    from ccd_fast.runs.folder import OF_LABELS, OF_LABELS_ALONE
 
     if not np.isnan(limits).any():
         return limits
     own = recipe.evaluate.threshold
-    kept = None if run is None else trained.kept_thresholds(run, "best", OF_LABELS)
+    kept = None
+    if run is not None:  # a shard's photographs are not drawn together
+        kept = trained.kept_thresholds(run, "best", OF_LABELS_ALONE) or trained.kept_thresholds(run, "best", OF_LABELS)
     if own == "auto" and kept is None:
         raise UserError(
             "--on: give --threshold, or --thresholds for every class: without one, thresholds are found over all "

@@ -29,7 +29,7 @@ PARTIAL = "checkpoints/partial.pt"
 SUMMARY = "summary.json"
 BIAS = "labels/bias.json"
 THRESHOLDS, CALIBRATION = "thresholds.json", "calibration.json"
-OF_STUDENT, OF_LABELS = "student", "labels"
+OF_STUDENT, OF_LABELS, OF_LABELS_ALONE = "student", "labels", "labels alone"
 """What a run keeps thresholds for: the student's probabilities, and the label table."""
 NOT_A_STATE = (
     *(UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, OverflowError),

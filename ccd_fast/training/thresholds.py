@@ -11,7 +11,7 @@ import torch
 from ccd_fast.evaluation import calibration
 from ccd_fast.evaluation.metrics import Threshold
 from ccd_fast.labels import limits
-from ccd_fast.runs.folder import CALIBRATION, OF_LABELS, OF_STUDENT, THRESHOLDS
+from ccd_fast.runs.folder import CALIBRATION, OF_LABELS, OF_LABELS_ALONE, OF_STUDENT, THRESHOLDS
 from ccd_fast.student import predict
 from ccd_fast.training.state import Parts, State
 
@@ -52,6 +52,8 @@ def choose(
     told = None if parts.known is None else torch.from_numpy(parts.known)[own]
     found = limits.by_class(scores, guess[own], told, temperature)
     kept = {OF_STUDENT: found, OF_LABELS: limits.by_class(table[of_labels], temperature=temperature)}
+    if state.labels.alone is not None:
+        kept[OF_LABELS_ALONE] = limits.by_class(guess[of_labels], temperature=temperature)
     by_name = {of: dict(zip(parts.images.class_names, values.tolist(), strict=True)) for of, values in kept.items()}
     _keep(parts, THRESHOLDS, by_name, best)
     if stays and parts.recipe.is_ccd:  # the other systems' labels are not the teacher's, or are a person's

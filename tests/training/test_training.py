@@ -18,7 +18,7 @@ from ccd_fast.errors import RunError, UserError
 from ccd_fast.evaluation.metrics import evaluate_images
 from ccd_fast.labels.neighbours import logits_of, nearest
 from ccd_fast.labels.table import of_run
-from ccd_fast.outputs import origin, trained
+from ccd_fast.outputs import labelling, origin, trained
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stage, Stages
@@ -330,8 +330,9 @@ def drawn_by_hand(table, features):
 
 
 def test_labels_are_drawn_towards_those_of_neighbours_before_the_head_begins_and_after_every_update(
-    source, recipe, tmp_path
+    photo_folder, recipe, tmp_path, monkeypatch
 ):
+    source = Source("folder", photo_folder, photo_folder / "classes.txt")
     still = ("train.epochs=3", "train.backbone_learning_rate=0", "train.head_learning_rate=1e-30", "student.head=ridge")
     still += ("relabel.ema=1.0", "relabel.settle=0.0", "views.backend=pillow")  # updates that change nothing themselves
     heads = {}
@@ -348,6 +349,16 @@ def test_labels_are_drawn_towards_those_of_neighbours_before_the_head_begins_and
     assert np.allclose(first, drawn_by_hand(alone, features), atol=1e-4)
     assert np.allclose(updated, drawn_by_hand(first, features), atol=1e-4)
     assert not torch.equal(heads[0], heads[2])
+    # label --run draws photographs together as the run has, unless they are too few to have neighbours
+    stages = Stages(Console(file=io.StringIO()))
+    alone_again = labelling.by_run(source.root, tmp_path / "2", stages)
+    assert np.allclose(alone_again.table, alone, atol=1e-4)
+    monkeypatch.setattr(labelling, "FEW", 1)
+    again = labelling.by_run(source.root, tmp_path / "2", stages)
+    assert np.allclose(again.table, updated, atol=1e-4)
+    kept = json.loads((tmp_path / "2" / "thresholds.json").read_text())["best"]
+    for labelled, of in ((alone_again, "labels alone"), (again, "labels")):
+        assert labelled.limits.tolist() == pytest.approx([kept[of][name] for name in again.images.class_names])
 
 
 def test_thresholds_are_chosen_on_labels_as_they_were_before_they_were_drawn_together(
