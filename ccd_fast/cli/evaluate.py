@@ -51,8 +51,9 @@ def evaluate(
     """Measure a trained student against known labels, beside its teacher and its pseudo-labels: was it worth it?
 
     Shares of labels found and of labels right, mAP, average precision by class, precision, recall, CF1, OF1, with
-    intervals by bootstrap. The teacher stands beside as it is, zero-shot, and debiased, as `ccd-fast label` labels; on
-    photographs that were trained on so do the pseudo-labels. At what the run has not seen, the teacher looks now.
+    intervals by bootstrap. The teacher stands beside as it is, zero-shot, and debiased, each of whole photographs, with
+    --views as `ccd-fast label` labels too; on photographs that were trained on so do the pseudo-labels. At what the run
+    has not seen, the teacher looks now.
 
     Example: `ccd-fast evaluate runs/photos --split test`
     """
