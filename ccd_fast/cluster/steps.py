@@ -19,6 +19,7 @@ from ccd_fast.datasets import ImageSet
 from ccd_fast.labels import PseudoLabels, Update, update_labels
 from ccd_fast.labels.table import FirstLabels
 from ccd_fast.outputs import Labelled, decisions, labelling, trained
+from ccd_fast.outputs.guide import open_guide
 from ccd_fast.prompts import names_of
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import Stages
@@ -193,7 +194,7 @@ class LookAgain:
         knobs = model.recipe.student
         runtime = student_engine.choose(knobs.runtime, MANY, torch.device(device).type)
         recipe = model.recipe.model_copy(update={"student": knobs.model_copy(update={"runtime": runtime})})
-        self._opened = [labelling.open_guide(replace(model, recipe=recipe), self.run, images, stages, device)]
+        self._opened = [open_guide(replace(model, recipe=recipe), self.run, images, stages, device)]
 
     def do(self, shard: Shard, here: Staged, stages: Stages) -> dict[str, Any]:
         """Label a shard."""

@@ -18,7 +18,7 @@ from ccd_fast.errors import RunError, UserError
 from ccd_fast.evaluation.metrics import evaluate_images
 from ccd_fast.labels.neighbours import logits_of, nearest
 from ccd_fast.labels.table import of_run
-from ccd_fast.outputs import labelling, origin, trained
+from ccd_fast.outputs import guide, labelling, origin, trained
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stage, Stages
@@ -353,7 +353,7 @@ def test_labels_are_drawn_towards_those_of_neighbours_before_the_head_begins_and
     stages = Stages(Console(file=io.StringIO()))
     alone_again = labelling.by_run(source.root, tmp_path / "2", stages)
     assert np.allclose(alone_again.table, alone, atol=1e-4)
-    monkeypatch.setattr(labelling, "FEW", 1)
+    monkeypatch.setattr(guide, "FEW", 1)
     again = labelling.by_run(source.root, tmp_path / "2", stages)
     assert np.allclose(again.table, updated, atol=1e-4)
     kept = json.loads((tmp_path / "2" / "thresholds.json").read_text())["best"]
