@@ -18,7 +18,6 @@ from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
 from ccd_fast.runs.folder import OF_LABELS, OF_LABELS_ALONE
 from ccd_fast.student import Student
-from ccd_fast.training.first_head import MOST, look
 from ccd_fast.training.passes import Passes, open_passes
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ class Guide:
 
         Neighbours are sought among these images: of fewer than :data:`FEW` none is near enough.
         """
+        from ccd_fast.training.first_head import MOST, look  # which loads timm: labels without a run do without
+
         count, few = self.recipe.labels.neighbours, int(labels.readable.sum()) < FEW
         if not self.are_drawn or few or len(images) > MOST:
             return False
