@@ -26,9 +26,9 @@ from ccd_fast.datasets import ImageSet, Source
 from ccd_fast.evaluation.metrics import average_precision
 from ccd_fast.labels import FirstLabels, PseudoLabels, Update, limits, update_labels
 from ccd_fast.labels.view_choice import grid_boxes
-from ccd_fast.prompts import kinds_beside
 from ccd_fast.recipes import config
-from ccd_fast.teacher import Clip, Vocabulary, anchors, class_embeddings, load_clip
+from ccd_fast.teacher import Clip, load_clip
+from ccd_fast.teacher.words import vocabulary_of
 from ccd_fast.views import open_backend, to_image_boxes
 
 RECIPE = config.load("folder")
@@ -66,12 +66,8 @@ def views_of(images: ImageSet, clip: Clip, cache: Path) -> torch.Tensor:
 
 def labels_of(views: torch.Tensor, names: Sequence[str], clip: Clip, which: str, wide: bool = True) -> PseudoLabels:
     """Give the labels of ``label``: whole photographs and cells, with or without anchors, the bias divided out."""
-    knobs, templates = RECIPE.labels, RECIPE.teacher.templates
-    classes, broad = class_embeddings(clip, names, templates), kinds_beside(names) if wide else {}
-    kinds = {names.index(name): class_embeddings(clip, own, templates) for name, own in broad.items()}
-    said = [*names, *(kind for own in broad.values() for kind in own)]
-    beside, _ = anchors.beside(which, clip, said, torch.cat([classes, *kinds.values()]), templates)
-    words = Vocabulary(classes, beside, kinds)
+    knobs, asked = RECIPE.labels, RECIPE.teacher if wide else RECIPE.teacher.model_copy(update={"names": "given"})
+    words, _ = vocabulary_of(clip, names, asked, "everyday" if which == EVERYDAY else "none")
     similar = words.similarities(views.flatten(0, 1), clip.scale / RECIPE.teacher.temperature).unflatten(
         0, views.shape[:2]
     )

@@ -25,9 +25,10 @@ from ccd_fast.student import PixelClassifier, Student, predict
 from ccd_fast.student import engine as student_engine
 from ccd_fast.student.cam import activity_threshold
 from ccd_fast.student.reading import Reading
-from ccd_fast.teacher import Clip, Teacher, anchors, kept
+from ccd_fast.teacher import Clip, Teacher, kept
 from ccd_fast.teacher.checked_engines import open_checked
 from ccd_fast.teacher.vocabulary import Vocabulary
+from ccd_fast.teacher.words import vocabulary_of
 from ccd_fast.training.kept_views import KeptViews
 from ccd_fast.training.memory import Memory
 from ccd_fast.views import ViewBackend, open_backend
@@ -54,8 +55,8 @@ class StandardPasses:
         """Load the teacher and open its engine, building it where it is missing."""
         knobs = recipe.teacher
         clip = kept.load_clip(knobs.model, knobs.image_size, say)
-        names = images.prompt_names
-        embeddings = kept.class_embeddings(clip, names, knobs.templates, device)
+        beside = recipe.labels.anchors_for(len(images.class_names))
+        vocabulary, lines = vocabulary_of(clip, images.prompt_names, knobs, beside, device)
         backend = view_backend(recipe.views, device)
         say(f"teacher {clip.name}, input {clip.tower.image_size} px: opening its engine (built once, then kept)")
         views = engines.batch_size(knobs.batch_size, knobs.runtime, device, clip.tower.image_size)
@@ -64,7 +65,7 @@ class StandardPasses:
             clip,
             settings,
             engines.Store(),
-            embeddings,
+            vocabulary.classes,
             partial(first_views, images, clip, backend),
         )
         self.engine: dict[str, Any] = {
@@ -78,21 +79,9 @@ class StandardPasses:
         if memory is not None and torch.device(device).type == "cpu":
             backend = KeptViews(backend, memory, f"up to {recipe.views.max_megapixels:g} MP")
         self.reading = Reading(backend, tables)
-        broad = knobs.kinds_beside(names)
-        kinds = {names.index(n): kept.class_embeddings(clip, own, knobs.templates, device) for n, own in broad.items()}
-        beside, told = anchors.beside(
-            recipe.labels.anchors_for(len(images.class_names)),
-            clip,
-            [*names, *(kind for own in broad.values() for kind in own)],
-            torch.cat([embeddings, *kinds.values()]),
-            knobs.templates,
-        )
-        if broad:
-            named = "; ".join(f"{name}: {', '.join(own)}" for name, own in broad.items())
-            say(f"broad names are asked for by their kinds too: {named} (teacher.names)")
-        if told:
-            say(told)
-        vocabulary = Vocabulary(embeddings, beside, kinds).to(device)
+        for line in lines:
+            say(line)
+        vocabulary = vocabulary.to(device)
         seen = engine if memory is None else memory.engine(engine)
         self.teacher = Teacher(clip, seen, vocabulary, knobs.temperature)
         looks = recipe.looks_of_the_student(len(images))
