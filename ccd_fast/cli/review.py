@@ -41,9 +41,8 @@ def review(
     from ccd_fast.runs.free import refuse_no_run
 
     files = places.reviews(run, out, format_)
-    options.refuse_at_once(  # before anything large is loaded
-        device, lambda: refuse_no_run(run), lambda: places.refuse_taken_reviews(files, overwrite)
-    )
+    refuse_no_run(run)  # before its own folder is said to be none for the page
+    options.refuse_at_once(device, lambda: places.refuse_taken_reviews(files, overwrite))
     options.decode_early(device, config.of_run(run).views.backend)
 
     from ccd_fast import machine

@@ -42,18 +42,18 @@ class Ccd:
         labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
         labels.told = told
         labels.pin(parts.tables)
-        confident = int(labels.confident.sum())
+        sure = labels.confident & gathered.named
         rare = int((labels.bias_counts < max(recipe.bias.min_count, 1)).sum())
         parts.stages.say(
-            f"bias from {confident} confident images; {rare} of {len(images.class_names)} classes are drawn to the mean"
+            f"bias from {int(sure.sum())} confident images; {rare} of {len(images.class_names)} classes are drawn to the mean"
         )
         state = State(labels)
         measure(parts, state, f"{TEACHER}, train", gathered.scores, images, labels.readable)
         measure(parts, state, FIRST, labels.table, images, labels.readable)
         measure_zero_shot(parts, state)
         on_disk.save(parts.folder, 0, images, labels)
-        sure = labels.confident & labels.readable & gathered.named
-        parts.folder.write_json(BIAS, bias_by_class(gathered.scores, labels.table, sure, images.class_names))
+        seen = sure & labels.readable
+        parts.folder.write_json(BIAS, bias_by_class(gathered.scores, labels.table, seen, images.class_names))
         return state
 
     def before_epoch(self, state: State, epoch: int) -> bool:
