@@ -18,7 +18,7 @@ from ccd_fast.cluster.shards import Shard
 from ccd_fast.cluster.steps import Debias, Job, LookAgain, Predict, Score, Step, Verdict
 from ccd_fast.cluster.worker import DAMAGED, FAILED, REFUSED
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.labels.bias import class_bias
+from ccd_fast.labels.bias import UNNAMED, bias_of_what_is_beside, class_bias
 from ccd_fast.recipes import Recipe
 
 Over = Callable[[Sequence[Shard], Step], Iterator[dict[str, Any]]]
@@ -118,24 +118,27 @@ def first_labels(run: Run, recipe: Recipe, verdict: Verdict) -> dict[str, Any]:
 
 def _bias(run: Run, recipe: Recipe, scored: set[str]) -> torch.Tensor:
     """Give b, (C,) float32, of all shards that are scored: their sums are integers, in any order the same bits."""
-    sums, counts = (torch.zeros(len(run.job.prompt_names), dtype=torch.int64) for _ in range(2))
-    readable = 0
+    classes, readable = len(run.job.prompt_names), 0
+    total = torch.tensor(0)
     for record in output.records(run.job.out, table_files.SCORES, scored):
-        sums += torch.tensor(record["bias_sums"], dtype=torch.int64)
-        counts += torch.tensor(record["bias_counts"], dtype=torch.int64)
+        total = total + torch.tensor([record["bias_sums"], record["bias_counts"]])
         readable += record["photographs"] - record["unreadable"]
     if not readable:
         first = next(iter(run.damaged.values()), f"see {run.job.out.at}")
         raise UserError(f"{run.job.source.at}: no photograph can be read; {first}")
     if not recipe.bias.debias:
-        return torch.ones(len(counts))
+        return torch.ones(classes)
+    sums, counts = total
     if not counts.any():
         raise UserError(
             "no photograph is confident: the entropy of its scores is above labels.max_entropy = "
             f"{recipe.labels.max_entropy} in all of them: check the class names and the teacher, or begin anew with a "
             "higher labels.max_entropy and --overwrite"
         )
-    return class_bias(sums, counts, recipe.bias.min_count)
+    if counts[:classes].any():
+        return class_bias(sums[:classes], counts[:classes], recipe.bias.min_count)
+    run.say(UNNAMED)
+    return bias_of_what_is_beside(sums, counts, classes)
 
 
 def labels_by_run(run: Run, folder: Path, recipe: Recipe, verdict: Verdict) -> dict[str, Any]:

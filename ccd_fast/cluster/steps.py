@@ -123,7 +123,7 @@ class Score:
         self._opened = [open_passes(recipe.for_first_labels(), images, None, device, stages.say)]
 
     def do(self, shard: Shard, here: Staged, stages: Stages) -> dict[str, Any]:
-        """Score a shard; its record has the sums of :func:`ccd_fast.labels.bias.class_bias`, as integers."""
+        """Score a shard; its record has the sums of :mod:`ccd_fast.labels.bias`, (C + A) integers."""
         (passes,) = self._opened
         images, classes = here.images, len(here.images.class_names)
         gathered, unreadable = labelling.whole_images(passes, images, stages)
@@ -142,10 +142,7 @@ class Score:
             here.keys, gathered.scores, best.table if has_cells else None, gathered.readable, looked, unreadable
         )
         table_files.write_scores(self.job.out, shard.name, seen)
-        sums = {
-            "bias_sums": gathered.bias_sums[:classes].tolist(),
-            "bias_counts": gathered.bias_counts[:classes].tolist(),
-        }
+        sums = {"bias_sums": gathered.bias_sums.tolist(), "bias_counts": gathered.bias_counts.tolist()}
         return {"photographs": len(images), "unreadable": len(unreadable), **sums}
 
 

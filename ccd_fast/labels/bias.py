@@ -42,6 +42,30 @@ def class_bias(sums: torch.Tensor, counts: torch.Tensor, min_count: int) -> torc
     return torch.from_numpy(bias.astype(np.float32))
 
 
+UNNAMED = (
+    "warning: in every photograph an everyday thing is likelier than any of the classes (labels.anchors): how sure the "
+    "teacher is of a class is guessed from those; check the class names and the teacher"
+)
+"""Where :func:`bias_of_what_is_beside` is all there is."""
+
+
+def bias_of_what_is_beside(sums: torch.Tensor, counts: torch.Tensor, classes: int) -> torch.Tensor:
+    """Give all classes the mean top-1 score of what stands beside them (``labels.anchors``; not in the paper).
+
+    So few photographs that no class is on top in any may show some all the same.
+
+    Args:
+        sums: (C + A,) int64, sums of top-1 scores in units of 2**-32.
+        counts: (C + A,) int64, with one above 0 among the A last.
+        classes: C.
+
+    Returns:
+        b, (C,) float32, above 0.
+    """
+    mean = float(sums[classes:].double().sum()) / kernels.FIXED_POINT / int(counts[classes:].sum())
+    return torch.full((classes,), mean)
+
+
 def with_known_entries(
     scores: torch.Tensor, confident: torch.Tensor, told: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -54,7 +54,7 @@ def by_class(
 
 
 def _best(scores: NDArray[np.float64], chance: NDArray[np.float64], most: float) -> float:
-    """Give the limit of the best expected F1 that at most so many of the scores reach; one at least does."""
+    """Give the limit of the best expected F1 that at most so many of the scores reach; one at least, if they differ."""
     order = np.argsort(-scores, kind="stable")
     ranked, hits = scores[order], chance[order].cumsum()
     count = np.arange(1, len(ranked) + 1)
@@ -62,8 +62,8 @@ def _best(scores: NDArray[np.float64], chance: NDArray[np.float64], most: float)
     last_of_equals = np.append(ranked[:-1] > ranked[1:], True)
     allowed = last_of_equals & (count <= max(most, 1))
     at = np.where(allowed, f1, -1.0).argmax() if allowed.any() else last_of_equals.argmax()
-    if ranked[at] <= 0:
-        return 1.0  # nothing is given to a class that no photograph has
+    if ranked[at] <= 0 or (not allowed.any() and at + 1 == len(ranked) > 1):
+        return 1.0  # nothing is given to a class that no photograph has, or all have alike: their labels' floor
     if at + 1 == len(ranked):
         return float(ranked[at])
     between = np.float32((ranked[at] + ranked[at + 1]) / 2)  # so that a score that is rounded stays on its side

@@ -8,7 +8,7 @@ import torch
 
 from ccd_fast import kernels
 from ccd_fast.errors import UserError
-from ccd_fast.labels.bias import bias_of_crops, class_bias, with_known_entries
+from ccd_fast.labels.bias import bias_of_crops, bias_of_what_is_beside, class_bias, with_known_entries
 from ccd_fast.machine.blocks import blocks
 from ccd_fast.machine.copies import send
 from ccd_fast.runs import RunFolder
@@ -166,12 +166,13 @@ class FirstLabels:
     def count_known(self, told: torch.Tensor) -> None:
         """Let known entries, (N, C) int8, count in the bias; see :func:`ccd_fast.labels.bias.with_known_entries`."""
         sure = self.confident & self.named
-        self.bias_sums, self.bias_counts = (torch.zeros(told.shape[1], dtype=torch.int64) for _ in range(2))
+        classes = told.shape[1]
+        self.bias_sums[:classes], self.bias_counts[:classes] = 0, 0
         for block in blocks(range(len(told)), told.shape[1]):
             known = torch.where(self.readable[block, None], told[block], 0)
             sums, counts = with_known_entries(self.scores[block], sure[block], known)
-            self.bias_sums += sums
-            self.bias_counts += counts
+            self.bias_sums[:classes] += sums
+            self.bias_counts[:classes] += counts
 
     def state(self) -> dict[str, Kept]:
         """Give what was gathered, by name, for a pass that is left."""
@@ -184,16 +185,19 @@ class FirstLabels:
         Args:
             floor: label smoothing from below (epsilon).
             min_count: see :func:`ccd_fast.labels.bias.class_bias`.
-            debias: divide by the bias; otherwise the bias is kept as 1 for every class.
+            debias: divide by the bias; otherwise the bias is kept as 1 for every class. Where no class is on top of
+                the things beside them in any image, ``bias_counts`` are 0, and the bias is theirs.
 
         Raises:
             UserError: no image is confident, so that there is no bias.
         """
         classes = self.scores.shape[1]
-        bias, sums, counts = torch.ones(classes), self.bias_sums[:classes], self.bias_counts[:classes]
-        if debias:
-            self._refuse_doubt_alone(counts)
-            bias = class_bias(sums, counts, min_count)
+        bias, counts = torch.ones(classes), self.bias_counts[:classes]
+        if debias and counts.any():
+            bias = class_bias(self.bias_sums[:classes], counts, min_count)
+        elif debias:
+            self._refuse_doubt_alone()
+            bias = bias_of_what_is_beside(self.bias_sums, self.bias_counts, classes)
 
         def labels(block: slice) -> torch.Tensor:
             found = debiased_labels(self.scores[block], bias, floor)
@@ -203,15 +207,9 @@ class FirstLabels:
         table = self._tables.made(shape_of(self.scores), labels)
         return PseudoLabels(table, bias, counts.clone(), self.confident, self.readable)
 
-    def _refuse_doubt_alone(self, counts: torch.Tensor) -> None:
-        if counts.any():
+    def _refuse_doubt_alone(self) -> None:
+        if self.bias_counts.any():
             return
-        if self.confident.any():
-            raise UserError(
-                "no photograph is of any of the classes: in each an everyday thing is likelier (labels.anchors): check "
-                "the class names and the teacher, or leave those out with --set labels.anchors=none (and --overwrite, "
-                "where a run has begun)"
-            )
         classes, most = self.scores.shape[1], math.log(len(self.bias_sums))
         every = (self.scores[block][self.readable[block]] for block in blocks(range(len(self.scores)), classes))
         least = [float((-torch.xlogy(seen, seen).sum(dim=1)).min()) for seen in every if len(seen)]

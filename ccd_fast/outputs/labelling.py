@@ -17,6 +17,7 @@ from ccd_fast.datasets.folder import given_class_names, read_class_names
 from ccd_fast.datasets.tables import read_table
 from ccd_fast.errors import UserError, nearest
 from ccd_fast.labels import PseudoLabels, debiased_labels
+from ccd_fast.labels.bias import UNNAMED
 from ccd_fast.labels.limits import by_class
 from ccd_fast.labels.neighbours import draw_together
 from ccd_fast.outputs.guide import open_guide
@@ -186,6 +187,8 @@ def first_labels(
         raise UserError(f"{images.root}: none of the {len(images)} images can be read; the first: {unreadable[0]}")
     if bias is None:
         labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
+        if recipe.bias.debias and not labels.bias_counts.any():
+            stages.say(UNNAMED)
     else:
         labels = with_bias(gathered.scores, gathered.readable, bias, recipe.labels.floor)
     return labels, unreadable | cells(passes, images, recipe, labels, stages)

@@ -5,6 +5,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from ccd_fast.errors import UserError
 from ccd_fast.labels import FirstLabels, on_disk
 from ccd_fast.labels.bias import bias_by_class
 from ccd_fast.labels.known import counts
@@ -18,6 +19,11 @@ from ccd_fast.student.training_views import flips
 from ccd_fast.training.first_head import MOST
 from ccd_fast.training.measures import FIRST, TEACHER, UPDATED, measure, measure_zero_shot
 from ccd_fast.training.state import CELLS, Parts, State
+
+NOTHING_TO_LEARN = (
+    "no photograph is of any of the classes: in each an everyday thing is likelier (labels.anchors): check the class "
+    "names and the teacher, or leave those out with --set labels.anchors=none (and --overwrite, where a run has begun)"
+)
 
 
 class Ccd:
@@ -40,12 +46,15 @@ class Ccd:
             parts.stages.say(f"known: {in_words(counts(told.numpy()))}")
             cast(FirstLabels, gathered).count_known(told)  # the published code's are refused with known labels
         labels = gathered.finish(recipe.labels.floor, recipe.bias.min_count, recipe.bias.debias)
+        if recipe.bias.debias and not labels.bias_counts.any():
+            raise UserError(NOTHING_TO_LEARN)
         labels.told = told
         labels.pin(parts.tables)
         sure = labels.confident & gathered.named
         rare = int((labels.bias_counts < max(recipe.bias.min_count, 1)).sum())
         parts.stages.say(
-            f"bias from {int(sure.sum())} confident images; {rare} of {len(images.class_names)} classes are drawn to the mean"
+            f"bias from {int(sure.sum())} confident images; "
+            f"{rare} of {len(images.class_names)} classes are drawn to the mean"
         )
         state = State(labels)
         measure(parts, state, f"{TEACHER}, train", gathered.scores, images, labels.readable)

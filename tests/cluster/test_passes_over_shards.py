@@ -7,13 +7,16 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+import torch
 from cluster.sharded_world import CLASSES, alone, of_bytes, rows, run_over, write_shards
 from rich.console import Console
 
+from ccd_fast import kernels
 from ccd_fast.cluster import output, passes, steps
 from ccd_fast.cluster.steps import Verdict
 from ccd_fast.cluster.storage import Place
 from ccd_fast.errors import RunError, UserError
+from ccd_fast.labels.bias import UNNAMED
 from ccd_fast.outputs import label_files, labelling
 from ccd_fast.recipes import config
 from ccd_fast.runs import Stages
@@ -134,6 +137,18 @@ def test_no_confident_photograph_is_told_before_anything_is_divided(shards, reci
     strict = recipe.model_copy(update={"labels": recipe.labels.model_copy(update={"max_entropy": 0.0})})
     with pytest.raises(UserError, match="no photograph is confident"):
         passes.first_labels(run_over(shards, tmp_path), strict, Verdict(HALF))
+
+
+def test_shards_of_nothing_that_is_asked_for_are_labelled_all_the_same(shards, recipe, tmp_path, monkeypatch):
+    own = kernels.score
+    likelier = torch.arange(500) >= len(CLASSES)  # what stands beside the classes
+    monkeypatch.setattr(kernels, "score", lambda seen, *rest: own(seen + 9 * likelier[: seen.shape[1]], *rest))
+    wide = recipe.model_copy(update={"labels": recipe.labels.model_copy(update={"anchors": "everyday"})})
+    at_hand, told = run_over(shards, tmp_path), []
+    at_hand.say = told.append
+    passes.first_labels(at_hand, wide, Verdict(HALF))
+    assert UNNAMED in told
+    assert rows(tmp_path) == by_one_process(shards, wide)
 
 
 def test_the_likeliest_numbers_alone_are_kept_where_that_is_asked(shards, recipe, expected, tmp_path):

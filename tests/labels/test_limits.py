@@ -27,6 +27,14 @@ def test_a_class_that_is_the_same_everywhere_is_given_to_no_more_photographs_tha
     assert ((flat >= limits.by_class(flat)).sum(dim=0) <= 3).all()
 
 
+@pytest.mark.parametrize("photographs", [4, 100])
+def test_labels_that_stand_at_their_floor_in_all_photographs_are_given_to_none(photographs):
+    floor = torch.full((photographs, 2), 0.19)
+    assert not (floor >= limits.by_class(floor)).any()
+    floor[1, 0] = 0.2
+    assert (floor >= limits.by_class(floor)).sum(dim=0).tolist() == [1, 0]
+
+
 def test_what_is_known_takes_the_place_of_the_guess_and_says_nothing_of_the_rest_alone():
     scores = table_of([[0.9 - 0.005 * row for row in range(100)]] * 3)
     told = torch.zeros((100, 3), dtype=torch.int8)

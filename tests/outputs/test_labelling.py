@@ -16,9 +16,11 @@ from PIL import Image
 from rich.console import Console
 from torchvision.datasets import ImageFolder
 
+from ccd_fast import kernels
 from ccd_fast.cli import label_formats, options
 from ccd_fast.datasets import Source, folder, load
 from ccd_fast.errors import RunError, UserError
+from ccd_fast.labels.bias import UNNAMED
 from ccd_fast.outputs import decisions, label_files, label_folders, labelling
 from ccd_fast.recipes import config
 from ccd_fast.runs.folder import RunFolder
@@ -115,6 +117,22 @@ def test_no_readable_photograph_is_an_error(tmp_path, photo_folder, recipe):
     (tmp_path / "bad.jpg").write_bytes(b"rubbish")
     with pytest.raises(UserError, match=r"none of the 1 images can be read; the first: not an image"):
         labelling.by_teacher(tmp_path, photo_folder / "classes.txt", recipe, stages())
+
+
+def test_photographs_of_nothing_that_is_asked_for_get_labels_and_a_warning_and_no_training(
+    photo_folder, recipe, tmp_path, monkeypatch
+):
+    own, classes = kernels.score, photo_folder / "classes.txt"
+    count = len(classes.read_text().split("\n")) - 1
+    likelier = 9 * (torch.arange(500) >= count)  # what stands beside the classes
+    monkeypatch.setattr(kernels, "score", lambda seen, *rest: own(seen + likelier[: seen.shape[1]], *rest))
+    recipe = recipe.model_copy(update={"labels": recipe.labels.model_copy(update={"anchors": "everyday"})})
+    said = io.StringIO()
+    labelled = labelling.by_teacher(photo_folder, classes, recipe, Stages(Console(file=said, width=400)))
+    assert UNNAMED in said.getvalue()
+    assert labelled.table.unique().numel() == 1  # the floor, over what the nouns have
+    with pytest.raises(UserError, match="no photograph is of any of the classes"):
+        train(Source("folder", photo_folder, classes), recipe, RunFolder(tmp_path / "run"), stages())
 
 
 def test_labels_are_those_at_or_above_the_limit_of_readable_photographs(labelled):

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from ccd_fast.errors import UserError
 from ccd_fast.labels import FirstLabels
 from ccd_fast.recipes import config
 from ccd_fast.teacher import anchors
@@ -81,11 +80,15 @@ def test_a_photograph_of_something_else_counts_in_no_bias_and_gets_no_label():
     assert labels.table[0, 0] == 1
 
 
-def test_photographs_of_nothing_that_is_asked_for_are_said_to_be_that():
-    gathered = FirstLabels(1, 2, max_entropy=2.0, anchors=1)
-    gathered.add(torch.arange(1), torch.tensor([[0.0, 0, 8.0]]))
-    with pytest.raises(UserError, match="no photograph is of any of the classes"):
-        gathered.finish(0.0, 1, True)
+def test_where_no_class_is_on_top_labels_are_shares_of_what_else_is_seen():
+    gathered = FirstLabels(2, 2, max_entropy=2.0, anchors=1)
+    gathered.add(torch.arange(2), torch.tensor([[4.0, 0, 8.0], [0, 0, 8.0]]))
+    labels = gathered.finish(0.0, 1, True)
+    assert labels.bias_counts.tolist() == [0, 0]
+    sure = torch.tensor([[4.0, 0, 8.0], [0, 0, 8.0]]).softmax(dim=1)[:, 2].mean()
+    torch.testing.assert_close(labels.bias, sure.expand(2))
+    assert labels.table.argmax(dim=0)[0] == 0
+    assert labels.table.max() < 0.02
 
 
 def test_they_stand_there_where_classes_are_few(monkeypatch):
