@@ -26,6 +26,33 @@ def logits_of(labels: torch.Tensor) -> torch.Tensor:
     return torch.logit(labels.float().clamp(SOFTENED, 1 - SOFTENED))
 
 
+LEAST, MOST = 0.25, 0.99
+"""Quantiles of a class's guessed labels: so sure is a known one, absent or there, where labels are regressed."""
+
+
+def targets_of(labels: PseudoLabels, rows: torch.Tensor) -> torch.Tensor:
+    """Give what the labels of some photographs are to a regression: their logits, and of known ones what is like them.
+
+    The logits of 0 and 1 lie far from all that is guessed: a few known labels would outweigh the others, and the
+    student be worse for what it was told. A known label counts as the surest hundredth of the guesses of its class, an
+    absent one as their lowest quarter, where its own guess is not beyond.
+
+    Args:
+        labels: of N images and C classes.
+        rows: (M,) int64.
+
+    Returns:
+        (M, C) float32.
+    """
+    guesses = logits_of(labels.guessed()[rows])
+    if labels.told is None or not len(rows):
+        return guesses
+    least, most = (guesses.kthvalue(1 + round(q * (len(rows) - 1)), dim=0).values for q in (LEAST, MOST))
+    told = labels.told[rows]
+    there, absent = torch.maximum(guesses, most), torch.minimum(guesses, least)
+    return torch.where(told > 0, there, torch.where(told < 0, absent, guesses))
+
+
 def nearest(features: torch.Tensor, count: int) -> torch.Tensor:
     """Find the rows whose features are most alike, by the cosine once the mean is taken away.
 
@@ -65,7 +92,7 @@ def draw_together(labels: PseudoLabels, tables: Tables = IN_MEMORY) -> None:
     """Draw the labels of photographs towards those of their neighbours.
 
     logit y_i becomes 0.7 logit y_i + 0.3 times the mean of logit y_j over the k nearest photographs j. What is known of
-    the labels stays, and draws with the others.
+    the labels stays, and draws with the others, by :func:`targets_of`.
 
     Args:
         labels: which :func:`know_each_other`; get their next table, the same on all processes, and keep the one before
@@ -77,7 +104,8 @@ def draw_together(labels: PseudoLabels, tables: Tables = IN_MEMORY) -> None:
         return
     rows = torch.nonzero(labels.near[:, 0] >= 0).flatten()
     near, guessed = labels.near[rows], labels.guessed()
-    own, shown = logits_of(guessed[rows]), logits_of(labels.table)
+    own, shown = logits_of(guessed[rows]), logits_of(guessed)
+    shown[rows] = targets_of(labels, rows)
     of_others = torch.cat(
         [shown[near[block]].mean(dim=1) for block in blocks(range(len(near)), near[0].numel() * shown.shape[1])]
     )

@@ -12,7 +12,7 @@ from torch import nn
 
 from ccd_fast.datasets import ImageSet
 from ccd_fast.engines.batching import in_fixed_batches
-from ccd_fast.labels.neighbours import logits_of
+from ccd_fast.labels.neighbours import targets_of
 from ccd_fast.machine import Ranks
 from ccd_fast.recipes import Recipe
 from ccd_fast.runs import Stage
@@ -67,8 +67,7 @@ def begin(parts: Parts, method: Method, state: State) -> bool:
     rows, features = rows[readable], features[readable]
     if len(rows):
         method.has_seen(state, rows, features)
-        targets = logits_of(state.labels.table[rows])
-        solution = _of_the_leader(*ridge_regression(features, targets), parts.folder.ranks)
+        solution = _of_the_leader(*ridge_regression(features, targets_of(state.labels, rows)), parts.folder.ranks)
         for student in (parts.student, parts.trainer.student):
             put(student, *solution)
         parts.stages.say("the student's last layer begins as a regression of the first labels (student.head)")
