@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 import torch
 
+from ccd_fast.evaluation.metrics import mean_average_precision
 from ccd_fast.labels import PseudoLabels
-from ccd_fast.labels.neighbours import SOFTENED, WEIGHT, draw_together, know_each_other, logits_of, nearest
+from ccd_fast.labels.neighbours import (
+    SOFTENED,
+    WEIGHT,
+    draw_together,
+    know_each_other,
+    logits_of,
+    nearest,
+    targets_of,
+)
 from ccd_fast.machine import ALONE
 from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.mapped_tables import Mapped
+from ccd_fast.training.first_head import ridge_regression
 
 IMAGES, CLASSES = 40, 3
 
@@ -92,6 +102,43 @@ def test_what_is_known_stays_and_draws_the_others():
     assert np.allclose(own.guessed().numpy(), wanted, atol=1e-5)
     assert not torch.equal(own.guessed()[4], own.table[4])
     assert torch.equal(own.alone, guess)
+
+
+def of_guesses(guesses, told):
+    seen = torch.ones(len(guesses), dtype=torch.bool)
+    made = PseudoLabels(guesses, torch.ones(1), torch.ones(1).long(), seen, seen.clone(), told=told)
+    made.pin()
+    return made
+
+
+def test_a_known_label_counts_as_the_surest_guesses_of_its_class():
+    guesses = torch.linspace(0.2, 0.7, 101)[:, None]
+    told = torch.zeros((101, 1), dtype=torch.int8)
+    told[[3, 40, 60]] = torch.tensor([[-1], [-1], [1]], dtype=torch.int8)
+    known = of_guesses(guesses, told)
+    wanted = logits_of(guesses)
+    wanted[40], wanted[60] = wanted[25].clone(), wanted[99].clone()  # the third is beyond its quarter as it is
+    assert torch.equal(targets_of(known, torch.arange(101)), wanted)
+    assert torch.equal(targets_of(of_guesses(guesses, None), torch.arange(101)), logits_of(guesses))
+
+
+def test_a_head_is_better_for_what_it_is_told():
+    found = np.zeros(3)
+    for seed in range(6):
+        draw = torch.Generator().manual_seed(seed)
+        x, directions = torch.randn((600, 40), generator=draw), torch.randn((40, 5), generator=draw)
+        truth = x @ directions > 11
+        seen = truth & (torch.rand(truth.shape, generator=draw) < 0.6)  # by a teacher that misses many
+        guesses = torch.sigmoid(3 * seen.float() + 0.5 * torch.randn(truth.shape, generator=draw) - 3)
+        known = torch.rand(truth.shape, generator=draw) < 0.1
+        told = of_guesses(guesses, torch.where(known, torch.where(truth, 1, -1), 0).to(torch.int8))
+        rows = torch.arange(300)
+        ways = (logits_of(guesses[rows]), logits_of(told.table[rows]), targets_of(told, rows))
+        for way, targets in enumerate(ways):
+            weights, biases = ridge_regression(x[rows], targets)
+            found[way] += mean_average_precision(x[300:] @ weights.T + biases, truth[300:]) / 6
+    untold, as_0_and_1, as_the_surest = found
+    assert as_the_surest > untold + 0.01 > as_0_and_1 + 0.02
 
 
 def test_a_lone_photograph_keeps_its_labels():
