@@ -73,19 +73,25 @@ def test_the_tables_of_photographs_are_those_of_their_files(place, table):
             assert cell == test.replace(" ± 0.0", "") + of_seeds, f"{name}, {folder}"
 
 
-def test_the_first_photographs_of_voc_are_those_of_their_file():
-    gains = of_file("cpu-gains-voc.json")
-    names = {
-        "seven prompts (": "with seven prompts",
-        "a grid of 2x2 in": "with a grid of 2x2",
-        "the folder recipe": "the `folder` recipe as",
-    }
-    rows = {row[0]: row[1:] for row in rows_of(PAGE, "| | student, test mAP, % | first pseudo-labels")}
-    assert rows["zero-shot teacher"][0] == f"{100 * gains['teacher_test_map']:.1f}"
-    for begins, said in names.items():
-        (own,) = (row for name, row in gains["rows"].items() if name.startswith(begins))
-        (shown,) = (cells for name, cells in rows.items() if name.startswith(said))
-        assert shown == [f"{100 * value:.1f}" for value in (own["test_map_by_seed"][0], own["first_label_map"])]
+def test_what_everyday_nouns_do_to_ten_classes_is_in_its_file():
+    kinds = "broad names by their kinds too"
+    alone, beside = (of_file(f"cpu-names-voc1200{end}.json")["rows"][kinds] for end in ("", "-everyday"))
+    labels = [f"{100 * own['label_map_by_epoch'][-1]:.1f}" for own in (beside, alone)]
+    students = [f"{100 * statistics.mean(own['test_map_by_seed']):.1f}" for own in (beside, alone)]
+    assert "{} after the updates where names alone have {}".format(*labels) in PAGE
+    assert "and {} where they have {} (".format(*students) in PAGE
+
+
+def test_what_holds_a_student_back_is_in_its_file():
+    sets = [of_file("cpu-held-back.json")["sets"][name] for name in ("voc2000", "coco18", "coco592")]
+    found = zip(*(own["test_map"].values() for own in sets), strict=True)
+    shown = [row[1:] for row in rows_of(PAGE, "| the head is solved on |")]
+    assert shown == [[f"{value:.1f}" for value in row] for row in found]
+    for name in ("cow", "car", "potted plant"):
+        labels, truth = sets[0]["lost_by_class"][name]
+        assert f"{name} {labels:.1f} → {truth:.1f}" in PAGE
+    labels, *_, some, truth = sets[0]["test_map"].values()
+    assert (some - labels) / (truth - labels) == pytest.approx(2 / 3, abs=0.02), "two thirds, says the page"
 
 
 def test_the_steps_of_the_recipe_are_those_of_their_file():
