@@ -67,7 +67,8 @@ def variants(
         choices = [c for c in VIEWS if c != "cam" and (has_boxes or c not in NEED_BOXES)]
         found |= {VIEWS[choice]: _looking(recipe, choice) for choice in choices}
     if frozen:
-        found = {FULL: FROZEN, IN_FULL: (), **{row: (*own, *FROZEN) for row, own in found.items() if row != FULL}}
+        learns = (f"train.backbone_learning_rate={recipe.train.backbone_rate}",)  # of few photographs "auto" freezes it
+        found = {FULL: FROZEN, IN_FULL: learns, **{row: (*own, *FROZEN) for row, own in found.items() if row != FULL}}
     if not recipe.consistency.mu:  # a recipe may do without what the tables are to show
         found = {row: (CONSISTENCY, *own) for row, own in found.items()}
     return found

@@ -7,6 +7,7 @@ import pytest
 from ccd_fast.datasets import load
 from ccd_fast.errors import UserError
 from ccd_fast.recipes import config
+from ccd_fast.recipes.knobs import BACKBONE_RATE
 from ccd_fast.studies import ablation, notes, paper, reproduction
 from ccd_fast.studies.cells import Cell
 from ccd_fast.studies.variants import (
@@ -184,6 +185,8 @@ def test_a_frozen_backbone_is_in_every_row_but_the_full_method_trained_in_full()
     rows = variants(config.load("folder"), ["components", "views"], has_boxes=True, frozen=True)
     assert [row for row, overrides in rows.items() if not {*FROZEN} <= {*overrides}] == [IN_FULL]
     assert set(rows[WITHOUT_DEBIAS]) == {CONSISTENCY, *COMPONENTS[WITHOUT_DEBIAS], *FROZEN}
+    rates = {row: config.load("folder", own).train_over(397).backbone_learning_rate for row, own in rows.items()}
+    assert {row: rate for row, rate in rates.items() if rate} == {IN_FULL: BACKBONE_RATE}, "though photographs are few"
 
 
 @pytest.mark.parametrize("frozen", [False, True])
