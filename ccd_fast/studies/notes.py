@@ -83,6 +83,16 @@ def without_update(recipe: Recipe) -> list[str]:
     return ["No label update takes place: train.epochs is not above train.warmup_epochs, or relabel.epochs is 0."]
 
 
+def of_few(recipe: Recipe, images: int) -> list[str]:
+    """Say so where a recipe lets no backbone learn from so few images, though nobody asked for a frozen one."""
+    if recipe.train.backbone_learning_rate != "auto" or not recipe.train_over(images).freezes_the_backbone:
+        return []
+    return [
+        f"Of so few photographs ({images:,}) the student's last layer alone learns, on its backbone as it is "
+        "(train.backbone_learning_rate)."
+    ]
+
+
 def frozen(in_full: str) -> str:
     """Say that the backbone was frozen, and in which row it was not."""
     return (

@@ -86,7 +86,8 @@ def ablate(study: Study, names: Sequence[str], frozen: bool = False, in_full: in
     has_boxes = study.source.boxes is not None or images.boxes is not None
     rows = variants(full, names, has_boxes, frozen)
     told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives)
-    told += [*notes.without_update(full), *([notes.frozen(IN_FULL)] if frozen else [])]
+    told += notes.without_update(full)
+    told += [notes.frozen(IN_FULL)] if frozen else notes.of_few(full, len(images))
 
     def tables(done: Sequence[Cell]) -> list[SeedTable]:
         return ablation.make(names, done, study.source.dataset, told, has_boxes)
@@ -122,6 +123,7 @@ def compare(study: Study, names: Sequence[str], frozen: bool = False) -> SeedTab
     comparison.refuse_without_labels(names, study.source, images)
     told = notes.notes(full, study.recipe, images, test, study.seeds, study.min_positives, comparison.TOLD_OF_LABELS)
     told += comparison.notes(full, names, frozen)
+    told += [] if frozen else notes.of_few(full, len(images))
 
     def table(done: Sequence[Cell]) -> SeedTable:
         return comparison.table(done, study.source.dataset, told)

@@ -189,6 +189,12 @@ def test_a_frozen_backbone_is_in_every_row_but_the_full_method_trained_in_full()
     assert {row: rate for row, rate in rates.items() if rate} == {IN_FULL: BACKBONE_RATE}, "though photographs are few"
 
 
+def test_a_table_of_few_photographs_says_that_their_backbone_learns_nothing():
+    own = config.load("folder", ["student.weights=imagenet.safetensors"])
+    assert "Of so few photographs (397)" in notes.of_few(own, 397)[0]
+    assert notes.of_few(own, 100_000) == notes.of_few(config.load("paper-voc12"), 397) == []
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_consistency_is_shown_for_a_recipe_that_does_without(frozen):
     rows = variants(config.load("folder", ["consistency.mu=0"]), ["components", "views"], has_boxes=True, frozen=frozen)
