@@ -155,7 +155,7 @@ def label(
     decided = library.chosen(labelled, limits)
     written = label_files.write(labelled, decided, kind, out)
     _show(labelled, decided, limits, written, as_json, decisions.remarks(labelled, decided))
-    if run is None and not as_json:
+    if run is None and not as_json and decided.any():
         named = {"--data-root": data_root, "--classes": classes, "--teacher": teacher, "--templates": templates}
         named |= {name: value for name, value in (("--dataset", dataset), ("--recipe", recipe)) if value != "folder"}
         words = [word for name, value in named.items() if value for word in (name, str(value))]
