@@ -253,8 +253,10 @@ def test_what_review_is_worth_is_in_its_file():
         ]
         for way, own in ways.items()
     }
-    assert f"hold {min(wrong['review']):.1f} to {max(wrong['review']):.1f} wrong labels each" in text
-    assert {f"{value:.1f}" for value in wrong["random"]} == {"0.9"}
+    errors = [100 * statistics.mean(seed["ece"] for seed in ways["review"][n]["by_seed"]) for n in ("0", "50")]
+    assert "calibration error of {:.1f}% becomes {:.1f}% with fifty".format(*errors) in text
+    first, drawn = (f"{min(wrong[way]):.1f} to {max(wrong[way]):.1f}" for way in ("review", "random"))
+    assert f"hold {first} wrong labels each, those drawn at random {drawn}: nearly twice" in text
 
 
 def test_the_thresholds_of_students_are_those_of_their_file():
