@@ -95,10 +95,12 @@ def test_what_is_known_stays_and_draws_the_others():
     told = torch.zeros((IMAGES, CLASSES), dtype=torch.int8)
     told[4, 0], told[9, 1] = 1, -1
     own = labels(told)
-    guess, table = own.guessed().clone(), own.table.clone()
+    guess = own.guessed().clone()
+    shown = torch.sigmoid(targets_of(own, torch.arange(IMAGES)))
+    assert (shown != guess.clamp(SOFTENED, 1 - SOFTENED)).sum() >= 2
     draw(own, torch.arange(IMAGES), features(), 5)
     assert own.table[4, 0] == 1 and own.table[9, 1] == 0
-    wanted = drawn_by_numpy(guess, table, nearest_by_numpy(features(), 5))
+    wanted = drawn_by_numpy(guess, shown, nearest_by_numpy(features(), 5))
     assert np.allclose(own.guessed().numpy(), wanted, atol=1e-5)
     assert not torch.equal(own.guessed()[4], own.table[4])
     assert torch.equal(own.alone, guess)
@@ -114,11 +116,12 @@ def of_guesses(guesses, told):
 def test_a_known_label_counts_as_the_surest_guesses_of_its_class():
     guesses = torch.linspace(0.2, 0.7, 101)[:, None]
     told = torch.zeros((101, 1), dtype=torch.int8)
-    told[[3, 40, 60]] = torch.tensor([[-1], [-1], [1]], dtype=torch.int8)
+    told[[3, 60, 80]] = torch.tensor([[-1], [1], [-1]], dtype=torch.int8)  # the first is beyond their middle as it is
     known = of_guesses(guesses, told)
     wanted = logits_of(guesses)
-    wanted[40], wanted[60] = wanted[25].clone(), wanted[99].clone()  # the third is beyond its quarter as it is
-    assert torch.equal(targets_of(known, torch.arange(101)), wanted)
+    for row, like in ((60, 95), (80, 50)):
+        wanted[row] = (wanted[row] + logits_of(guesses)[like]) / 2
+    torch.testing.assert_close(targets_of(known, torch.arange(101)), wanted)
     assert torch.equal(targets_of(of_guesses(guesses, None), torch.arange(101)), logits_of(guesses))
 
 
@@ -138,7 +141,7 @@ def test_a_head_is_better_for_what_it_is_told():
             weights, biases = ridge_regression(x[rows], targets)
             found[way] += mean_average_precision(x[300:] @ weights.T + biases, truth[300:]) / 6
     untold, as_0_and_1, as_the_surest = found
-    assert as_the_surest > untold + 0.01 > as_0_and_1 + 0.02
+    assert as_the_surest > untold + 0.005 > as_0_and_1 + 0.01
 
 
 def test_a_lone_photograph_keeps_its_labels():
