@@ -103,3 +103,8 @@ def _cell(value: object) -> str:
     if text == text.strip() and not any(mark in text for mark in ',"\r\n') and not text.startswith(MARK):
         return text
     return '"' + text.replace('"', '""') + '"'
+
+
+def photographs(count: int) -> str:
+    """Say how many there are."""
+    return "1 photograph" if count == 1 else f"{count:,} photographs"

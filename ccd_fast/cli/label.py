@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ccd_fast.cli import completion, next_steps, on_ray, options, screen
 from ccd_fast.errors import printable
+from ccd_fast.text import photographs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,7 +155,10 @@ def label(
         limits = np.full_like(limits, library.limit_for(labelled, labels_per_image))
     decided = library.chosen(labelled, limits)
     written = label_files.write(labelled, decided, kind, out)
-    _show(labelled, decided, limits, written, as_json, decisions.remarks(labelled, decided))
+    remarks = decisions.remarks(labelled, decided)
+    if run is None and knobs.labels.anchors_for(len(names)) == "everyday" and not decided.any(axis=1).all():
+        remarks.insert(0, "if every photograph shows one of the classes: --set labels.anchors=none gives more of them")
+    _show(labelled, decided, limits, written, as_json, remarks)
     if run is None and not as_json and decided.any():
         named = {"--data-root": data_root, "--classes": classes, "--teacher": teacher, "--templates": templates}
         named |= {name: value for name, value in (("--dataset", dataset), ("--recipe", recipe)) if value != "folder"}
@@ -220,7 +224,7 @@ def _show(
     screen.show(table)
     console.print(f"{readable:,} photographs, {decided.sum() / max(readable, 1):.2f} labels each on average")
     if none:
-        console.print(f"{none:,} photographs are none of these: no class reaches its threshold")
+        console.print(f"{photographs(none)} without a label: no class reaches its threshold")
     for line in remarks:
         console.print(line, markup=False, soft_wrap=True)
     for row, reason in list(labelled.unreadable.items())[:SHOWN]:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ccd_fast.cli import on_ray, options, screen
 from ccd_fast.errors import printable
+from ccd_fast.text import photographs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,7 +182,7 @@ def predict(
     if not json_ and top_k is None:
         none, there = decisions.none_of_these(labelled, decided), int(labelled.readable.sum())
         if none:
-            typer.echo(f"{none:,} of {there:,} photographs are none of these: no class reaches its threshold", err=True)
+            typer.echo(f"{none:,} of {photographs(there)} without a label: no class reaches its threshold", err=True)
         for line in decisions.remarks(labelled, decided):
             typer.echo(line, err=True)
     if overlays is not None:

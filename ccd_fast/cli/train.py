@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ccd_fast.cli import completion, next_steps, options, screen
 from ccd_fast.cli.report import write_or_say
+from ccd_fast.text import photographs
 
 OF_THE_RUN = (
     *("dataset", "classes", "truth", "boxes", "teacher", "templates", "student", "student_weights"),
@@ -243,7 +244,9 @@ def show(summary: dict[str, Any], out: Path) -> None:
     table.add_row("all stages", "", f"{whole:.1f}", "", "", end_section=True)
     screen.show(table)
     if summary["unreadable"]:
-        console.print(f"{summary['unreadable']} images could not be read: {out / 'quarantine.csv'}", markup=False)
+        console.print(
+            f"could not be read: {photographs(summary['unreadable'])}, see {out / 'quarantine.csv'}", markup=False
+        )
     lag = _lag(summary["results"])
     if lag > 0:
         console.print(

@@ -16,7 +16,7 @@ from ccd_fast.datasets import annotated
 from ccd_fast.datasets.annotated import Told
 from ccd_fast.datasets.image_set import ImageSet
 from ccd_fast.datasets.known import Indices
-from ccd_fast.datasets.tables import path_in, read_table
+from ccd_fast.datasets.tables import columns_of, path_in, read_table
 from ccd_fast.errors import UserError
 from ccd_fast.machine import say_once_on_stderr
 from ccd_fast.views.shards import place as shards_place
@@ -64,6 +64,11 @@ def read(file: Path, images: ImageSet) -> NDArray[np.int8]:
 def _table(file: Path, images: ImageSet) -> Iterator[Told]:
     indices, there, empty = Indices(images.class_names), frozenset(images.paths), 0
     table = read_table(file, "--known", ("path", "labels"), ("absent", "status"))
+    if "absent" not in table.columns and {*columns_of(images.class_names)} <= {*table.columns}:
+        say_once_on_stderr(
+            f"warning: --known {file}: it has a number for each class, as `label` writes it: every label in it is "
+            "taken for known, also where nobody has looked"
+        )
     for row in table.rows:
         if row.text("status") == "unreadable":  # as ``label`` writes it: nothing is known of it
             continue

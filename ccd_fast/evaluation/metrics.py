@@ -198,7 +198,7 @@ def choose_epoch(agreement: Sequence[float]) -> int | None:
 def explain_choice(choose: str, agreement: Sequence[float]) -> str:
     """Say why an epoch was chosen, by ``train.choose`` and m_e; see :func:`choose_epoch`."""
     if choose == "last":
-        return "the last, as asked"
+        return "the last (train.choose)"
     if choose_epoch(agreement) is not None:
         return "chosen without labels, the first whose agreement with the pseudo-labels grew faster than before"
     undefined = [str(epoch) for epoch, value in enumerate(agreement) if math.isnan(value)]

@@ -26,6 +26,7 @@ from ccd_fast.recipes import Recipe
 from ccd_fast.runs import RunFolder, Stages
 from ccd_fast.runs.folder import OF_LABELS
 from ccd_fast.teacher import twins_warning
+from ccd_fast.text import photographs
 from ccd_fast.training.passes import Passes, WholeImages, least_seconds, open_passes
 
 if TYPE_CHECKING:
@@ -162,17 +163,13 @@ def by_run(root: Path, run: Path, stages: Stages, device: str = "cpu", dataset: 
     labels, unreadable = first_labels(guide.passes, images, recipe, stages, guide.bias)
     told = guide.pin(images, labels)
     if told:
-        stages.say(f"what the run was told of {_photographs(told)} stays as it was told")
+        stages.say(f"what the run was told of {photographs(told)} stays as it was told")
     drawn = guide.draw_together(images, labels, stages)
     unreadable |= guide.update(images, labels, stages)
     if drawn:
         draw_together(labels)
     kept = trained.kept_thresholds(run, "best", OF_LABELS) if drawn else guide.limits_alone
     return _labelled(images, labels, unreadable, recipe, kept)
-
-
-def _photographs(count: int) -> str:
-    return "1 photograph" if count == 1 else f"{count:,} photographs"
 
 
 def first_labels(

@@ -81,7 +81,7 @@ def refuse_without_labels(names: Collection[str], source: Source, images: ImageS
         one = len(learn) == 1
         raise UserError(
             f"{source.root}: {', '.join(learn)} {'learns' if one else 'learn'} from known labels of the training "
-            "images, and there are none: give --truth FILE, with a split column; or take "
+            "images, and there are none: give --truth FILE with rows of the split train; or take "
             f"--systems {','.join(free)}, for which labels of the test images do"
         )
 

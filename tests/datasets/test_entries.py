@@ -70,6 +70,15 @@ def test_rows_that_say_nothing_are_counted_once_with_what_to_add(source, capsys)
     assert capsys.readouterr().err == ""
 
 
+def test_what_label_wrote_is_taken_for_known_with_a_warning(source, capsys):
+    assert told(source, "path,labels,cat,dog,boat\na.jpg,cat,0.9,0.1,0.1\n")[0] == [1, 0, 0]
+    assert (
+        "a number for each class, as `label` writes it: every label in it is taken for known" in capsys.readouterr().err
+    )
+    told(source, "path,labels,absent,cat,dog,boat\na.jpg,cat,*,0.9,0.1,0.1\n")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_file_that_is_not_there(source):
     with pytest.raises(UserError, match="no such file"):
         source.entries(source.load("train"))

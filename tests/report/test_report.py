@@ -199,7 +199,7 @@ def test_a_run_without_truth_has_a_page_that_says_so(photo_folder, tiny_clip, ca
     source = Source("folder", photo_folder, photo_folder / "classes.txt", None)
     out = trained(tmp_path / "run", source, tiny_clip, "train.epochs=2")
     page = report.write(out).read_text(encoding="utf-8")
-    assert "This run was given no known labels" in page
+    assert "There are no known labels to measure by" in page
     assert "No pictures: the labels were never updated" in page
 
 

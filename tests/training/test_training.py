@@ -273,7 +273,7 @@ def test_the_summary_sets_the_chosen_epoch_beside_the_one_that_the_truth_would_c
     results = summary["results"]
     assert results["student, best epoch by the test labels (oracle), test"] == max(test_maps)
     assert results["student, chosen epoch, test"] == test_maps[summary["chosen_epoch"]]
-    assert summary["choice"] == "the last, as asked"
+    assert summary["choice"] == "the last (train.choose)"
 
 
 def test_the_summary_holds_every_metric_of_teacher_labels_and_student(source, finished):
