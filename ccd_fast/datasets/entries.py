@@ -51,11 +51,11 @@ def read(file: Path, images: ImageSet) -> NDArray[np.int8]:
         ours += 1
         found[places[told.path], list(told.present)] = 1
         found[places[told.path], list(told.absent)] = -1
-    if gone:
-        say_once_on_stderr(f"--known {file}: {len(gone)} of its rows name no file, the first {gone[0]}")
     if not ours:
         why = f"none of its paths is a training image, for example {first!r}" if first else "no rows in it"
         raise UserError(f"--known {file}: {why}")
+    if gone:
+        say_once_on_stderr(f"--known {file}: {len(gone)} of its rows name no file, the first {gone[0]}")
     if not found.any():
         raise UserError(f"--known {file}: it tells nothing of any training image")
     return found
