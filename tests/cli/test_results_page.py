@@ -269,6 +269,25 @@ def test_what_review_is_worth_is_in_its_file():
     assert f"hold {first} wrong labels each, those drawn at random {drawn}: nearly twice" in text
 
 
+def test_what_corrections_are_worth_to_few_photographs_is_in_their_file():
+    found = of_file("cpu-review-voc300.json")
+    before = {
+        way: statistics.mean(maps)
+        for way, maps in found["before_known_labels_were_made_like_guesses"]["test_map"].items()
+    }
+    shown = {
+        (way, n): f"{100 * row['mean']['map']:.1f} ± {100 * row['deviation']['map']:.1f}"
+        for way, own in found["ways"].items()
+        for n, row in own.items()
+    }
+    said = " ".join((ROOT / "docs" / "COMMANDS.md").read_text(encoding="utf-8").split())
+    assert f"mAP {shown['review', '0']} without corrections" in said
+    assert f"after twenty {shown['review', '20']} by `review` and {shown['random', '20']} at random" in said
+    assert f"hundred {shown['review', '100']} and {shown['random', '100']}." in said
+    lost = [before["nothing"] - before[f"review-{count}"] for count in (20, 100)]
+    assert "cost {:.1f} points there and a hundred {:.1f}".format(*lost) in said
+
+
 def test_the_thresholds_of_students_are_those_of_their_file():
     text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     found = of_file("cpu-student-thresholds.json")
