@@ -17,7 +17,7 @@ from ccd_fast.bench import measure
 from ccd_fast.evaluation.metrics import average_precision
 from ccd_fast.labels.neighbours import logits_of, nearest
 from ccd_fast.outputs import origin
-from ccd_fast.training.first_head import RIDGE, ridge_regression
+from ccd_fast.training.first_head import left_out, ridge_regression
 
 WORST = 3
 """Classes whose labels are replaced by the truth: those that lose most."""
@@ -45,23 +45,6 @@ def told_by_the_others(share: float) -> Mended:
         return (1 - share) * own + share * logits_of(torch.sigmoid(left_out(features, own)))
 
     return mended
-
-
-def left_out(features: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Give, for every row, what the ridge regression of all other rows predicts.
-
-    Args:
-        features: (N, F) float32.
-        targets: (N, C) float32.
-
-    Returns:
-        (N, C) float32, by the diagonal of the matrix that turns targets into predictions.
-    """
-    x, y = (features - features.mean(dim=0)).double(), targets.double()
-    products = x @ x.T
-    price = RIDGE * products.diagonal().sum() / x.shape[1]
-    hat = products @ torch.linalg.inv(products + price * torch.eye(len(x), dtype=torch.float64)) + 1 / len(x)
-    return (y - (y - hat @ y) / (1 - hat.diagonal()[:, None])).float()
 
 
 WAYS: dict[str, Mended] = {

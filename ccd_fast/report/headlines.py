@@ -15,11 +15,12 @@ from ccd_fast.evaluation.comparison import told
 from ccd_fast.evaluation.metrics import Threshold
 from ccd_fast.evaluation.scores import common
 from ccd_fast.recipes import config
-from ccd_fast.training import CHOSEN, FIRST, TEACHER, UPDATED
+from ccd_fast.training import CHOSEN, FIRST, HELD_OUT, TEACHER, UPDATED
 
 HEADLINE = {
     f"{TEACHER}, test": "zero-shot teacher",
     FIRST: "first pseudo-labels",
+    HELD_OUT: "first head, of photographs held out",
     UPDATED: "pseudo-labels after the updates",
     CHOSEN: "student",
 }

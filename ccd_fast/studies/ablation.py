@@ -21,6 +21,7 @@ COLUMNS = (
     Column("CF1, %"),
     Column("OF1, %"),
     Column("pseudo-labels, train mAP, %"),
+    Column("first head, held out, train mAP, %"),
     Column("seconds", digits=0),
 )
 """What is told of a row in the tables of components and views."""
@@ -112,14 +113,15 @@ def percent(shares: Iterable[float]) -> Figures:
 def zero_shot_figures(cells: Sequence[Cell]) -> tuple[Figures, ...]:
     """Give the figures of :data:`COLUMNS` of the teacher that labelled."""
     sure = interval_of(cells, f"{TEACHER}, test")[1:]
-    return _columns([cell.teacher for cell in cells], sure, (), [], [cell.teacher_seconds for cell in cells])
+    return _columns([cell.teacher for cell in cells], sure, (), [], [], [cell.teacher_seconds for cell in cells])
 
 
 def figures_of(cells: Sequence[Cell]) -> tuple[Figures, ...]:
     """Give the figures of :data:`COLUMNS` of the students of a row."""
     labels = [cell.labels for cell in cells if cell.labels is not None]
+    heads = [cell.head for cell in cells if cell.head is not None]
     sure, above = interval_of(cells, CHOSEN)[1:], interval_of(cells, CHOSEN, f"{TEACHER}, test")
-    return _columns([cell.test for cell in cells], sure, above, labels, [cell.seconds for cell in cells])
+    return _columns([cell.test for cell in cells], sure, above, labels, heads, [cell.seconds for cell in cells])
 
 
 def interval_of(cells: Sequence[Cell], name: str, less: str = "") -> Figures:
@@ -139,7 +141,12 @@ def interval_of(cells: Sequence[Cell], name: str, less: str = "") -> Figures:
 
 
 def _columns(
-    test: Sequence[Metrics], sure: Figures, above: Figures, labels: Sequence[Metrics], seconds: Sequence[float]
+    test: Sequence[Metrics],
+    sure: Figures,
+    above: Figures,
+    labels: Sequence[Metrics],
+    heads: Sequence[Metrics],
+    seconds: Sequence[float],
 ) -> tuple[Figures, ...]:
     return (
         percent(metrics.mean_average_precision for metrics in test),
@@ -148,6 +155,7 @@ def _columns(
         percent(metrics.class_f1 for metrics in test),
         percent(metrics.overall_f1 for metrics in test),
         percent(metrics.mean_average_precision for metrics in labels),
+        percent(metrics.mean_average_precision for metrics in heads),
         tuple(seconds),
     )
 

@@ -20,7 +20,7 @@ from ccd_fast.runs import RunFolder, Stages
 from ccd_fast.runs.free import refuse_occupied
 from ccd_fast.studies import sureness, warm_up
 from ccd_fast.studies.notes import changed
-from ccd_fast.training import CHOSEN, FIRST, LAST, ORACLE, TEACHER, UPDATED, Memory, supervision, train
+from ccd_fast.training import CHOSEN, FIRST, HELD_OUT, LAST, ORACLE, TEACHER, UPDATED, Memory, supervision, train
 
 Variants = Mapping[str, Sequence[str]]
 """Each row of a table with what it changes in the recipe, as :func:`ccd_fast.recipes.config.load` takes it."""
@@ -103,6 +103,11 @@ class Cell:
         """The last pseudo-labels on the training images; None where nothing is known of those."""
         last = UPDATED if UPDATED in self.summary["metrics"] else FIRST
         return self._metrics(last) if last in self.summary["metrics"] else None
+
+    @property
+    def head(self) -> Metrics | None:
+        """The first head on training images that it was not solved on; None where there is none, or nothing known."""
+        return self._metrics(HELD_OUT) if HELD_OUT in self.summary["metrics"] else None
 
     @property
     def seconds(self) -> float:

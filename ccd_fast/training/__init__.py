@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 from ccd_fast.handing import handed_on
 
 if TYPE_CHECKING:
-    from ccd_fast.training.measures import CHOSEN, FIRST, LAST, ORACLE, TEACHER, UPDATED
+    from ccd_fast.training.measures import CHOSEN, FIRST, HELD_OUT, LAST, ORACLE, TEACHER, UPDATED
     from ccd_fast.training.memory import Memory
     from ccd_fast.training.run import train
 
-__all__ = ["CHOSEN", "FIRST", "LAST", "ORACLE", "TEACHER", "UPDATED", "Memory", "train"]
+__all__ = ["CHOSEN", "FIRST", "HELD_OUT", "LAST", "ORACLE", "TEACHER", "UPDATED", "Memory", "train"]
 
 WHERE = {
     "measures": (
         "CHOSEN",
         "FIRST",
+        "HELD_OUT",
         "LAST",
         "ORACLE",
         "TEACHER",

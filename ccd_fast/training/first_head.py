@@ -18,6 +18,7 @@ from ccd_fast.recipes import Recipe
 from ccd_fast.runs import Stage
 from ccd_fast.student import Student
 from ccd_fast.student.reading import STUDENT_FILTER, Reading
+from ccd_fast.training.measures import HELD_OUT, measure
 from ccd_fast.training.method import Method
 from ccd_fast.training.state import Parts, State
 
@@ -52,6 +53,28 @@ def ridge_regression(
     return weights.T.float().contiguous(), (middle - mean @ weights).float()
 
 
+def left_out(features: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Give what the :func:`ridge_regression` of all other rows predicts of each.
+
+    Args:
+        features: (M, F) float32.
+        targets: (M, C) float32.
+
+    Returns:
+        (M, C) float32, by the diagonal h of the matrix that turns targets into predictions: y - (y - Hy) / (1 - h).
+    """
+    x = features.double()
+    x = x - x.mean(dim=0)
+    weights, biases = ridge_regression(features, targets)
+    variances = x.T @ x / len(x)
+    price = RIDGE * variances.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
+    variances.diagonal().add_(price)
+    own = (torch.linalg.solve(variances, x.T).T * x).sum(dim=1) / len(x) + 1 / len(x)
+    residuals = targets.double() - (features @ weights.T + biases)
+    found: torch.Tensor = targets.double() - residuals / (1 - own)[:, None].clamp_min(1e-6)
+    return found.float()
+
+
 def begin(parts: Parts, method: Method, state: State) -> bool:
     """Give the student's last layer its first weights, where the recipe has them regressed; tell whether it was done.
 
@@ -67,12 +90,24 @@ def begin(parts: Parts, method: Method, state: State) -> bool:
     rows, features = rows[readable], features[readable]
     if len(rows):
         method.has_seen(state, rows, features)
-        solution = _of_the_leader(*ridge_regression(features, targets_of(state.labels, rows)), parts.folder.ranks)
+        targets = targets_of(state.labels, rows)
+        solution = _of_the_leader(*ridge_regression(features, targets), parts.folder.ranks)
+        _foretell(parts, state, rows, features, targets)
         for student in (parts.student, parts.trainer.student):
             put(student, *solution)
         parts.stages.say("the student's last layer begins as a regression of the first labels (student.head)")
     state.has_first_head = True
     return True
+
+
+def _foretell(parts: Parts, state: State, rows: torch.Tensor, features: torch.Tensor, targets: torch.Tensor) -> None:
+    """Measure what the first head of all other photographs says of each, where their labels are known."""
+    images = parts.images
+    if images.truth is None or len(images) > MOST:
+        return
+    said, seen = torch.zeros(len(images), len(images.class_names)), torch.zeros(len(images), dtype=torch.bool)
+    said[rows], seen[rows] = torch.sigmoid(left_out(features, targets)), True
+    measure(parts, state, HELD_OUT, said, images, seen)
 
 
 @torch.no_grad()

@@ -10,6 +10,8 @@ from ccd_fast.student import predict
 from ccd_fast.training.state import Parts, State
 
 TEACHER, FIRST, UPDATED = "zero-shot teacher", "first pseudo-labels, train", "pseudo-labels after the updates, train"
+HELD_OUT = "first head of photographs held out, train"
+"""What the first head of all other photographs says of each: it foretells what labels are worth to a student."""
 LAST, ORACLE = "student, last epoch, test", "student, best epoch by the test labels (oracle), test"
 CHOSEN = "student, chosen epoch, test"
 

@@ -118,7 +118,9 @@ def test_two_systems_are_compared_and_finished_ones_are_kept(photo_folder, tiny_
     lines = study.source.truth.read_text().splitlines()
     only_test.write_text("\n".join(line for line in lines if ",train," not in line) + "\n")
     unlabelled = dataclasses.replace(study, source=dataclasses.replace(study.source, truth=only_test))
-    with pytest.raises(UserError, match=r"bce, llr learn from known labels .*: give --truth FILE with .* --systems an,"):
+    with pytest.raises(
+        UserError, match=r"bce, llr learn from known labels .*: give --truth FILE with .* --systems an,"
+    ):
         compare(unlabelled, ["bce", "llr", "an"], frozen=True)
     without = dataclasses.replace(study, source=dataclasses.replace(study.source, truth=None))
     with pytest.raises(UserError, match="needs known labels"):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ccd_fast.training.first_head import ridge_regression
+from ccd_fast.training.first_head import RIDGE, left_out, ridge_regression
 
 
 def examples(count: int = 60, features: int = 7, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,3 +28,13 @@ def test_features_that_never_change_have_no_weight() -> None:
     y = torch.rand((4, 3))
     weights, biases = ridge_regression(torch.ones((4, 2)), y)
     assert weights.abs().max() < 1e-6 and torch.allclose(biases, y.mean(dim=0))
+
+
+def test_what_is_left_out_is_foretold_by_the_head_of_all_others() -> None:
+    x, y = examples()
+    found = left_out(x, y)
+    for row in (0, 17, 59):
+        others = torch.arange(len(x)) != row
+        all_of_it, rest = (len(part) * part.var(dim=0, correction=0).mean() for part in (x, x[others]))
+        weights, biases = ridge_regression(x[others], y[others], ridge=RIDGE * float(all_of_it / rest))
+        assert torch.allclose(found[row], x[row] @ weights.T + biases, atol=1e-3)
