@@ -15,7 +15,7 @@ from rich.console import Console
 from ccd_fast import prompts
 from ccd_fast.datasets import Source
 from ccd_fast.errors import RunError, UserError
-from ccd_fast.evaluation.metrics import evaluate_images
+from ccd_fast.evaluation.metrics import average_precision, evaluate_images
 from ccd_fast.labels.neighbours import logits_of, nearest
 from ccd_fast.labels.table import of_run
 from ccd_fast.outputs import guide, labelling, origin, trained
@@ -24,8 +24,8 @@ from ccd_fast.runs.folder import RunFolder
 from ccd_fast.runs.progress import Stage, Stages
 from ccd_fast.student import STUDENT_FILTER, Reading, predict
 from ccd_fast.student.network import build
-from ccd_fast.training import thresholds
-from ccd_fast.training.first_head import ridge_regression
+from ccd_fast.training import HELD_OUT, thresholds
+from ccd_fast.training.first_head import left_out, ridge_regression
 from ccd_fast.training.run import train
 from ccd_fast.views import open_backend
 
@@ -322,6 +322,10 @@ def test_the_head_begins_as_the_regression_of_the_first_labels_where_the_backbon
     labels = torch.from_numpy(label_table(tmp_path / "ridge", 0)[1]).float().clamp(0.002, 0.998)
     wanted, _ = ridge_regression(features, torch.logit(labels))
     assert torch.allclose(heads["ridge"][:, :, 0, 0], wanted, atol=1e-3 * float(wanted.abs().max()))
+    kept = {head: RunFolder(tmp_path / head).summary()["metrics"].get(HELD_OUT) for head in heads}
+    foretold = average_precision(left_out(features, torch.logit(labels)), torch.from_numpy(images.truth)).nanmean()
+    assert kept["drawn"] is None and kept["ridge"] == kept["auto"]
+    assert kept["ridge"]["mean_average_precision"] == pytest.approx(float(foretold), abs=1e-3)
 
 
 def drawn_by_hand(table, features):
