@@ -20,7 +20,7 @@ from ccd_fast.training import CHOSEN, FIRST, HELD_OUT, TEACHER, UPDATED
 HEADLINE = {
     f"{TEACHER}, test": "zero-shot teacher",
     FIRST: "first pseudo-labels",
-    HELD_OUT: "first head, of photographs held out",
+    HELD_OUT: "first head of photographs held out",
     UPDATED: "pseudo-labels after the updates",
     CHOSEN: "student",
 }
