@@ -19,7 +19,6 @@ from thresholds import EVERYDAY, RULES, f1s, labels_of, shares, views_of
 
 from ccd_fast.bench import measure
 from ccd_fast.datasets import Source
-from ccd_fast.errors import UserError
 from ccd_fast.evaluation.metrics import average_precision
 from ccd_fast.prompts import kinds_beside
 from ccd_fast.recipes import config
@@ -65,13 +64,10 @@ WAYS: dict[str, float] = {
 
 def of_labels(
     views: torch.Tensor, names: Sequence[str], truth: torch.Tensor, clip: Clip, way: str, beside: str
-) -> dict[str, float] | None:
-    """Measure the labels of one way; None where no photograph is of any of the classes to it."""
+) -> dict[str, float]:
+    """Measure the labels of one way."""
     vocabulary.POWER = WAYS[way]
-    try:
-        table = labels_of(views, names, clip, beside, wide=way != GIVEN).table
-    except UserError:
-        return None
+    table = labels_of(views, names, clip, beside, wide=way != GIVEN).table
     ap, given = average_precision(table, truth), (table >= RULES["in use"](table)).numpy()
     cf1, of1 = f1s(given, truth.numpy())
     broad = {one: float(ap[names.index(one)]) for one in kinds_beside(names)}

@@ -23,8 +23,8 @@ WORST = 3
 """Classes whose labels are replaced by the truth: those that lose most."""
 ENOUGH = 10
 """Training images that show a class, from which on its figure counts."""
-"""From labels, (N, C), and features, (N, F), of the training images alone, to logits, (N, C)."""
 Mended = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From labels, (N, C), and features, (N, F), of the training images alone, to logits, (N, C)."""
 
 
 def drawn_together(count: int, weight: float) -> Mended:

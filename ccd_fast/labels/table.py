@@ -195,9 +195,10 @@ class FirstLabels:
         bias, counts = torch.ones(classes), self.bias_counts[:classes]
         if debias and counts.any():
             bias = class_bias(self.bias_sums[:classes], counts, min_count)
+        elif debias and self.bias_counts.any():
+            bias = bias_of_what_is_beside(self.bias_sums, self.bias_counts, classes)
         elif debias:
             self._refuse_doubt_alone()
-            bias = bias_of_what_is_beside(self.bias_sums, self.bias_counts, classes)
 
         def labels(block: slice) -> torch.Tensor:
             found = debiased_labels(self.scores[block], bias, floor)
@@ -208,8 +209,6 @@ class FirstLabels:
         return PseudoLabels(table, bias, counts.clone(), self.confident, self.readable)
 
     def _refuse_doubt_alone(self) -> None:
-        if self.bias_counts.any():
-            return
         classes, most = self.scores.shape[1], math.log(len(self.bias_sums))
         every = (self.scores[block][self.readable[block]] for block in blocks(range(len(self.scores)), classes))
         least = [float((-torch.xlogy(seen, seen).sum(dim=1)).min()) for seen in every if len(seen)]

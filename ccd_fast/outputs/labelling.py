@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,9 +27,6 @@ from ccd_fast.runs.folder import OF_LABELS
 from ccd_fast.teacher import twins_warning
 from ccd_fast.text import photographs
 from ccd_fast.training.passes import Passes, WholeImages, least_seconds, open_passes
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, repr=False)

@@ -21,7 +21,7 @@ from ccd_fast.runs import RunFolder
 from ccd_fast.runs.folder import BIAS, SUMMARY
 from ccd_fast.runs.told import by_people
 from ccd_fast.studies import notes
-from ccd_fast.training import CHOSEN, FIRST, TEACHER
+from ccd_fast.training import CHOSEN, FIRST, HELD_OUT, TEACHER
 
 QUARANTINED = 200
 """Unreadable photographs that are listed; the file lists them all."""
@@ -74,6 +74,11 @@ class Facts:
     told: str
     counts: list[Bar]
     meaning: Meaning | None = None
+
+    @property
+    def foretells(self) -> bool:
+        """Tell whether a first head was measured on photographs that it was not solved on."""
+        return HELD_OUT in self.summary["metrics"]
 
     @property
     def of_ccd(self) -> bool:

@@ -43,14 +43,20 @@ def ridge_regression(
     Returns:
         Weights, (C, F) float32, and biases, (C,) float32, which cost nothing.
     """
-    x, y = features.double(), targets.double()
-    mean, middle = x.mean(dim=0), y.mean(dim=0)
-    x = x - mean
-    variances, covariances = x.T @ x / len(x), x.T @ (y - middle) / len(x)
-    price = ridge * variances.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
-    variances.diagonal().add_(price)
-    weights = torch.linalg.solve(variances, covariances)
+    y, mean = targets.double(), features.double().mean(dim=0)
+    middle, (x, priced) = y.mean(dim=0), _priced(features, ridge)
+    weights = torch.linalg.solve(priced, x.T @ (y - middle) / len(x))
     return weights.T.float().contiguous(), (middle - mean @ weights).float()
+
+
+def _priced(features: torch.Tensor, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give features about their mean, (M, F), and their covariance with the price on its diagonal, (F, F); float64."""
+    x = features.double()
+    x = x - x.mean(dim=0)
+    covariance = x.T @ x / len(x)
+    price = ridge * covariance.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
+    covariance.diagonal().add_(price)
+    return x, covariance
 
 
 def left_out(features: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -63,15 +69,12 @@ def left_out(features: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     Returns:
         (M, C) float32, by the diagonal h of the matrix that turns targets into predictions: y - (y - Hy) / (1 - h).
     """
-    x = features.double()
-    x = x - x.mean(dim=0)
-    weights, biases = ridge_regression(features, targets)
-    variances = x.T @ x / len(x)
-    price = RIDGE * variances.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
-    variances.diagonal().add_(price)
-    own = (torch.linalg.solve(variances, x.T).T * x).sum(dim=1) / len(x) + 1 / len(x)
-    residuals = targets.double() - (features @ weights.T + biases)
-    found: torch.Tensor = targets.double() - residuals / (1 - own)[:, None].clamp_min(1e-6)
+    y, (x, priced) = targets.double(), _priced(features, RIDGE)
+    about = y - y.mean(dim=0)
+    through = torch.linalg.solve(priced, x.T) / len(x)
+    own = (through.T * x).sum(dim=1) + 1 / len(x)
+    residuals = about - x @ (through @ about)
+    found: torch.Tensor = y - residuals / (1 - own)[:, None].clamp_min(1e-6)
     return found.float()
 
 

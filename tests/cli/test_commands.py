@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+import torch
 from PIL import Image
 from safetensors import SafetensorError
 
+from ccd_fast import kernels
 from ccd_fast.engines import Store
 
 
@@ -208,6 +210,20 @@ def test_label_writes_what_the_ending_or_the_format_says(ccd, photo_folder, tiny
     facts = json.loads(out)
     assert facts["files"][:2] == [str(tmp_path / "tasks.json"), str(tmp_path / "tasks.xml")]
     assert len(json.loads((tmp_path / "tasks.json").read_text())) == facts["photographs"]
+
+
+def test_labels_of_nothing_say_so_and_lead_to_no_training(ccd, photo_folder, tiny_clip, tmp_path, monkeypatch):
+    classes = photo_folder / "classes.txt"
+    given = ["label", "--data-root", photo_folder, "--classes", classes, "--teacher", tiny_clip]
+    with_nouns = [*given, "--set", "labels.anchors=everyday"]
+    _, out, _ = ccd(*given, "--set", "labels.anchors=none", "--threshold", 1, "--out", tmp_path / "some.csv")
+    assert "without a label: no class reaches" in out and "labels.anchors=none gives" not in out
+    assert "ccd-fast train" in out
+    own, nouns = kernels.score, 9 * (torch.arange(500) >= len(classes.read_text().split("\n")) - 1)
+    monkeypatch.setattr(kernels, "score", lambda seen, *rest: own(seen + nouns[: seen.shape[1]], *rest))
+    _, out, _ = ccd(*with_nouns, "--out", tmp_path / "none.csv")
+    assert "36 photographs without a label" in out and "labels.anchors=none gives more of them" in out
+    assert "ccd-fast train" not in out
 
 
 LABEL_MISTAKES = {

@@ -44,6 +44,13 @@ def test_the_page_and_the_tasks_hold_the_same_photographs_in_the_same_order(ccd,
     assert "review" in err
 
 
+def test_a_run_that_is_none_is_all_that_is_said(ccd, tmp_path):
+    assert (
+        ccd("review", tmp_path / "nosuch")[2]
+        == f"ccd-fast: {tmp_path / 'nosuch'}: not a run of ccd-fast (no run.json)\n"
+    )
+
+
 def test_what_it_wrote_is_written_again_and_nothing_else_without_overwrite(ccd, run):
     assert ccd("review", run, "--top", 1)[0] == 0
     assert ccd("review", run, "--top", 2)[0] == 0

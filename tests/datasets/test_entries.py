@@ -42,11 +42,12 @@ def test_labels_are_present_absent_ones_are_not_and_nothing_is_known_of_others(s
         ("path,label\na.jpg,cat\n", "no column 'labels'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_a_line(source, table, said):
+def test_what_cannot_be_meant_is_refused_in_a_line(source, table, said, capsys):
     with pytest.raises(UserError) as refused:
         told(source, table)
     assert said in str(refused.value)
     assert str(refused.value).startswith(f"--known {source.known}")
+    assert "name no file" not in capsys.readouterr().err
 
 
 def test_rows_that_name_no_file_are_counted_and_the_first_is_named(source, capsys):

@@ -195,11 +195,23 @@ def test_the_page_asks_for_nothing_outside_itself(page):
     assert "<script" not in page
 
 
+def test_a_page_says_what_foretells_a_student_where_its_head_began_as_a_regression(
+    photo_folder, tiny_clip, cache, tmp_path
+):
+    source = Source("folder", photo_folder, photo_folder / "classes.txt", photo_folder / "labels.csv")
+    out = trained(tmp_path / "run", source, tiny_clip, "train.epochs=1", "student.head=ridge")
+    page = report.write(out).read_text(encoding="utf-8")
+    assert (
+        "mAP, %: first head of photographs held out (training)" in page and "it foretells what labels are worth" in page
+    )
+
+
 def test_a_run_without_truth_has_a_page_that_says_so(photo_folder, tiny_clip, cache, tmp_path):
     source = Source("folder", photo_folder, photo_folder / "classes.txt", None)
     out = trained(tmp_path / "run", source, tiny_clip, "train.epochs=2")
     page = report.write(out).read_text(encoding="utf-8")
     assert "There are no known labels to measure by" in page
+    assert "held out" not in page
     assert "No pictures: the labels were never updated" in page
 
 
